@@ -1,0 +1,1 @@
+"""Device ports (ports.py) and one file per vendor."""

@@ -1,0 +1,150 @@
+"""The ports: one small interface per kind of device, and the clock.
+
+Every device port has the same three verbs. ``submit(command, key)`` hands over a command and returns at once;
+``poll(key)`` tells how it stands; ``lookup(key)`` is poll after a crash: it may ask the device's own memory and
+must say NOT_FOUND only when the device certainly never received the key, UNKNOWN when it cannot tell. A key
+names one physical action for ever; submitting a key the device already has changes nothing.
+
+Expected failures are values: a FAILED report carries in ``result`` the state the failure left behind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Status(StrEnum):
+    """How a command stands."""
+
+    NOT_FOUND = "not-found"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A device's answer about one key."""
+
+    status: Status
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values only; see each command for its keys. Empty while running."""
+    message: str = ""
+    """For people; empty unless FAILED or UNKNOWN."""
+    ready_at: datetime | None = None
+    """When a RUNNING command is expected to end (UTC); None when the device does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLoad:
+    """Pipette one deck load of a protocol (LiquidHandler).
+
+    Result: ``transfers``: list of [transfer_id, volume_nl really dispensed], in order of execution, also when
+    FAILED (what had moved before the failure). A volume below the plan says air was drawn or a tip clogged, as
+    far as the handler noticed; 0 means nothing was dispensed.
+    """
+
+    protocol_path: Path
+    """The protocol as JSON (protocols.model.Protocol)."""
+    rendered_path: Path | None
+    """The same load as the vendor's protocol file; None where the device reads the JSON."""
+    protocol_digest: str
+    load: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One plate from one place to another.
+
+    Places: ``hotel/<barcode>`` (each source plate's home), ``stack/new`` and ``stack/done`` (assay plates),
+    ``deck/<slot>``, ``tips/<barcode>`` (a tip rack's home), ``incubator`` and ``imager`` (transfer stations).
+    """
+
+    barcode: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlates:
+    """Move plates one after another (PlateMover). Result: ``moved``: barcodes moved, in order."""
+
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlate:
+    """Take a plate in from the transfer station (Incubator). Result: ``slot``."""
+
+    barcode: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlate:
+    """Put a plate out on the transfer station (Incubator). Result: empty."""
+
+    barcode: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirePlate:
+    """Image every well of the plate on the stage (Imager).
+
+    Result: ``folder``: path of the readout relative to the lab folder, ``images``: count written.
+    """
+
+    barcode: str
+
+
+Command = RunLoad | MovePlates | StorePlate | FetchPlate | AcquirePlate
+
+
+class Device(Protocol):
+    """What every device port can do; none of the verbs blocks."""
+
+    def submit(self, command: Any, key: str) -> None:
+        """Hand over a command under a key.
+
+        Raises:
+            Transient: the device may or may not have it; lookup(key) tells.
+            NeedsOperator: refused; nothing moved.
+        """
+
+    def poll(self, key: str) -> Report:
+        """Tell how the command stands."""
+
+    def lookup(self, key: str) -> Report:
+        """Tell how the command stands after a crash, from the device's own memory."""
+
+
+class LiquidHandler(Device, Protocol):
+    """Takes RunLoad."""
+
+
+class PlateMover(Device, Protocol):
+    """Takes MovePlates."""
+
+
+class Incubator(Device, Protocol):
+    """Takes StorePlate and FetchPlate."""
+
+
+class Imager(Device, Protocol):
+    """Takes AcquirePlate."""
+
+
+class Clock(Protocol):
+    """Time as a port. All times are UTC with tzinfo."""
+
+    is_virtual: bool
+    """True when time stands still until wait_until is called."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+
+    def wait_until(self, when: datetime) -> None:
+        """Return at or after ``when``; a real clock may return early when interrupted."""

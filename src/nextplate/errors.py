@@ -1,0 +1,75 @@
+"""Every error nextplate raises on purpose, in one tree.
+
+::
+
+    NextplateError            anything below; str(error) is the message an operator reads
+    ├── DataError             a file or table holds something wrong (says file, line or well, and the fix)
+    │   └── SettingsError     lab.toml: file, key, the value found, the values allowed
+    ├── PlanError             what was asked for cannot be planned: stock, wells, deck, tips
+    ├── ModelError            a belief cannot be fitted or used
+    ├── StoreError            the database
+    │   ├── SchemaMismatch    written by another schema version; says which command upgrades it
+    │   ├── JournalBroken     the hash chain does not hold
+    │   └── LabBusy           another process works on this lab
+    ├── StepError             a computing step failed in its worker process
+    ├── DiskFull              no room left; nothing half-written stays
+    └── DeviceError           a device refused or failed
+        ├── Transient         asking again with the same key may help; nothing moved
+        └── NeedsOperator     a person has to look
+"""
+
+
+class NextplateError(Exception):
+    """Base of every error raised on purpose; its text says what was found, where, and what to do."""
+
+
+class DataError(NextplateError):
+    """A file or table holds something that cannot be used."""
+
+
+class SettingsError(DataError):
+    """A value in lab.toml is not allowed."""
+
+
+class PlanError(NextplateError):
+    """The plan asked for cannot be carried out with what the lab has."""
+
+
+class ModelError(NextplateError):
+    """A belief cannot be fitted, loaded or used."""
+
+
+class StoreError(NextplateError):
+    """The database cannot be used."""
+
+
+class SchemaMismatch(StoreError):
+    """The database was written by another schema version."""
+
+
+class JournalBroken(StoreError):
+    """The journal's hash chain does not hold."""
+
+
+class LabBusy(StoreError):
+    """Another process works on this lab."""
+
+
+class StepError(NextplateError):
+    """A computing step failed in its worker."""
+
+
+class DiskFull(NextplateError):
+    """The disk is full; what was being written has been removed."""
+
+
+class DeviceError(NextplateError):
+    """A device refused a command or failed."""
+
+
+class Transient(DeviceError):
+    """Asking again with the same key may help; nothing physical happened."""
+
+
+class NeedsOperator(DeviceError):
+    """A person has to look at the device."""

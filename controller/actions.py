@@ -1,0 +1,106 @@
+"""What decide may ask for, and how a device command is written into the journal and read back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from drivers.ports import AcquirePlate, Command, FetchPlate, Move, MovePlates, RunLoad, StorePlate
+from nextplate.errors import PlanError
+
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Run a computing step; may be repeated freely."""
+
+    key: str
+    task: str
+    round: int
+    step: str
+    inputs: Mapping[str, str]
+    """Name -> path relative to the lab folder, or @library, @stock, @tips: resolved when the intent is written."""
+    params: JSON
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON form that the journal keeps."""
+        return {"step": self.step, "inputs": dict(self.inputs), "params": dict(self.params)}
+
+
+@dataclass(frozen=True, slots=True)
+class Operate:
+    """Give a device a command; never repeated on a guess."""
+
+    key: str
+    task: str
+    round: int
+    device: str
+    """Kind of the device."""
+    command: JSON
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON form that the journal keeps."""
+        return {"device": self.device, "command": dict(self.command)}
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmit:
+    """Hand an announced action over again under its own key, after the device said it never had it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Record a decision of the policy, a fault, or the end: an event with no action behind it."""
+
+    kind: str
+    payload: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing before this time unless something happens."""
+
+    until: datetime
+
+
+Action = Compute | Operate | Resubmit | Note | Wait
+
+
+def moves_command(moves: tuple[Move, ...]) -> dict[str, Any]:
+    """Write a MovePlates."""
+    return {"verb": "move", "moves": [[m.barcode, m.source, m.target] for m in moves]}
+
+
+def load_command(protocol: str, rendered: str, digest: str, load: int) -> dict[str, Any]:
+    """Write a RunLoad; both paths are relative to the lab folder."""
+    return {"verb": "run-load", "protocol": protocol, "rendered": rendered, "digest": digest, "load": load}
+
+
+def plate_command(verb: str, barcode: str) -> dict[str, Any]:
+    """Write a store, fetch or acquire."""
+    return {"verb": verb, "barcode": barcode}
+
+
+def read_command(body: JSON, lab: Path) -> Command:
+    """Rebuild a device command from its JSON form.
+
+    Raises:
+        PlanError: a verb this version does not know.
+    """
+    match body["verb"]:
+        case "move":
+            return MovePlates(tuple(Move(*m) for m in body["moves"]))
+        case "run-load":
+            return RunLoad(lab / body["protocol"], lab / body["rendered"], body["digest"], body["load"])
+        case "store":
+            return StorePlate(body["barcode"])
+        case "fetch":
+            return FetchPlate(body["barcode"])
+        case "acquire":
+            return AcquirePlate(body["barcode"])
+        case verb:
+            raise PlanError(f"the journal holds a device command {verb!r} that this version does not know")

@@ -1,0 +1,370 @@
+"""The recipe of a round: which tasks, in which order, and the action that each one is.
+
+A round is a chain of tasks. Tasks up to ``approve`` compute a checked protocol; then each deck load is set by
+the plate mover and pipetted; the plate incubates, is imaged and measured; ``evaluate`` compares what was
+predicted with what was found. After the last round a closing chain fits once more, so that the campaign ends
+with beliefs that know every plate.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from controller.actions import Compute, Note, Operate, load_command, moves_command, plate_command
+from controller.state import LabState, Outcome
+from drivers.ports import Move
+
+BELIEF = ("fit", "calibrate")
+PLANNING = ("pick", "layout", "compile", "check", "approve")
+AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise", "evaluate")
+
+Built = Compute | Operate | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings a campaign was started with, as decide needs them."""
+
+    name: str
+    seed: int
+    rounds: int
+    settings: Mapping[str, Any]
+    """The JSON form of controller.settings.Settings."""
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return one table of the settings."""
+        table: Mapping[str, Any] = self.settings[name]
+        return table
+
+    @property
+    def incubation(self) -> timedelta:
+        """Time between the plate's entry into the incubator and its fetch."""
+        return timedelta(hours=self.section("assay")["incubation_h"])
+
+
+def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
+    """List a round's tasks in order; the deck loads appear once the protocol is compiled."""
+    belief = BELIEF if round_number else ()
+    if round_number >= plan.rounds:
+        return belief
+    compiled = state.outcome("compile", round_number)
+    if compiled is None or not compiled.is_done:
+        return belief + PLANNING
+    loads = tuple(t for k in range(len(compiled.result["summary"]["loads"])) for t in (f"deck-{k}", f"run-{k}"))
+    return belief + PLANNING + loads + AFTER_LOADS
+
+
+def is_past(state: LabState, task: str, round_number: int) -> bool:
+    """Tell whether a task is over: done, or failed and accepted by a person or the policy."""
+    if task == "approve":
+        approval = state.approvals.get(round_number)
+        return approval is not None and approval.is_approved
+    key = state.latest_key(task, round_number)
+    outcome = state.outcomes.get(key)
+    if outcome is None:
+        return False
+    fault = state.faults.get(key)
+    if fault is not None:
+        return fault.answer is not None
+    return outcome.is_done
+
+
+def current(state: LabState, plan: Plan) -> tuple[int, str] | None:
+    """Find the first task that is not over, as (round, task); None when the campaign is through."""
+    for round_number in range(plan.rounds + 1):
+        for task in chain(state, plan, round_number):
+            if not is_past(state, task, round_number):
+                return round_number, task
+    return None
+
+
+def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> datetime | None:
+    """Tell the earliest time a task may start; None: at once."""
+    if task != "fetch":
+        return None
+    stored = state.outcome("store", round_number)
+    return stored.time + plan.incubation if stored else None
+
+
+def build(state: LabState, plan: Plan, task: str, round_number: int) -> Built:
+    """Make the action that a task is, from the outcomes before it."""
+    kind, _, number = task.partition("-")
+    builder = _BUILDERS[kind]
+    return builder(_Context(state, plan, task, round_number, int(number or 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    state: LabState
+    plan: Plan
+    task: str
+    round: int
+    load: int
+
+    @property
+    def key(self) -> str:
+        return self.state.latest_key(self.task, self.round)
+
+    def file(self, task: str, name: str, round_number: int | None = None) -> str:
+        """Path of a file that an earlier task wrote."""
+        outcome = self.outcome(task, round_number)
+        return f"{outcome.result['folder']}/{name}"
+
+    def outcome(self, task: str, round_number: int | None = None) -> Outcome:
+        found = self.state.outcome(task, self.round if round_number is None else round_number)
+        if found is None:
+            raise LookupError(f"{task} of round {self.round} has no outcome yet")
+        return found
+
+    def compute(self, inputs: Mapping[str, str], params: Mapping[str, Any]) -> Compute:
+        return Compute(self.key, self.task, self.round, self.task, inputs, params)
+
+    def operate(self, device: str, command: Mapping[str, Any]) -> Operate:
+        return Operate(self.key, self.task, self.round, device, command)
+
+    @property
+    def barcode(self) -> str:
+        return barcode_of(self.state, self.plan, self.round)
+
+
+def barcode_of(state: LabState, plan: Plan, round_number: int) -> str:
+    """Return the assay plate's barcode: given once, by the layout task, counting plates of the whole lab."""
+    given = state.intents.get(state.latest_key("layout", round_number))
+    if given is not None:
+        barcode: str = given.action["params"]["barcode"]
+        return barcode
+    used = {i.action["params"]["barcode"] for i in state.intents.values() if i.task == "layout"}
+    return f"{plan.section('plate')['barcode_prefix']}-{len(used) + 1:04d}"
+
+
+def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:
+    """List the earlier rounds whose plate counts: it passed, or somebody said to use it."""
+    return tuple(r for r in range(before) if _counts(state, r))
+
+
+def _counts(state: LabState, round_number: int) -> bool:
+    outcome = state.outcome("normalise", round_number)
+    if outcome is None or not outcome.is_done:
+        return False
+    fault = state.faults.get(outcome.key)
+    return fault.answer == "use" if fault else bool(outcome.result["summary"]["passed"])
+
+
+def _responses(c: _Context) -> dict[str, str]:
+    rounds = accepted_rounds(c.state, c.round)
+    return {f"responses-{r}": c.file("normalise", "responses.parquet", r) for r in rounds}
+
+
+def _seed(c: _Context, purpose: str) -> dict[str, Any]:
+    return {"seed": c.plan.seed, "round": c.round, "purpose": purpose}
+
+
+def _fit(c: _Context) -> Built:
+    params = {**_seed(c, "fit"), **c.plan.section("belief")}
+    return c.compute({"library": "@library", **_responses(c)}, params)
+
+
+def _calibrate(c: _Context) -> Built:
+    inputs = {"library": "@library", "fitted": c.outcome("fit").result["folder"]}
+    confidence = c.plan.section("belief")["confidence"]
+    return c.compute(inputs, {"confidence": confidence, "threshold": c.plan.section("assay")["hit_threshold"]})
+
+
+def _pick(c: _Context) -> Built:
+    assay, plate = c.plan.section("assay"), c.plan.section("plate")
+    inputs = {"library": "@library", "stock": "@stock", **_responses(c)}
+    if c.round:
+        inputs["predictions"] = c.file("calibrate", "predictions.parquet")
+    params = {
+        **_seed(c, "pick"),
+        **c.plan.section("picking"),
+        "n_wells": plate["wells"] - plate["n_negative"] - plate["n_positive"],
+        "n_confirm": plate["n_confirm"],
+        "controls": [assay["negative_control"], assay["positive_control"]],
+        "dose_um": assay["dose_um"],
+        "transfer_ul": assay["transfer_ul"],
+        "well_volume_ul": assay["well_volume_ul"],
+        "hit_threshold": assay["hit_threshold"],
+        "excluded": sorted(_tested_unseen(c)),
+    }
+    return c.compute(inputs, params)
+
+
+def _tested_unseen(c: _Context) -> set[str]:
+    """Compounds pipetted in rounds whose plate does not count: not to be picked as if they were new."""
+    lost = set(range(c.round)) - set(accepted_rounds(c.state, c.round))
+    picked = (c.state.outcome("pick", r) for r in sorted(lost))
+    return {compound for o in picked if o for compound in o.result["summary"]["compounds"]}
+
+
+def _layout(c: _Context) -> Built:
+    plate = c.plan.section("plate")
+    params = {
+        **_seed(c, "layout"),
+        "barcode": c.barcode,
+        "wells": plate["wells"],
+        "n_negative": plate["n_negative"],
+        "n_positive": plate["n_positive"],
+        "dose_um": c.plan.section("assay")["dose_um"],
+    }
+    return c.compute({"picks": c.file("pick", "picks.parquet")}, params)
+
+
+def _compile(c: _Context) -> Built:
+    assay = c.plan.section("assay")
+    handler = next(d for d in c.plan.settings["device"] if d["kind"] == "liquid-handler")
+    params = {
+        "robot": handler["robot"],
+        "transfer_ul": assay["transfer_ul"],
+        "well_volume_ul": assay["well_volume_ul"],
+        "negative": assay["negative_control"],
+        "positive": assay["positive_control"],
+        "labware": c.plan.section("plate")["labware"],
+    }
+    inputs = {"layout": c.file("layout", "layout.csv"), "stock": "@stock", "tips": "@tips"}
+    return c.compute(inputs, params)
+
+
+def _check(c: _Context) -> Built:
+    inputs = {"protocol": c.outcome("compile").result["folder"], "stock": "@stock", "tips": "@tips"}
+    assay, plate = c.plan.section("assay"), c.plan.section("plate")
+    params = {"labware": plate["labware"], "well_volume_ul": assay["well_volume_ul"], **c.plan.section("proof")}
+    return c.compute(inputs, params)
+
+
+def _approve(c: _Context) -> Built:
+    policy = c.plan.section("approval")
+    n = c.outcome("pick").result["summary"]["n_compounds"]
+    if policy["policy"] == "auto" and n <= policy["max_compounds"]:
+        reason = f"{n} compounds, at most {policy['max_compounds']} allowed; protocol proven"
+        what = {"what": "approve", "round": c.round, "by": "policy", "reason": reason}
+        return Note("decision", what)
+    loads = c.outcome("compile").result["summary"]["loads"]
+    question = f"round {c.round + 1}: {n} compounds in {len(loads)} deck loads are proven and wait for approval"
+    return Note("fault", {"fault": c.key, "key": c.key, "question": question, "choices": ["approve", "reject"]})
+
+
+def _deck(c: _Context) -> Built:
+    deck = c.outcome("compile").result["summary"]["loads"][c.load]["deck"]
+    wanted = {f"deck/{slot}": barcode for slot, barcode, _role in deck}
+    roles = {barcode: role for _slot, barcode, role in deck}
+    return c.operate("plate-mover", moves_command(_clear_moves(c, wanted) + _set_moves(c, wanted, roles)))
+
+
+def _on_deck(c: _Context) -> dict[str, str]:
+    return {place: barcode for barcode, place in c.state.places.items() if place.startswith("deck/")}
+
+
+def _clear_moves(c: _Context, wanted: Mapping[str, str]) -> tuple[Move, ...]:
+    """Take away what sits where something else is wanted, or nothing is."""
+    standing = _on_deck(c)
+    return tuple(
+        Move(barcode, place, home_of(c.state, barcode))
+        for place, barcode in sorted(standing.items())
+        if wanted.get(place) != barcode
+    )
+
+
+def _set_moves(c: _Context, wanted: Mapping[str, str], roles: Mapping[str, str]) -> tuple[Move, ...]:
+    standing = _on_deck(c)
+    new = {place: barcode for place, barcode in wanted.items() if standing.get(place) != barcode}
+    return tuple(
+        Move(barcode, "stack/new" if roles[barcode] == "destination" else _home(roles[barcode], barcode), place)
+        if barcode not in standing.values()
+        else Move(barcode, home_of(c.state, barcode), place)
+        for place, barcode in sorted(new.items())
+    )
+
+
+def _home(role: str, barcode: str) -> str:
+    return f"tips/{barcode}" if role == "tips" else f"hotel/{barcode}"
+
+
+def home_of(state: LabState, barcode: str) -> str:
+    """Tell where a plate on the deck belongs: assay plates to the done stack, tips and sources to their homes."""
+    for outcome in state.outcomes.values():
+        for load in outcome.result.get("summary", {}).get("loads", ()):
+            for _slot, item, role in load["deck"]:
+                if item == barcode:
+                    return "stack/done" if role == "destination" else _home(role, barcode)
+    return "stack/done"
+
+
+def _run(c: _Context) -> Built:
+    compiled = c.outcome("compile")
+    summary = compiled.result["summary"]
+    folder = compiled.result["folder"]
+    rendered = f"{folder}/{summary['loads'][c.load]['file']}"
+    return c.operate("liquid-handler", load_command(f"{folder}/protocol.json", rendered, summary["digest"], c.load))
+
+
+def _clear(c: _Context) -> Built:
+    moves = tuple(
+        Move(barcode, place, "incubator" if barcode == c.barcode else home_of(c.state, barcode))
+        for place, barcode in sorted(_on_deck(c).items())
+    )
+    return c.operate("plate-mover", moves_command(moves))
+
+
+def _measure(c: _Context) -> Built:
+    assay = c.plan.section("assay")
+    inputs = {"readout": c.outcome("acquire").result["folder"]}
+    params = {"dna": assay["dna_channel"], "reporter": assay["reporter_channel"], "wells": c.plan.section("plate")["wells"]}
+    return c.compute(inputs, params)
+
+
+def _normalise(c: _Context) -> Built:
+    assay = c.plan.section("assay")
+    keys = ("hit_threshold", "min_viability", "min_z_prime")
+    inputs = {"wells": c.file("measure", "wells.parquet"), "layout": c.file("layout", "layout.csv")}
+    params = {**{k: assay[k] for k in keys}, "undosed": _undosed(c)}
+    return c.compute(inputs, params)
+
+
+def _undosed(c: _Context) -> dict[str, str]:
+    """Wells that did not get their liquid, by the handler's own report, with the reason."""
+    wells: dict[str, str] = {}
+    for k in range(len(c.outcome("compile").result["summary"]["loads"])):
+        run = c.outcome(f"run-{k}")
+        for well, moved, planned in run.result.get("short", ()):
+            wells[well] = f"{moved} of {planned} nl"
+    return wells
+
+
+def _evaluate(c: _Context) -> Built:
+    inputs = {"responses": c.file("normalise", "responses.parquet"), "picks": c.file("pick", "picks.parquet")}
+    if c.round:
+        inputs["predictions"] = c.file("calibrate", "predictions.parquet")
+        inputs["calibration"] = c.file("calibrate", "calibration.json")
+    return c.compute(inputs, {"confidence": c.plan.section("belief")["confidence"]})
+
+
+def _plate(device: str, verb: str) -> Callable[[_Context], Built]:
+    return lambda c: c.operate(device, plate_command(verb, c.barcode))
+
+
+def _move(source: str, target: str) -> Callable[[_Context], Built]:
+    return lambda c: c.operate("plate-mover", moves_command((Move(c.barcode, source, target),)))
+
+
+_BUILDERS: Mapping[str, Callable[[_Context], Built]] = {
+    "fit": _fit,
+    "calibrate": _calibrate,
+    "pick": _pick,
+    "layout": _layout,
+    "compile": _compile,
+    "check": _check,
+    "approve": _approve,
+    "deck": _deck,
+    "run": _run,
+    "clear": _clear,
+    "store": _plate("incubator", "store"),
+    "fetch": _plate("incubator", "fetch"),
+    "stage": _move("incubator", "imager"),
+    "acquire": _plate("imager", "acquire"),
+    "unstage": _move("imager", "stack/done"),
+    "measure": _measure,
+    "normalise": _normalise,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,269 @@
+"""lab.toml: the settings of a lab, validated; an error names file, line, key, the value found and the values allowed."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from nextplate.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+
+
+class Section(BaseModel):
+    """A table of lab.toml: unknown keys are errors, values are not coerced from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LabSection(Section):
+    """Who and where."""
+
+    name: Name = "lab"
+    database: str = "sqlite:///nextplate.db"
+    """SQLAlchemy URL; a relative SQLite path lies in the lab folder."""
+
+
+class CampaignSection(Section):
+    """One campaign: how many rounds of one plate each, and the seed of every random choice."""
+
+    name: Name = "first"
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 3
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class AssaySection(Section):
+    """What happens in a well and when it counts as a hit."""
+
+    negative_control: str = "DMSO"
+    positive_control: str = "REF-1"
+    dose_um: Annotated[float, Field(gt=0)] = 10.0
+    transfer_ul: Annotated[float, Field(gt=0)] = 5.0
+    well_volume_ul: Annotated[float, Field(gt=0)] = 45.0
+    """Medium and cells in the well before the transfer."""
+    incubation_h: Annotated[float, Field(ge=0)] = 24.0
+    dna_channel: str = "DNA"
+    reporter_channel: str = "Reporter"
+    hit_threshold: Annotated[float, Field(gt=0)] = 0.5
+    """On the response scale: 0 negative control, 1 positive control."""
+    min_viability: Share = 0.5
+    min_z_prime: float = 0.3
+
+
+class PlateSection(Section):
+    """The assay plate."""
+
+    wells: Literal[96, 384] = 384
+    labware: str = "corning_384_wellplate_112ul_flat"
+    barcode_prefix: Name = "NP"
+    n_negative: Annotated[int, Field(ge=3)] = 20
+    n_positive: Annotated[int, Field(ge=3)] = 12
+    n_confirm: Annotated[int, Field(ge=0)] = 16
+    """Wells that test an earlier hit once more; duplicates of new compounds in the first round."""
+
+
+class PickingSection(Section):
+    """How the next compounds are chosen."""
+
+    rule: Literal["random", "greedy", "ucb", "uncertainty", "ei", "pi", "modal-ucb"] = "ucb"
+    beta: Annotated[float, Field(ge=0)] = 0.5
+    exploration_share: Share = 0.1
+    diversity_weight: Annotated[float, Field(ge=0)] = 0.1
+
+
+class BeliefSection(Section):
+    """The model and its calibration."""
+
+    kind: Literal["lightgbm"] = "lightgbm"
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+
+class ApprovalSection(Section):
+    """Who lets a round start: the policy inside its limits, or a person."""
+
+    policy: Literal["auto", "hand"] = "auto"
+    max_compounds: Annotated[int, Field(ge=0)] = 400
+    """A round with more compounds than this waits for a person even under the auto policy."""
+
+
+class ProofSection(Section):
+    """How a protocol is proven before it is dispatched."""
+
+    python: str = ""
+    """Interpreter with the opentrons package; empty: the one that runs nextplate."""
+    timeout_s: Annotated[int, Field(ge=10)] = 300
+
+
+class FaultsSection(Section):
+    """What to do when something goes wrong and nobody is there."""
+
+    partial_load: Literal["ask", "accept"] = "ask"
+    """A load that stopped half-way: ask a person, or go on and leave the undosed wells out."""
+    failed_plate: Literal["ask", "discard", "use"] = "ask"
+    """A plate that fails its quality control."""
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    retry_wait_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+DeviceKind = Literal["liquid-handler", "plate-mover", "incubator", "imager"]
+
+
+class DeviceSection(Section):
+    """One device."""
+
+    name: Name
+    kind: DeviceKind
+    driver: Literal["sim"] = "sim"
+    robot: Literal["flex", "ot2"] | None = None
+    """For a liquid handler."""
+
+    @model_validator(mode="after")
+    def _robot_for_handler(self) -> "DeviceSection":
+        if (self.kind == "liquid-handler") != (self.robot is not None):
+            raise ValueError("robot is needed for a liquid-handler ('flex' or 'ot2') and for no other kind")
+        return self
+
+
+class SimSection(Section):
+    """The simulated lab behind driver = \"sim\"."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    tip_racks: Annotated[int, Field(ge=0)] = 60
+    out_of_focus: Share = 0.005
+    clogged_tip: Share = 0.002
+    reply_lost: Share = 0.0
+    refused: Share = 0.0
+    load_crash: Share = 0.0
+    mover_drop: Share = 0.0
+    missing_image: Share = 0.0
+    truncated_image: Share = 0.0
+
+
+def _default_devices() -> tuple[DeviceSection, ...]:
+    return (
+        DeviceSection(name="handler", kind="liquid-handler", robot="flex"),
+        DeviceSection(name="arm", kind="plate-mover"),
+        DeviceSection(name="incubator", kind="incubator"),
+        DeviceSection(name="microscope", kind="imager"),
+    )
+
+
+class Settings(Section):
+    """The whole of lab.toml; every table may be left out."""
+
+    lab: LabSection = LabSection()
+    campaign: CampaignSection = CampaignSection()
+    assay: AssaySection = AssaySection()
+    plate: PlateSection = PlateSection()
+    picking: PickingSection = PickingSection()
+    belief: BeliefSection = BeliefSection()
+    approval: ApprovalSection = ApprovalSection()
+    proof: ProofSection = ProofSection()
+    faults: FaultsSection = FaultsSection()
+    sim: SimSection = SimSection()
+    device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=_default_devices)
+
+    @model_validator(mode="after")
+    def _devices_make_a_lab(self) -> "Settings":
+        names = [d.name for d in self.device]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two devices are called {', '.join(map(repr, twice))}; every device needs its own name")
+        kinds = [d.kind for d in self.device]
+        for kind in get_args(DeviceKind):
+            if kinds.count(kind) != 1:
+                raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; exactly one is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _plate_has_room(self) -> "Settings":
+        taken = self.plate.n_negative + self.plate.n_positive + self.plate.n_confirm
+        if taken >= self.plate.wells:
+            raise ValueError(f"controls and confirmations take {taken} of {self.plate.wells} wells; none is left to pick for")
+        return self
+
+    def device_of(self, kind: str) -> DeviceSection:
+        """Return the one device of a kind."""
+        return next(d for d in self.device if d.kind == kind)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate lab.toml.
+
+    Raises:
+        SettingsError: every problem at once, one line each: file, line, key, value found, values allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: no such file; make a lab with: nextplate init {path.parent}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    try:
+        body = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Settings.model_validate(body)
+    except ValidationError as error:
+        lines = [_explain(path, text, item) for item in error.errors()]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _explain(path: Path, text: str, item: ErrorDetails) -> str:
+    keys = [str(part) for part in item["loc"]]
+    line = _line_of(text, keys)
+    where = f"{path}:{line}" if line else str(path)
+    dotted = ".".join(keys) or "lab.toml"
+    if item["type"] == "extra_forbidden":
+        return f"{where}: {dotted} is not a setting{_did_you_mean(keys)}"
+    found = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {dotted}{found}: {message[0].lower()}{message[1:]}"
+
+
+def _did_you_mean(keys: list[str]) -> str:
+    allowed = _fields_at(keys[:-1])
+    close = difflib.get_close_matches(keys[-1], allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{hint} (allowed: {', '.join(allowed)})"
+
+
+def _fields_at(keys: list[str]) -> list[str]:
+    model: Any = Settings
+    for key in (k for k in keys if not k.isdigit()):
+        annotation = model.model_fields[key].annotation
+        model = _model_in(annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, Union, Annotated):
+        return next((m for a in get_args(annotation) if (m := _model_in(a))), None)
+    return None
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """Find the line where a key is set, counting tables as the file writes them."""
+    table, index, seen = "", -1, 0
+    wanted_index = next((int(k) for k in keys if k.isdigit()), None)
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if header := re.match(r"^\[(\[)?\s*([\w.-]+)\s*\]", line):
+            table = header[2]
+            index = seen if header[1] and keys[:1] == [table] else -1
+            seen += index >= 0
+            if keys == [table] or (len(keys) == 2 and index == wanted_index and keys[0] == table and keys[1].isdigit()):
+                return number
+        elif keys and re.match(rf"^{re.escape(keys[-1])}\s*=", line) and (
+            table == (keys[0] if len(keys) > 1 else "") and (wanted_index is None or index == wanted_index)
+        ):
+            return number
+    return None

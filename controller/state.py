@@ -1,0 +1,267 @@
+"""LabState: what the journal says is so, as one frozen value folded from its events.
+
+Event kinds, in the order a round meets them:
+
+=================  =========================================================================================
+campaign.started   name, seed, rounds, library digest and the settings that shape decisions
+controller.started a process took over; the only kind that differs between a disturbed and an undisturbed run
+intent             key, task, round, action: written and committed before anything is tried
+attempt            key, message: the device refused or its reply was lost; the same key is tried again
+outcome            key, status (done | failed), result, message
+decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
+fault              fault, key, question, choices: a person is asked
+campaign.finished  the last event of a campaign
+=================  =========================================================================================
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+JSON = Mapping[str, Any]
+
+
+class EventLike(Protocol):
+    """What fold needs of an event."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+
+    @property
+    def time(self) -> datetime:
+        """When it was recorded, UTC."""
+
+    @property
+    def payload(self) -> JSON:
+        """The facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign as it was started; lab.toml may change later, this does not."""
+
+    name: str
+    seed: int
+    rounds: int
+    library: str
+    settings: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An action announced; without an outcome it is in flight, or its fate is to be found out."""
+
+    key: str
+    task: str
+    round: int
+    action: JSON
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an intent."""
+
+    key: str
+    status: str
+    """done or failed."""
+    result: JSON
+    message: str
+    time: datetime
+
+    @property
+    def is_done(self) -> bool:
+        """Tell success."""
+        return self.status == "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A question for a person."""
+
+    fault: str
+    key: str
+    question: str
+    choices: tuple[str, ...]
+    answer: str | None
+    """None while nobody has answered."""
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's or the policy's word about a round."""
+
+    round: int
+    is_approved: bool
+    by: str
+    reason: str
+
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class LabState:
+    """Everything the journal implies. Mappings keep the order of the journal."""
+
+    campaign: Campaign | None = None
+    intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
+    outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
+    attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
+    """When each key's hand-over failed."""
+    places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Where each plate that ever moved is, by confirmed moves."""
+    faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
+    approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
+    is_paused: bool = False
+    is_aborted: bool = False
+    is_finished: bool = False
+    n_starts: int = 0
+    """How often a controller process took over."""
+
+    def pending(self) -> tuple[Intent, ...]:
+        """Return the intents without an outcome, oldest first."""
+        return tuple(i for k, i in self.intents.items() if k not in self.outcomes)
+
+    def open_faults(self) -> tuple[Fault, ...]:
+        """Return the questions nobody has answered."""
+        return tuple(f for f in self.faults.values() if f.answer is None)
+
+    def outcome(self, task: str, round_number: int) -> Outcome | None:
+        """Return the outcome of a task's latest attempt; None while there is none."""
+        return self.outcomes.get(self.latest_key(task, round_number))
+
+    def latest_key(self, task: str, round_number: int) -> str:
+        """Return the key a task is tried under now: a retry that a person asked for gets a new one."""
+        name = self.campaign.name if self.campaign else ""
+        key, n = task_key(name, round_number, task, 0), 0
+        while (fault := self.faults.get(key)) and fault.answer == "retry":
+            n += 1
+            key = task_key(name, round_number, task, n)
+        return key
+
+    def digest(self) -> str:
+        """Return the sha256 of the state, leaving out how often a process had to start."""
+        body = replace(self, n_starts=0, attempts={})
+        return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def task_key(campaign: str, round_number: int, task: str, attempt: int) -> str:
+    """Name one try of one task for ever: first.r2.run-0, and first.r2.run-0.1 for its first retry."""
+    return f"{campaign}.r{round_number}.{task}" + (f".{attempt}" if attempt else "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The mutable twin of LabState that lives only inside one fold."""
+
+    campaign: Campaign | None
+    intents: dict[str, Intent]
+    outcomes: dict[str, Outcome]
+    attempts: dict[str, tuple[datetime, ...]]
+    faults: dict[str, Fault]
+    approvals: dict[int, Approval]
+    places: dict[str, str]
+    is_paused: bool
+    is_aborted: bool
+    is_finished: bool
+    n_starts: int
+
+
+def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState:
+    """Fold events, oldest first, into a state; ``start`` is the state of the events before them.
+
+    Raises:
+        KeyError: an event lacks a fact its kind needs; such a journal was not written by nextplate.
+        ValueError: an event of an unknown kind.
+    """
+    s = start or LabState()
+    draft = _Draft(
+        s.campaign, dict(s.intents), dict(s.outcomes), dict(s.attempts), dict(s.faults), dict(s.approvals),
+        dict(s.places), s.is_paused, s.is_aborted, s.is_finished, s.n_starts,
+    )  # fmt: skip
+    for event in events:
+        handler = _HANDLERS.get(event.kind)
+        if handler is None:
+            raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
+        handler(draft, event.payload, event.time)
+    return LabState(
+        draft.campaign, MappingProxyType(draft.intents), MappingProxyType(draft.outcomes),
+        MappingProxyType(draft.attempts), MappingProxyType(draft.faults), MappingProxyType(draft.approvals),
+        MappingProxyType(draft.places), draft.is_paused, draft.is_aborted, draft.is_finished, draft.n_starts,
+    )  # fmt: skip
+
+
+def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.campaign = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
+    draft.approvals.clear()
+    draft.is_paused = draft.is_aborted = draft.is_finished = False
+
+
+def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
+    draft.n_starts += 1
+
+
+def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.intents[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
+
+
+def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.attempts[p["key"]] = (*draft.attempts.get(p["key"], ()), time)
+
+
+def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    action = draft.intents[p["key"]].action
+    moved = set(p["result"].get("moved", ()))
+    for barcode, _source, target in action.get("command", {}).get("moves", ()):
+        if barcode in moved:
+            draft.places[barcode] = target
+
+
+def _fault(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.faults[p["fault"]] = Fault(p["fault"], p["key"], p["question"], tuple(p["choices"]), None, None)
+
+
+def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
+    match p["what"]:
+        case "approve" | "reject":
+            approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
+            draft.approvals[p["round"]] = approval
+        case "pause" | "resume":
+            draft.is_paused = p["what"] == "pause"
+        case "abort":
+            draft.is_aborted = True
+        case "answer":
+            fault = draft.faults[p["fault"]]
+            draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+
+
+def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
+    draft.is_finished = True
+
+
+_HANDLERS = {
+    "campaign.started": _campaign_started,
+    "controller.started": _controller_started,
+    "intent": _intent,
+    "attempt": _attempt,
+    "outcome": _outcome,
+    "fault": _fault,
+    "decision": _decision,
+    "campaign.finished": _finished,
+}

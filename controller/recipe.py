@@ -60,14 +60,16 @@ def is_past(state: LabState, task: str, round_number: int) -> bool:
     if task == "approve":
         approval = state.approvals.get(round_number)
         return approval is not None and approval.is_approved
-    key = state.latest_key(task, round_number)
-    outcome = state.outcomes.get(key)
+    outcome = state.outcome(task, round_number)
     if outcome is None:
         return False
-    fault = state.faults.get(key)
-    if fault is not None:
-        return fault.answer is not None
-    return outcome.is_done
+    fault = state.faults.get(outcome.key)
+    return fault.answer is not None if fault else not needs_word(task, outcome)
+
+
+def needs_word(task: str, outcome: Outcome) -> bool:
+    """Tell whether an outcome cannot be gone past without somebody's word."""
+    return not outcome.is_done or (task == "normalise" and not outcome.result["summary"]["passed"])
 
 
 def current(state: LabState, plan: Plan) -> tuple[int, str] | None:
@@ -229,7 +231,11 @@ def _compile(c: _Context) -> Built:
 def _check(c: _Context) -> Built:
     inputs = {"protocol": c.outcome("compile").result["folder"], "stock": "@stock", "tips": "@tips"}
     assay, plate = c.plan.section("assay"), c.plan.section("plate")
-    params = {"labware": plate["labware"], "well_volume_ul": assay["well_volume_ul"], **c.plan.section("proof")}
+    params = {
+        "labware": plate["labware"],
+        "well_volume_ul": assay["well_volume_ul"],
+        **c.plan.section("proof"),
+    }
     return c.compute(inputs, params)
 
 
@@ -242,7 +248,7 @@ def _approve(c: _Context) -> Built:
         return Note("decision", what)
     loads = c.outcome("compile").result["summary"]["loads"]
     question = f"round {c.round + 1}: {n} compounds in {len(loads)} deck loads are proven and wait for approval"
-    return Note("fault", {"fault": c.key, "key": c.key, "question": question, "choices": ["approve", "reject"]})
+    return Note("proposal", {"round": c.round, "question": question})
 
 
 def _deck(c: _Context) -> Built:
@@ -310,7 +316,11 @@ def _clear(c: _Context) -> Built:
 def _measure(c: _Context) -> Built:
     assay = c.plan.section("assay")
     inputs = {"readout": c.outcome("acquire").result["folder"]}
-    params = {"dna": assay["dna_channel"], "reporter": assay["reporter_channel"], "wells": c.plan.section("plate")["wells"]}
+    params = {
+        "dna": assay["dna_channel"],
+        "reporter": assay["reporter_channel"],
+        "wells": c.plan.section("plate")["wells"],
+    }
     return c.compute(inputs, params)
 
 

@@ -1,4 +1,4 @@
-"""lab.toml: the settings of a lab, validated; an error names file, line, key, the value found and the values allowed."""
+"""lab.toml: the settings of a lab, validated; an error names file, line, key, value found and values allowed."""
 
 import difflib
 import re
@@ -130,7 +130,7 @@ class DeviceSection(Section):
 
 
 class SimSection(Section):
-    """The simulated lab behind driver = \"sim\"."""
+    """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     tip_racks: Annotated[int, Field(ge=0)] = 60
@@ -184,7 +184,9 @@ class Settings(Section):
     def _plate_has_room(self) -> "Settings":
         taken = self.plate.n_negative + self.plate.n_positive + self.plate.n_confirm
         if taken >= self.plate.wells:
-            raise ValueError(f"controls and confirmations take {taken} of {self.plate.wells} wells; none is left to pick for")
+            raise ValueError(
+                f"controls and confirmations take {taken} of {self.plate.wells} wells; none is left to pick for"
+            )
         return self
 
     def device_of(self, kind: str) -> DeviceSection:
@@ -203,7 +205,9 @@ def load_settings(path: Path) -> Settings:
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such file; make a lab with: nextplate init {path.parent}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise SettingsError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
     try:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -262,8 +266,10 @@ def _line_of(text: str, keys: list[str]) -> int | None:
             seen += index >= 0
             if keys == [table] or (len(keys) == 2 and index == wanted_index and keys[0] == table and keys[1].isdigit()):
                 return number
-        elif keys and re.match(rf"^{re.escape(keys[-1])}\s*=", line) and (
-            table == (keys[0] if len(keys) > 1 else "") and (wanted_index is None or index == wanted_index)
+        elif (
+            keys
+            and re.match(rf"^{re.escape(keys[-1])}\s*=", line)
+            and (table == (keys[0] if len(keys) > 1 else "") and (wanted_index is None or index == wanted_index))
         ):
             return number
     return None

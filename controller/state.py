@@ -9,6 +9,7 @@ intent             key, task, round, action: written and committed before anythi
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
 outcome            key, status (done | failed), result, message
 decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
+proposal           round, question: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked
 campaign.finished  the last event of a campaign
 =================  =========================================================================================
@@ -16,13 +17,15 @@ campaign.finished  the last event of a campaign
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
 JSON = Mapping[str, Any]
+AGAIN = ("retry", "not-done")
+"""Answers after which a task is tried under a new key."""
 
 
 class EventLike(Protocol):
@@ -115,6 +118,8 @@ class LabState:
     outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
     attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
     """When each key's hand-over failed."""
+    proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
+    """Rounds that were put before a person, with the summary shown."""
     places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Where each plate that ever moved is, by confirmed moves."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
@@ -129,6 +134,10 @@ class LabState:
         """Return the intents without an outcome, oldest first."""
         return tuple(i for k, i in self.intents.items() if k not in self.outcomes)
 
+    def open_proposals(self) -> tuple[int, ...]:
+        """Return the rounds that wait for a person's approval."""
+        return tuple(r for r in self.proposals if r not in self.approvals)
+
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered."""
         return tuple(f for f in self.faults.values() if f.answer is None)
@@ -141,7 +150,7 @@ class LabState:
         """Return the key a task is tried under now: a retry that a person asked for gets a new one."""
         name = self.campaign.name if self.campaign else ""
         key, n = task_key(name, round_number, task, 0), 0
-        while (fault := self.faults.get(key)) and fault.answer == "retry":
+        while (fault := self.faults.get(key)) and fault.answer in AGAIN:
             n += 1
             key = task_key(name, round_number, task, n)
         return key
@@ -175,6 +184,7 @@ class _Draft:
     attempts: dict[str, tuple[datetime, ...]]
     faults: dict[str, Fault]
     approvals: dict[int, Approval]
+    proposals: dict[int, str]
     places: dict[str, str]
     is_paused: bool
     is_aborted: bool
@@ -189,26 +199,22 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
         KeyError: an event lacks a fact its kind needs; such a journal was not written by nextplate.
         ValueError: an event of an unknown kind.
     """
-    s = start or LabState()
-    draft = _Draft(
-        s.campaign, dict(s.intents), dict(s.outcomes), dict(s.attempts), dict(s.faults), dict(s.approvals),
-        dict(s.places), s.is_paused, s.is_aborted, s.is_finished, s.n_starts,
-    )  # fmt: skip
+    before = start or LabState()
+    values = {f.name: getattr(before, f.name) for f in fields(before)}
+    draft = _Draft(**{k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()})
     for event in events:
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
         handler(draft, event.payload, event.time)
-    return LabState(
-        draft.campaign, MappingProxyType(draft.intents), MappingProxyType(draft.outcomes),
-        MappingProxyType(draft.attempts), MappingProxyType(draft.faults), MappingProxyType(draft.approvals),
-        MappingProxyType(draft.places), draft.is_paused, draft.is_aborted, draft.is_finished, draft.n_starts,
-    )  # fmt: skip
+    after = {f.name: getattr(draft, f.name) for f in fields(draft)}
+    return LabState(**{k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()})
 
 
 def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.campaign = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
     draft.approvals.clear()
+    draft.proposals.clear()
     draft.is_paused = draft.is_aborted = draft.is_finished = False
 
 
@@ -226,10 +232,15 @@ def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
 
 def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
-    action = draft.intents[p["key"]].action
     moved = set(p["result"].get("moved", ()))
-    for barcode, _source, target in action.get("command", {}).get("moves", ()):
-        if barcode in moved:
+    _apply_moves(draft, p["key"], lambda barcode: barcode in moved)
+
+
+def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
+    intent = draft.intents.get(key)
+    command = intent.action.get("command", {}) if intent else {}
+    for barcode, _source, target in command.get("moves", ()):
+        if did_move(barcode):
             draft.places[barcode] = target
 
 
@@ -242,13 +253,25 @@ def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
         case "approve" | "reject":
             approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
             draft.approvals[p["round"]] = approval
+            draft.is_aborted = draft.is_aborted or p["what"] == "reject"
         case "pause" | "resume":
             draft.is_paused = p["what"] == "pause"
         case "abort":
             draft.is_aborted = True
         case "answer":
-            fault = draft.faults[p["fault"]]
-            draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+            _answer(draft, p)
+
+
+def _answer(draft: _Draft, p: JSON) -> None:
+    fault = draft.faults[p["fault"]]
+    draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+    draft.is_aborted = draft.is_aborted or p["choice"] == "abort"
+    if p["choice"] == "done":
+        _apply_moves(draft, fault.key, lambda _barcode: True)
+
+
+def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.proposals[p["round"]] = p["question"]
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
@@ -261,6 +284,7 @@ _HANDLERS = {
     "intent": _intent,
     "attempt": _attempt,
     "outcome": _outcome,
+    "proposal": _proposal,
     "fault": _fault,
     "decision": _decision,
     "campaign.finished": _finished,

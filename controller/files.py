@@ -1,0 +1,63 @@
+"""Writing files so that they are whole or absent."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nextplate.errors import DiskFull
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def full_disk_named(where: Path) -> Iterator[None]:
+    """Turn "no space left" into the one error that says where and what to do.
+
+    Raises:
+        DiskFull: instead of OSError with ENOSPC or EDQUOT; every other error passes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        message = (
+            f"the disk is full while writing {where}; free some space and run the same command again: nothing was lost"
+        )
+        raise DiskFull(message) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is whole or absent, and on the disk when this returns."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is whole or absent, and on the disk when this returns.
+
+    Raises:
+        DiskFull: no room; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with full_disk_named(path):
+        try:
+            with scratch.open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's files and its entries to the disk."""
+    for path in (*sorted(p for p in folder.iterdir() if p.is_file()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

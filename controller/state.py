@@ -3,6 +3,9 @@
 Event kinds, in the order a round meets them:
 
 =================  =========================================================================================
+library.added      library: digest of a library that was registered
+stock.added        source wells were registered
+tips.added         tip racks were registered
 campaign.started   name, seed, rounds, library digest and the settings that shape decisions
 controller.started a process took over; the only kind that differs between a disturbed and an undisturbed run
 intent             key, task, round, action: written and committed before anything is tried
@@ -113,6 +116,8 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 class LabState:
     """Everything the journal implies. Mappings keep the order of the journal."""
 
+    library: str | None = None
+    """Digest of the library added last."""
     campaign: Campaign | None = None
     intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
     outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
@@ -178,6 +183,7 @@ def _plain(value: Any) -> Any:
 class _Draft:
     """The mutable twin of LabState that lives only inside one fold."""
 
+    library: str | None
     campaign: Campaign | None
     intents: dict[str, Intent]
     outcomes: dict[str, Outcome]
@@ -201,14 +207,24 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
     """
     before = start or LabState()
     values = {f.name: getattr(before, f.name) for f in fields(before)}
-    draft = _Draft(**{k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()})
+    opened: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    draft = _Draft(**opened)
     for event in events:
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
         handler(draft, event.payload, event.time)
     after = {f.name: getattr(draft, f.name) for f in fields(draft)}
-    return LabState(**{k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()})
+    closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
+    return LabState(**closed)
+
+
+def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.library = p["library"]
+
+
+def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
+    """Stock and tips live in their tables; no decision is folded from their registration."""
 
 
 def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
@@ -279,6 +295,9 @@ def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
 
 
 _HANDLERS = {
+    "library.added": _library_added,
+    "stock.added": _nothing,
+    "tips.added": _nothing,
     "campaign.started": _campaign_started,
     "controller.started": _controller_started,
     "intent": _intent,

@@ -96,7 +96,7 @@ def _run(
             "params": dict(params),
             "code": code_digest(),
         }
-        record |= {"outputs": outputs, "summary": dict(summary), "seconds": round(seconds, 3)}
+        record |= {"outputs": outputs, "summary": dict(summary), "seconds": f"{seconds:.3f}"}
         write_text(scratch / "record.json", json.dumps(record, indent=1, sort_keys=True))
         sync_folder(scratch)
         if not (folder / "record.json").exists():

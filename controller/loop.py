@@ -1,0 +1,186 @@
+"""The scan loop: observe, fold, decide, act. Like a PLC: no coroutines, no hidden state."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from controller.actions import Action, Compute, Note, Operate, Resubmit, Wait, read_command
+from controller.decide import decide, unknown_fate
+from controller.executor import Executor, Job
+from controller.recipe import Plan
+from controller.state import Intent, LabState, fold
+from controller.store import Event, NewEvent, RowWrite
+from drivers.ports import Clock, Device, Report, Status
+from nextplate.errors import NeedsOperator, Transient
+
+JSON = Mapping[str, Any]
+_SCAN_S = 0.5
+
+
+class Journal(Protocol):
+    """What the loop needs of the store."""
+
+    def append(
+        self, events: Sequence[NewEvent], rows: Sequence[RowWrite] = (), *, expected_seq: int | None = None
+    ) -> tuple[Event, ...]:
+        """Append events and the rows that follow from them, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rim:
+    """The effects the loop needs beside journal, devices and executor."""
+
+    resolve: Callable[[Compute], Compute]
+    """Replace @library, @stock and @tips by paths of files that hold them now."""
+    rows: Callable[[LabState, str, Intent, JSON], tuple[Sequence[RowWrite], JSON]]
+    """From a status and a result make the projected rows, and the result as the journal shall keep it."""
+    inbox: Callable[[LabState], tuple[Sequence[JSON], Sequence[RowWrite]]]
+    """Operator decisions not yet in the journal, with the rows that mark them as taken."""
+    watch: Callable[[Event], None]
+    """Told of every event as it is written; for progress."""
+
+
+@dataclass(slots=True)
+class Loop:
+    """Runs one campaign. The journal decides what is true; this object only carries its folded state."""
+
+    lab: Path
+    plan: Plan
+    journal: Journal
+    clock: Clock
+    executor: Executor
+    devices: Mapping[str, Device]
+    rim: Rim
+    state: LabState
+    head: int
+    """Sequence number of the last event folded."""
+    is_stopping: bool = False
+    """Set from a signal handler: end after the present scan."""
+    _known: set[str] = field(default_factory=set)
+    """Keys this process has handed over or looked up; the rest came from before a crash."""
+
+    def run(self) -> None:
+        """Scan until the campaign is over, a person is needed, or somebody asks to stop."""
+        self._record([NewEvent("controller.started", self.clock.now(), self.plan.name, {})])
+        while not self.is_stopping:
+            reports = self._observe()
+            actions = decide(self.state, self.clock.now(), self.plan)
+            did_act = [self._act(action) for action in actions if not isinstance(action, Wait)]
+            if did_act:
+                continue
+            if not self._rest(actions, reports):
+                return
+
+    def _observe(self) -> dict[str, Report]:
+        """Poll what is in flight and the operators; journal what is new; return the reports still running."""
+        decisions, taken = self.rim.inbox(self.state)
+        if decisions or taken:
+            now = self.clock.now()
+            self._record([NewEvent("decision", now, self.plan.name, d) for d in decisions], taken)
+        running: dict[str, Report] = {}
+        for intent in self.state.pending():
+            report = self._ask(intent)
+            if report.status in (Status.DONE, Status.FAILED):
+                self._conclude(intent, report)
+            elif report.status is Status.UNKNOWN and intent.key not in self.state.faults:
+                self._note(unknown_fate(intent, report.message))
+            elif report.status is Status.RUNNING:
+                running[intent.key] = report
+        return running
+
+    def _ask(self, intent: Intent) -> Report:
+        """Poll a key; one from before a crash is looked up first, and handed over if it never arrived."""
+        if "step" in intent.action:
+            self._compute(intent)
+            return self.executor.poll(intent.key)
+        device = self.devices[intent.action["device"]]
+        if intent.key in self._known:
+            return device.poll(intent.key)
+        self._known.add(intent.key)
+        report = device.lookup(intent.key)
+        if report.status is Status.NOT_FOUND and not self.state.attempts.get(intent.key):
+            self._operate(intent)
+            report = device.poll(intent.key)
+        return report
+
+    def _conclude(self, intent: Intent, report: Report) -> None:
+        status = "done" if report.status is Status.DONE else "failed"
+        rows, result = self.rim.rows(self.state, status, intent, report.result)
+        payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
+        self._record([NewEvent("outcome", self.clock.now(), self.plan.name, payload)], rows)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Note():
+                self._note(action)
+            case Resubmit(key):
+                self._hand_over_again(self.state.intents[key])
+            case Compute() | Operate():
+                self._announce(action)
+
+    def _note(self, note: Note) -> None:
+        self._record([NewEvent(note.kind, self.clock.now(), self.plan.name, note.payload)])
+
+    def _announce(self, action: Compute | Operate) -> None:
+        """Commit the intent, then try it."""
+        if isinstance(action, Compute):
+            action = self.rim.resolve(action)
+        payload = {"key": action.key, "task": action.task, "round": action.round, "action": action.body()}
+        self._record([NewEvent("intent", self.clock.now(), self.plan.name, payload)])
+        intent = self.state.intents[action.key]
+        self._known.add(action.key)
+        if isinstance(action, Compute):
+            self._compute(intent)
+        else:
+            self._operate(intent)
+
+    def _compute(self, intent: Intent) -> None:
+        a = intent.action
+        self.executor.submit(Job(intent.key, a["step"], a["inputs"], a["params"]))
+
+    def _operate(self, intent: Intent) -> None:
+        device = self.devices[intent.action["device"]]
+        try:
+            device.submit(read_command(intent.action["command"], self.lab), intent.key)
+        except Transient as error:
+            self._attempt(intent, str(error))
+        except NeedsOperator as error:
+            self._conclude(intent, Report(Status.FAILED, {}, str(error)))
+
+    def _attempt(self, intent: Intent, message: str) -> None:
+        payload = {"key": intent.key, "message": message}
+        self._record([NewEvent("attempt", self.clock.now(), self.plan.name, payload)])
+
+    def _hand_over_again(self, intent: Intent) -> None:
+        """Submit once more, but only where the device is certain that it never had the key."""
+        report = self.devices[intent.action["device"]].lookup(intent.key)
+        if report.status is Status.NOT_FOUND:
+            self._operate(intent)
+
+    def _record(self, events: Sequence[NewEvent], rows: Sequence[RowWrite] = ()) -> None:
+        written = self.journal.append(events, rows, expected_seq=self.head)
+        self.state = fold(written, self.state)
+        self.head = written[-1].seq if written else self.head
+        for event in written:
+            self.rim.watch(event)
+
+    def _rest(self, actions: Sequence[Action], running: Mapping[str, Report]) -> bool:
+        """Wait for whatever comes first; False when nothing can come without a person, or nothing is left."""
+        computing = [k for k in running if "step" in self.state.intents[k].action]
+        if computing:
+            self.executor.wait(_SCAN_S)
+            return True
+        times = [a.until for a in actions if isinstance(a, Wait)]
+        times += [r.ready_at or self.clock.now() + timedelta(seconds=_SCAN_S) for r in running.values()]
+        if not times:
+            return False
+        self.clock.wait_until(self._wake(min(times)))
+        return True
+
+    def _wake(self, when: datetime) -> datetime:
+        """A real clock wakes now and then to see what operators want; a virtual one jumps."""
+        if self.clock.is_virtual:
+            return when
+        return min(when, self.clock.now() + timedelta(seconds=_SCAN_S))

@@ -119,4 +119,9 @@ def _words_about_unknown(state: LabState) -> tuple[Action, ...]:
 def _told(intent: Intent, fault: Fault) -> dict[str, Any]:
     status = "done" if fault.answer == "done" else "failed"
     message = f"{fault.by} answered {fault.answer}"
-    return {"key": intent.key, "status": status, "result": {"told_by": fault.by}, "message": message}
+    return {
+        "key": intent.key,
+        "status": status,
+        "result": {"told_by": fault.by, "choice": fault.answer},
+        "message": message,
+    }

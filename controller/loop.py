@@ -34,10 +34,10 @@ class Rim:
 
     resolve: Callable[[Compute], Compute]
     """Replace @library, @stock and @tips by paths of files that hold them now."""
-    rows: Callable[[LabState, str, Intent, JSON], tuple[Sequence[RowWrite], JSON]]
+    rows: Callable[[str, Intent, JSON], tuple[Sequence[RowWrite], JSON]]
     """From a status and a result make the projected rows, and the result as the journal shall keep it."""
-    inbox: Callable[[LabState], tuple[Sequence[JSON], Sequence[RowWrite]]]
-    """Operator decisions not yet in the journal, with the rows that mark them as taken."""
+    inbox: Callable[[LabState], tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]]
+    """Operator decisions not yet in the journal, each with its kind of event, and the rows that mark them taken."""
     watch: Callable[[Event], None]
     """Told of every event as it is written; for progress."""
 
@@ -67,18 +67,18 @@ class Loop:
         while not self.is_stopping:
             reports = self._observe()
             actions = decide(self.state, self.clock.now(), self.plan)
-            did_act = [self._act(action) for action in actions if not isinstance(action, Wait)]
-            if did_act:
-                continue
-            if not self._rest(actions, reports):
+            todo = [action for action in actions if not isinstance(action, Wait)]
+            for action in todo:
+                self._act(action)
+            if not todo and not self._rest(actions, reports):
                 return
 
     def _observe(self) -> dict[str, Report]:
         """Poll what is in flight and the operators; journal what is new; return the reports still running."""
         decisions, taken = self.rim.inbox(self.state)
-        if decisions or taken:
+        if decisions:
             now = self.clock.now()
-            self._record([NewEvent("decision", now, self.plan.name, d) for d in decisions], taken)
+            self._record([NewEvent(kind, now, self.plan.name, d) for kind, d in decisions], taken)
         running: dict[str, Report] = {}
         for intent in self.state.pending():
             report = self._ask(intent)
@@ -107,12 +107,20 @@ class Loop:
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status = "done" if report.status is Status.DONE else "failed"
-        rows, result = self.rim.rows(self.state, status, intent, report.result)
+        rows, result = self.rim.rows(status, intent, report.result)
         payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
         self._record([NewEvent("outcome", self.clock.now(), self.plan.name, payload)], rows)
 
+    def _tell(self, told: Note) -> None:
+        """Conclude an action of unknown fate from a person's word."""
+        status = Status.DONE if told.payload["status"] == "done" else Status.FAILED
+        intent = self.state.intents[told.payload["key"]]
+        self._conclude(intent, Report(status, told.payload["result"], told.payload["message"]))
+
     def _act(self, action: Action) -> None:
         match action:
+            case Note(kind="outcome"):
+                self._tell(action)
             case Note():
                 self._note(action)
             case Resubmit(key):

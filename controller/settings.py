@@ -129,19 +129,28 @@ class DeviceSection(Section):
         return self
 
 
+class SimFaults(Section):
+    """How often the simulated devices fail; the meaning of each rate stands in sim.settings.FaultSettings."""
+
+    reply_lost: Share = 0.0
+    refused: Share = 0.0
+    crash: Share = 0.0
+    stall: Share = 0.0
+    clogged_tip: Share = 0.002
+    unnoticed_clog: Share = 0.0
+    grip_missed: Share = 0.0
+    plate_dropped: Share = 0.0
+    out_of_focus: Share = 0.005
+    missing_image: Share = 0.0
+    truncated_image: Share = 0.0
+
+
 class SimSection(Section):
     """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     tip_racks: Annotated[int, Field(ge=0)] = 60
-    out_of_focus: Share = 0.005
-    clogged_tip: Share = 0.002
-    reply_lost: Share = 0.0
-    refused: Share = 0.0
-    load_crash: Share = 0.0
-    mover_drop: Share = 0.0
-    missing_image: Share = 0.0
-    truncated_image: Share = 0.0
+    faults: SimFaults = SimFaults()
 
 
 def _default_devices() -> tuple[DeviceSection, ...]:

@@ -12,6 +12,7 @@ intent             key, task, round, action: written and committed before anythi
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
 outcome            key, status (done | failed), result, message
 decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
+decision.refused   a decision that came too late or made no sense, with the reason
 proposal           round, question: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked
 campaign.finished  the last event of a campaign
@@ -224,7 +225,7 @@ def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
 
 
 def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
-    """Stock and tips live in their tables; no decision is folded from their registration."""
+    """Keep no state: stock and tips live in their tables, and a refused decision decides nothing."""
 
 
 def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
@@ -306,5 +307,6 @@ _HANDLERS = {
     "proposal": _proposal,
     "fault": _fault,
     "decision": _decision,
+    "decision.refused": _nothing,
     "campaign.finished": _finished,
 }

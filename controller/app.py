@@ -1,0 +1,78 @@
+"""The composition root: what talks to what. Whether a device is simulated or real is decided here alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controller.settings import Settings
+from drivers.ports import Clock, Device
+
+if TYPE_CHECKING:
+    from controller.store.store import Store
+    from sim.lab import SimLab
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The devices of a lab by kind, its clock, and what only a simulated lab offers."""
+
+    clock: Clock
+    devices: Mapping[str, Device]
+    prepare: Callable[["Store"], None]
+    """Put registered plates and tips into the simulated lab; in a real one people do that."""
+    simulated: "SimLab | None"
+    close: Callable[[], None]
+
+
+def connect(folder: Path, settings: Settings) -> Hardware:
+    """Open the devices that lab.toml names."""
+    from sim.lab import SimLab
+
+    lab = SimLab.open(folder, sim_settings(settings))
+    devices: Mapping[str, Device] = {
+        "liquid-handler": lab.handler,
+        "plate-mover": lab.mover,
+        "incubator": lab.incubator,
+        "imager": lab.imager,
+    }
+    return Hardware(lab.clock, devices, lambda store: _deliver(lab, settings, store), lab, lab.close)
+
+
+def sim_settings(settings: Settings) -> Any:
+    """Translate lab.toml into the simulator's own settings."""
+    from sim.lab import FaultSettings, SimSettings
+
+    return SimSettings(
+        seed=settings.sim.seed,
+        faults=FaultSettings(**settings.sim.faults.model_dump()),
+        negative_control=settings.assay.negative_control,
+        positive_control=settings.assay.positive_control,
+        assay_labware=settings.plate.labware,
+        medium_nl=round(settings.assay.well_volume_ul * 1000),
+    )
+
+
+def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
+    from sim.lab import SourceWell
+
+    controls = {settings.assay.negative_control, settings.assay.positive_control}
+    smiles = {c["compound_id"]: c["smiles"] for c in store.select("compounds")}
+    rows: Sequence[Mapping[str, Any]] = store.select("stock")
+    lab.deliver(
+        [
+            SourceWell(
+                plate=row["source_plate"],
+                well=row["source_well"],
+                compound_id=row["compound_id"],
+                smiles=None if row["compound_id"] in controls else smiles[row["compound_id"]],
+                volume_nl=row["initial_volume_nl"],
+                concentration_um=row["concentration_um"],
+                labware=row["labware"],
+            )
+            for row in rows
+        ]
+    )
+    lab.deliver_tips([(rack.barcode, rack.labware) for rack in store.tip_racks_now()])
+    n_plates = settings.campaign.rounds + 50
+    lab.deliver_assay_plates([f"{settings.plate.barcode_prefix}-{n + 1:04d}" for n in range(n_plates)])

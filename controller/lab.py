@@ -1,0 +1,83 @@
+"""A lab folder: its settings, its database, and what is registered in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.files import write_text
+from controller.lock import lab_lock
+from controller.settings import Settings, load_settings
+from controller.store import open_store
+from nextplate.errors import DataError
+
+if TYPE_CHECKING:
+    from controller.store.store import Store
+
+FOLDERS = ("library", "models", "measurements", "protocols", "readouts", "reports", "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Where a lab is and how it is set up."""
+
+    folder: Path
+    settings: Settings
+
+    @property
+    def database(self) -> str:
+        """Return the SQLAlchemy URL; a relative SQLite path lies in the lab folder."""
+        return database_url(self.folder, self.settings.lab.database)
+
+
+def database_url(folder: Path, url: str) -> str:
+    """Resolve a relative SQLite path against the lab folder."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or Path(url.removeprefix(prefix)).is_absolute():
+        return url
+    return f"{prefix}{folder.resolve() / url.removeprefix(prefix)}"
+
+
+def open_lab(folder: Path) -> Lab:
+    """Read and check a lab's settings.
+
+    Raises:
+        SettingsError: no lab there, or a mistake in lab.toml.
+    """
+    return Lab(folder, load_settings(folder / "lab.toml"))
+
+
+def init_lab(folder: Path, text: str | None = None) -> Lab:
+    """Make a lab folder with settings and an empty database; a half-made one is completed.
+
+    Raises:
+        DataError: the folder is a lab already, or holds something else.
+    """
+    if (folder / "lab.toml").exists():
+        raise DataError(f"{folder} is a lab already; choose another folder, or edit {folder / 'lab.toml'}")
+    if folder.exists() and (not folder.is_dir() or any(p.name not in FOLDERS for p in folder.iterdir())):
+        raise DataError(f"{folder} exists and is not empty; choose a new folder for the lab")
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_text(folder / "lab.toml", text or default_settings())
+    lab = open_lab(folder)
+    open_store(lab.database, create=True).close()
+    return lab
+
+
+def default_settings() -> str:
+    """Return the text of a new lab's lab.toml."""
+    return resources.files("controller").joinpath("templates/lab.toml").read_text(encoding="utf-8")
+
+
+@contextmanager
+def locked_store(lab: Lab, command: str) -> Iterator["Store"]:
+    """Hold the lab alone and open its database.
+
+    Raises:
+        LabBusy: another process works on this lab.
+    """
+    with lab_lock(lab.folder, command), open_store(lab.database, create=True) as store:
+        yield store

@@ -1,0 +1,83 @@
+"""Operators' decisions: checked against the state twice, when given and when taken into the journal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller.state import LabState
+from nextplate.errors import DataError
+
+JSON = Mapping[str, Any]
+
+
+def why_not(state: LabState, decision: JSON) -> str | None:
+    """Say why a decision cannot be taken now; None when it can."""
+    if state.campaign is None:
+        return "no campaign has been started; start one with: nextplate run"
+    if state.is_finished or state.is_aborted:
+        how = "finished" if state.is_finished else "aborted"
+        return f"campaign {state.campaign.name!r} is {how}; nothing is left to decide"
+    return _CHECKS[decision["what"]](state, decision)
+
+
+def _round(state: LabState, decision: JSON) -> str | None:
+    number = decision["round"]
+    if number in state.approvals:
+        word = "approved" if state.approvals[number].is_approved else "rejected"
+        return f"round {number + 1} was {word} already, by {state.approvals[number].by}"
+    if number not in state.proposals:
+        waiting = ", ".join(str(r + 1) for r in state.open_proposals()) or "none"
+        return f"round {number + 1} does not wait for approval (waiting: {waiting})"
+    return None
+
+
+def _answer(state: LabState, decision: JSON) -> str | None:
+    fault = state.faults.get(decision["fault"])
+    if fault is None:
+        names = ", ".join(f.fault for f in state.open_faults()) or "none"
+        return f"no fault is called {decision['fault']!r} (open: {names})"
+    if fault.answer is not None:
+        return f"fault {fault.fault} was answered {fault.answer!r} already, by {fault.by}"
+    if decision["choice"] not in fault.choices:
+        return f"{decision['choice']!r} is no answer to fault {fault.fault}; choose one of: {', '.join(fault.choices)}"
+    return None
+
+
+def _pause(state: LabState, _decision: JSON) -> str | None:
+    return "the campaign is paused already" if state.is_paused else None
+
+
+def _resume(state: LabState, _decision: JSON) -> str | None:
+    return None if state.is_paused else "the campaign is not paused"
+
+
+def _abort(_state: LabState, _decision: JSON) -> str | None:
+    return None
+
+
+_CHECKS = {
+    "approve": _round,
+    "reject": _round,
+    "answer": _answer,
+    "pause": _pause,
+    "resume": _resume,
+    "abort": _abort,
+}
+
+
+def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, JSON], ...]:
+    """Pair each waiting decision with the kind of event it becomes: decision, or decision.refused with a reason."""
+    sorted_out: list[tuple[str, JSON]] = []
+    for decision in waiting:
+        reason = why_not(state, decision)
+        sorted_out.append(("decision.refused", {**decision, "why": reason}) if reason else ("decision", decision))
+    return tuple(sorted_out)
+
+
+def require(state: LabState, decision: JSON) -> None:
+    """Refuse a decision that cannot be taken.
+
+    Raises:
+        DataError: with the reason.
+    """
+    if reason := why_not(state, decision):
+        raise DataError(reason)

@@ -1,0 +1,173 @@
+"""Rows of the tables that follow from an outcome, written in the same transaction as its event.
+
+The tables can be rebuilt from journal and step folders; they exist so that people and reports can ask questions
+in SQL, and so that the stock is debited exactly once: the movement's primary key is the command's key.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from controller.state import Intent
+from controller.store import RowWrite
+from protocols.model import Protocol, Transfer
+
+JSON = Mapping[str, Any]
+Rows = list[RowWrite]
+_TOP_PREDICTIONS = 500
+
+
+def rows_of(lab: Path, campaign: str, status: str, intent: Intent, result: JSON) -> tuple[Sequence[RowWrite], JSON]:
+    """Make the rows of one outcome, and the result as the journal shall keep it."""
+    if intent.action.get("device"):
+        return _device_rows(lab, campaign, status, intent, result)
+    projector = _PROJECTORS.get(intent.task)
+    rows = projector(lab, campaign, intent, result) if projector and status == "done" else []
+    return rows, result
+
+
+def campaign_row(name: str, seed: int, rounds: int, library: str, settings: JSON, started_at: str) -> RowWrite:
+    """Make the row of a campaign that starts."""
+    row = {"campaign": name, "seed": seed, "rounds": rounds, "library": library, "state": "running"}
+    row |= {"started_at": started_at, "settings": json.dumps(settings, sort_keys=True)}
+    return RowWrite("campaigns", [row])
+
+
+def _device_rows(
+    lab: Path, campaign: str, status: str, intent: Intent, result: JSON
+) -> tuple[Sequence[RowWrite], JSON]:
+    command = intent.action["command"]
+    row = {
+        "key": intent.key,
+        "campaign": campaign,
+        "round": intent.round,
+        "plate": command.get("barcode", ""),
+        "device": intent.action["device"],
+        "command": command["verb"],
+        "protocol_digest": command.get("digest"),
+        "load": command.get("load"),
+        "status": status,
+        "started_at": intent.time.isoformat(),
+        "ended_at": None,
+        "message": str(result.get("message", "")),
+    }
+    rows = [RowWrite("runs", [row], mode="upsert")]
+    if command["verb"] != "run-load":
+        return rows, result
+    debits, kept = _debits(lab, status, intent, result)
+    return rows + debits, kept
+
+
+def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows, JSON]:
+    """Debit stock and tips by what the handler says it moved.
+
+    Where nobody can say (a person answered about an action of unknown fate), stock and tips are debited in full
+    unless the answer was that it was not done: a well believed emptier than it is costs a compound, a well
+    believed fuller costs a plate.
+    """
+    planned = _planned(lab, intent)
+    moved = _moved(status, planned, result)
+    rows = [
+        RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in moved.items() if nl]),
+        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in moved]),
+    ]
+    short = [
+        [p.destination_well, moved.get(t, 0), p.volume_nl] for t, p in planned.items() if moved.get(t, 0) < p.volume_nl
+    ]
+    return [r for r in rows if r.rows], {**result, "short": short}
+
+
+def _moved(status: str, planned: Mapping[int, Transfer], result: JSON) -> dict[int, int]:
+    if "transfers" in result:
+        return {int(t): int(nl) for t, nl in result["transfers"]}
+    if "told_by" in result and not (status == "failed" and result.get("choice") == "not-done"):
+        return {t: p.volume_nl for t, p in planned.items()}
+    return {}
+
+
+def _planned(lab: Path, intent: Intent) -> dict[int, Transfer]:
+    command = intent.action["command"]
+    protocol = Protocol.from_json((lab / command["protocol"]).read_text())
+    return {t.transfer_id: t for t in protocol.loads[command["load"]].transfers}
+
+
+def _movement(key: str, t: Transfer, moved_nl: int) -> dict[str, Any]:
+    return {
+        "key": key,
+        "transfer_id": t.transfer_id,
+        "plate": t.source_plate,
+        "well": t.source_well,
+        "delta_nl": -moved_nl,
+    }
+
+
+def _tip(key: str, t: Transfer) -> dict[str, Any]:
+    return {"rack": t.tip_rack, "well": t.tip_well, "key": key}
+
+
+def _layout_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:
+    import polars as pl
+
+    barcode = intent.action["params"]["barcode"]
+    plate = {
+        "barcode": barcode,
+        "campaign": campaign,
+        "round": intent.round,
+        "labware": f"{intent.action['params']['wells']}-well",
+        "state": "planned",
+        "layout_digest": result["outputs"]["layout.csv"],
+        "protocol_digest": None,
+    }
+    frame = pl.read_csv(lab / result["folder"] / "layout.csv", schema_overrides={"compound_id": pl.String})
+    columns = ["well", "role", "compound_id", "replicate", "dose_um", "reason"]
+    wells = [{"plate": barcode, **row} for row in frame.select(columns).to_dicts()]
+    return [RowWrite("plates", [plate], mode="upsert"), RowWrite("wells", wells, mode="upsert")]
+
+
+def _pick_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:
+    """Keep the predictions of the picked compounds and of the most promising others."""
+    import polars as pl
+
+    source = intent.action["inputs"].get("predictions")
+    if source is None:
+        return []
+    picked = pl.read_parquet(lab / result["folder"] / "picks.parquet")["compound_id"]
+    columns = ["compound_id", "mean", "spread", "lower", "upper", "p_hit"]
+    frame = pl.read_parquet(lab / source).with_columns(is_picked=pl.col("compound_id").is_in(picked.implode()))
+    top = (
+        frame.filter(~pl.col("is_picked")).sort("p_hit", "compound_id", descending=[True, False]).head(_TOP_PREDICTIONS)
+    )
+    kept = pl.concat([frame.filter(pl.col("is_picked")), top]).select(*columns, "is_picked")
+    return [RowWrite("predictions", [{"campaign": campaign, "round": intent.round, **r} for r in kept.to_dicts()])]
+
+
+def _measure_rows(_lab: Path, _campaign: str, intent: Intent, result: JSON) -> Rows:
+    summary = result["summary"]
+    row = {
+        "plate": summary["plate"],
+        "digest": result["key"],
+        "path": result["folder"],
+        "readout": intent.action["inputs"]["readout"],
+        "n_wells": summary["n_wells"],
+        "n_images": summary["n_images"],
+    }
+    return [RowWrite("measurements", [row], mode="upsert")]
+
+
+def _normalise_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:
+    import polars as pl
+
+    columns = ["plate", "well", "role", "compound_id", "dose_um", "activity", "viability", "flags"]
+    columns += ["is_used", "is_hit", "is_toxic"]
+    frame = pl.read_parquet(lab / result["folder"] / "responses.parquet").select(columns)
+    rows = [{"campaign": campaign, "round": intent.round, **r} for r in frame.fill_nan(None).to_dicts()]
+    return [RowWrite("responses", rows, mode="upsert")]
+
+
+_PROJECTORS: Mapping[str, Callable[[Path, str, Intent, JSON], Rows]] = {
+    "layout": _layout_rows,
+    "pick": _pick_rows,
+    "measure": _measure_rows,
+    "normalise": _normalise_rows,
+}

@@ -1,0 +1,88 @@
+"""Reading and writing what steps hand to each other."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nextplate.prediction import Pick, Prediction
+from protocols.compile import StockWell, TipRack
+
+
+def generator(params: Mapping[str, Any]) -> np.random.Generator:
+    """Derive the random stream of one purpose of one round from the campaign's seed."""
+    text = f"{params['seed']}/{params['round']}/{params['purpose']}"
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
+
+
+def integer_seed(params: Mapping[str, Any]) -> int:
+    """Derive a seed for libraries that want a 31-bit integer."""
+    return int(generator(params).integers(2**31 - 1))
+
+
+def tested_responses(inputs: Mapping[str, Path]) -> pl.DataFrame:
+    """Gather the used sample wells of all accepted plates; column round is added."""
+    named = sorted((int(n.removeprefix("responses-")), p) for n, p in inputs.items() if n.startswith("responses-"))
+    frames = [pl.read_parquet(path).with_columns(round=pl.lit(r)) for r, path in named]
+    if not frames:
+        return pl.DataFrame(schema={"compound_id": pl.String, "activity": pl.Float64, "is_hit": pl.Boolean})
+    samples = pl.concat(frames, how="diagonal").filter(pl.col("role") == "sample")
+    return samples.filter(pl.col("compound_id").is_not_null())
+
+
+def stock_wells(path: Path) -> tuple[StockWell, ...]:
+    """Read a stock snapshot."""
+    return tuple(StockWell(**row) for row in pl.read_parquet(path).to_dicts())
+
+
+def tip_racks(path: Path) -> tuple[TipRack, ...]:
+    """Read a tips snapshot."""
+    body = json.loads(path.read_text())
+    return tuple(TipRack(r["barcode"], r["labware"], tuple(r["free_wells"])) for r in body)
+
+
+def write_picks(picks: Sequence[Pick], path: Path) -> None:
+    """Write picks in rank order."""
+    columns = {f.name: [getattr(p, f.name) for p in picks] for f in fields(Pick)}
+    pl.DataFrame(columns).write_parquet(path)
+
+
+def read_picks(path: Path) -> tuple[Pick, ...]:
+    """Read picks in rank order."""
+    return tuple(Pick(**row) for row in pl.read_parquet(path).to_dicts())
+
+
+def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) -> None:
+    """Write a prediction, one row per compound, with further columns."""
+    columns = ("mean", "spread", "lower", "upper", "p_hit")
+    body = {"compound_id": list(prediction.compound_ids), **{c: getattr(prediction, c) for c in columns}}
+    pl.DataFrame({**body, **{name: list(values) for name, values in more.items()}}).write_parquet(path)
+
+
+def read_prediction(path: Path, confidence: float) -> Prediction:
+    """Read a prediction."""
+    frame = pl.read_parquet(path)
+    columns = [frame[c].to_numpy() for c in ("mean", "spread", "lower", "upper")]
+    return Prediction(tuple(frame["compound_id"]), *columns, confidence, frame["p_hit"].to_numpy())
+
+
+def write_json(body: Any, path: Path) -> None:
+    """Write JSON with sorted keys; NaN and infinities become null, which JSON can say."""
+    path.write_text(json.dumps(finite(body), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def finite(body: Any) -> Any:
+    """Replace NaN and infinities by None, numpy numbers by Python's, tuples by lists."""
+    if isinstance(body, Mapping):
+        return {str(k): finite(v) for k, v in body.items()}
+    if isinstance(body, list | tuple):
+        return [finite(v) for v in body]
+    if isinstance(body, np.generic):
+        return finite(body.item())
+    return None if isinstance(body, float) and not math.isfinite(body) else body

@@ -14,10 +14,10 @@ from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
-from controller.recipe import Plan
+from controller.recipe import Plan, plan_of
 from controller.snapshots import resolve
 from controller.state import LabState, fold
-from controller.store import Event, NewEvent, RowWrite
+from controller.store import Event, Head, NewEvent, RowWrite
 from nextplate.errors import PlanError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Ending:
     """How a run ended."""
 
     state: LabState
-    head: tuple[int, str]
+    head: Head
     """Sequence number and hash of the journal's last event."""
     was_interrupted: bool
     settings_changed: bool
@@ -68,7 +68,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
             with _stopping_on_signals(loop):
                 loop.run()
         changed = dict(plan.settings) != settings_body(lab)
-        return Ending(loop.state, tuple(store.head()), loop.is_stopping, changed)
+        return Ending(loop.state, store.head(), loop.is_stopping, changed)
     finally:
         executor.close()
         hardware.close()
@@ -78,18 +78,6 @@ def settings_body(lab: Lab) -> dict[str, Any]:
     """Return the settings that shape a campaign's decisions, as the journal keeps them."""
     body: dict[str, Any] = json.loads(lab.settings.model_dump_json(exclude={"lab", "sim"}))
     return body
-
-
-def plan_of(state: LabState) -> Plan:
-    """Return the plan of the state's campaign.
-
-    Raises:
-        PlanError: there is none.
-    """
-    if state.campaign is None:
-        raise PlanError("no campaign has been started; start one with: nextplate run")
-    c = state.campaign
-    return Plan(c.name, c.seed, c.rounds, c.settings)
 
 
 def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controller.database import database_url
 from controller.files import write_text
 from controller.lock import lab_lock
 from controller.settings import Settings, load_settings
@@ -30,14 +31,6 @@ class Lab:
     def database(self) -> str:
         """Return the SQLAlchemy URL; a relative SQLite path lies in the lab folder."""
         return database_url(self.folder, self.settings.lab.database)
-
-
-def database_url(folder: Path, url: str) -> str:
-    """Resolve a relative SQLite path against the lab folder."""
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or Path(url.removeprefix(prefix)).is_absolute():
-        return url
-    return f"{prefix}{folder.resolve() / url.removeprefix(prefix)}"
 
 
 def open_lab(folder: Path) -> Lab:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -65,12 +66,21 @@ def _folder_lock(lab: Path, command: str) -> Iterator[None]:
             f"cannot lock {lab}: {error.strerror}; check that the lab folder exists and is yours"
         ) from error
     with file:
-        if not _try_flock(file):
+        if not _flock_soon(file):
             raise LabBusy(f"{_holder(file)} works on {lab}; wait for it to end or stop it")
         _sign(file, lab, command)
         # A worker made by fork would share the lock and could outlive this process.
         os.register_at_fork(after_in_child=file.close)
         yield
+
+
+def _flock_soon(file: IO[str]) -> bool:
+    # lab_holder takes a shared lock for an instant, and a killed process needs one to be gone.
+    for _ in range(10):
+        if _try_flock(file):
+            return True
+        time.sleep(0.03)
+    return False
 
 
 def _try_flock(file: IO[str], *, shared: bool = False) -> bool:
@@ -123,8 +133,16 @@ def _server_lock(url: str, command: str) -> Iterator[None]:
 
 
 def _server_holder(session: "Connection") -> str:
-    from sqlalchemy import column, func, select, table
+    from sqlalchemy import BigInteger, cast, column, func, select, table
 
-    locks = table("pg_locks", column("pid"), column("locktype"), column("classid"), column("objid"), column("granted"))
-    activity = table("pg_stat_activity", column("pid"), column("application_name"))
-    ...
+    locks = table("pg_locks", *map(column, ("pid", "locktype", "classid", "objid", "granted")))
+    activity = table("pg_stat_activity", *map(column, ("pid", "datname", "application_name")))
+    # pg_locks shows the second key as an unsigned number.
+    objid = cast(func.hashtext(func.current_schema()), BigInteger).op("&")(0xFFFFFFFF)
+    query = (
+        select(activity.c.application_name)
+        .join_from(activity, locks, activity.c.pid == locks.c.pid)
+        .where(locks.c.locktype == "advisory", locks.c.granted, activity.c.datname == func.current_database())
+        .where(cast(locks.c.classid, BigInteger) == _CLASS, cast(locks.c.objid, BigInteger) == objid)
+    )
+    return session.scalar(query) or "another session"

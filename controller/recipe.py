@@ -14,6 +14,7 @@ from typing import Any
 from controller.actions import Compute, Note, Operate, load_command, moves_command, plate_command
 from controller.state import LabState, Outcome
 from drivers.ports import Move
+from nextplate.errors import PlanError
 
 BELIEF = ("fit", "calibrate")
 PLANNING = ("pick", "layout", "compile", "check", "approve")
@@ -41,6 +42,18 @@ class Plan:
     def incubation(self) -> timedelta:
         """Time between the plate's entry into the incubator and its fetch."""
         return timedelta(hours=self.section("assay")["incubation_h"])
+
+
+def plan_of(state: LabState) -> Plan:
+    """Return the plan of the state's campaign, by the settings it was started with.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if state.campaign is None:
+        raise PlanError("no campaign has been started; start one with: nextplate run")
+    c = state.campaign
+    return Plan(c.name, c.seed, c.rounds, c.settings)
 
 
 def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:

@@ -1,0 +1,46 @@
+"""The command line. ``main`` turns errors into one clear message and the exit code: 0 done, 1 the lab needs a
+person, 2 wrong usage or bad input, 130 stopped by Ctrl-C."""
+
+import sys
+
+import typer
+
+from controller.cli import answers, intake, replaying, running, showing
+from nextplate.errors import DataError, DeviceError, DiskFull, LabBusy, ModelError, NextplateError, StepError
+
+_NEEDS_PERSON = (DeviceError, DiskFull, LabBusy, StepError, ModelError)
+
+
+def make_app() -> typer.Typer:
+    """Assemble the commands."""
+    app = typer.Typer(
+        name="nextplate",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Run an automated screening lab: images in, beliefs updated, the next plate designed, proven and pipetted.",
+    )
+    for module in (running, intake, answers, showing, replaying):
+        module.register(app)
+    return app
+
+
+def main() -> None:
+    """Run the console script."""
+    try:
+        make_app()()
+    except NextplateError as error:
+        sys.exit(_explain(error))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+def _explain(error: NextplateError) -> int:
+    typer.echo(f"nextplate: {error}", err=True)
+    is_ours = isinstance(error, _NEEDS_PERSON) and not isinstance(error, DataError)
+    return 1 if is_ours else 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What operators decide: approve, reject, pause, resume, abort, answer."""
+
+import getpass
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli.common import HERE, JsonOption, LabOption, say
+
+RoundArgument = Annotated[int, typer.Argument(min=1, help="Round number, counting from 1.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (approve, reject, pause, resume, abort, answer):
+        app.command()(command)
+
+
+def approve(number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Let a proven round be pipetted.
+
+    Example: nextplate approve 2 --reason "checked the deck"
+    """
+    _decide(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json)
+
+
+def reject(number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Refuse a proven round: nothing of it is pipetted and the campaign ends.
+
+    Example: nextplate reject 2 --reason "wrong library"
+    """
+    _decide(lab, {"what": "reject", "round": number - 1, "reason": reason}, as_json)
+
+
+def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """Start nothing new; what runs is finished. Example: nextplate pause"""
+    _decide(lab, {"what": "pause"}, as_json)
+
+
+def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """Go on after a pause. Example: nextplate resume && nextplate run"""
+    _decide(lab, {"what": "resume"}, as_json)
+
+
+def abort(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """End the campaign; what runs is finished, plates stay where they are. Example: nextplate abort"""
+    _decide(lab, {"what": "abort"}, as_json)
+
+
+def answer(
+    fault: Annotated[str, typer.Argument(help="Name of the fault, as `nextplate status` shows it.")],
+    choice: Annotated[str, typer.Argument(help="One of the answers the fault offers.")],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a fault.
+
+    Example: nextplate answer first.r1.run-0 accept
+    """
+    _decide(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
+
+
+def _decide(folder: Path, decision: Mapping[str, Any], as_json: bool) -> None:
+    """Put a decision into the inbox, whence the loop takes it into the journal, now or when it next runs."""
+    from controller.lab import open_lab
+    from controller.operators import require
+    from controller.state import fold
+    from controller.store import open_store
+
+    with open_store(open_lab(folder).database) as store:
+        require(fold(store.events()), decision)
+        store.post_decision(json.dumps({**decision, "by": getpass.getuser()}, sort_keys=True))
+    said = f"{decision['what']}: noted; a running `nextplate run` takes it up now, else the next one does"
+    say({"noted": decision}, said, as_json)

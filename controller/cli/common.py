@@ -1,0 +1,80 @@
+"""What every command shares: the lab option, --json, and progress that fits a terminal or a log."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+LabOption = Annotated[
+    Path,
+    typer.Option("--lab", "-C", envvar="NEXTPLATE_LAB", help="The lab folder.", show_default="this folder"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+HERE = Path()
+"""Default of the lab option."""
+
+
+def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print a result: JSON on one line, or text."""
+    typer.echo(json.dumps(body, sort_keys=True, default=str) if as_json else text)
+
+
+@contextmanager
+def progress_bar(title: str, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a long work is: a bar on a terminal, a line every tenth elsewhere, on standard error."""
+    if is_quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield lambda done, total: bars.show(title, done, total)
+    else:
+        yield _Lines(title).show
+
+
+class _Lines:
+    """Progress for logs: at most ten lines."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._tenth = title, 0
+
+    def show(self, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > self._tenth:
+            self._tenth = tenth
+            typer.echo(f"{self._title}: {done} of {total}", err=True)
+
+
+class Bars:
+    """Progress bars by title on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, title: str, done: int, total: int) -> None:
+        """Draw a bar; a full one disappears."""
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total)
+        self._progress.update(self._tasks[title], completed=done, total=total)
+        if done >= total:
+            self._progress.remove_task(self._tasks.pop(title))
+
+    def line(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, highlight=False, markup=False)

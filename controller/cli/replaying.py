@@ -1,0 +1,59 @@
+"""replay: a retrospective campaign on known values."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.cli.common import JsonOption, progress_bar, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(replay)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV with structures and known values.")],
+    smiles: Annotated[str, typer.Option(help="Column of the structures.")] = "smiles",
+    value: Annotated[str, typer.Option(help="Column of the values; empty values cost budget and teach nothing.")] = "value",
+    maximize: Annotated[bool, typer.Option("--maximize", help="High values are good.")] = False,
+    minimize: Annotated[bool, typer.Option("--minimize", help="Low values are good.")] = False,
+    hits: Annotated[bool, typer.Option("--hits", help="Values are 0/1, or hits lie at or above --threshold.")] = False,
+    threshold: Annotated[float, typer.Option(help="With --hits: the least value of a hit.")] = 0.5,
+    initial: Annotated[str, typer.Option(help="Size of the first round: a share (1%) or a count (64).")] = "1%",
+    batch: Annotated[str, typer.Option(help="Size of every later round, likewise.")] = "1%",
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions with different seeds.")] = 5,
+    strategy: Annotated[str, typer.Option(help="Names joined by commas; random and similarity are always added.")] = "ucb",
+    top: Annotated[str, typer.Option(help="What counts as found: the best share (1%) or count.")] = "1%",
+    out: Annotated[Path, typer.Option(help="Folder for replay.json and the curves.")] = Path("replay"),
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a campaign on values that are known, to compare strategies, through the code of the live loop.
+
+    Example: nextplate replay tyk2.csv --smiles SMILES --value pIC50 --maximize --rounds 5 --strategy ucb,greedy
+    """
+    from controller.replay import ReplayRequest, replay_text, run_replay
+    from nextplate.errors import DataError
+
+    goals = [name for name, is_set in (("maximize", maximize), ("minimize", minimize), ("hits", hits)) if is_set]
+    if len(goals) != 1:
+        raise DataError("say what is good: exactly one of --maximize, --minimize, --hits")
+    request = ReplayRequest(
+        file=file,
+        smiles_column=smiles,
+        value_column=value,
+        goal=goals[0],
+        threshold=threshold,
+        initial=initial,
+        batch=batch,
+        rounds=rounds,
+        seeds=seeds,
+        strategies=tuple(s.strip() for s in strategy.split(",") if s.strip()),
+        top=top,
+        out=out,
+    )
+    with progress_bar("replay", as_json) as progress:
+        body = run_replay(request, progress)
+    say(body, replay_text(body), as_json)

@@ -1,0 +1,112 @@
+"""Tell an event in one line, for people who watch."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from controller.state import EventLike
+
+JSON = Mapping[str, Any]
+
+
+class Narrator:
+    """Turns events into lines; remembers which task a key belongs to."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, tuple[str, int]] = {}
+
+    def line(self, event: EventLike) -> str | None:
+        """Return the line of an event; None for events nobody needs to hear of."""
+        p = event.payload
+        if event.kind == "intent":
+            self._tasks[p["key"]] = (p["task"], p["round"])
+            return None
+        if event.kind == "outcome":
+            task, number = self._tasks.get(p["key"], (p["key"], 0))
+            said = _outcome(task, p)
+            return said and _stamp(event.time, f"round {number + 1}  {said}")
+        told = _TOLD.get(event.kind)
+        return _stamp(event.time, told(p)) if told else None
+
+
+def _stamp(time: datetime, text: str) -> str:
+    return f"{time:%Y-%m-%d %H:%M}  {text}"
+
+
+def _outcome(task: str, p: JSON) -> str | None:
+    if p["status"] != "done":
+        return f"{task} failed: {p['message']}"
+    kind, _, number = task.partition("-")
+    said = _OUTCOMES.get(kind)
+    return said(p["result"], int(number or 0)) if said else None
+
+
+def _fit(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"belief fitted on {s['n_compounds']} compounds, {s['n_hits']} hits; cross-validated RMSE {_num(s['rmse'])}"
+
+
+def _pick(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(s["reasons"].items()))
+    return f"picked {s['n_compounds']} compounds ({reasons})"
+
+
+def _compile(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads"
+
+
+def _check(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"proven: {s['n_proven']} of {s['n_transfers']} transfers as planned, ledger sound"
+
+
+def _run(r: JSON, n: int) -> str:
+    short = len(r.get("short", ()))
+    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers" + (f", {short} short" if short else "")
+
+
+def _acquire(r: JSON, _n: int) -> str:
+    return f"imaged: {r['images']} images in {r['folder']}"
+
+
+def _normalise(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    verdict = "passes" if s["passed"] else "FAILS"
+    z = f"Z' {_num(s['z_prime'])}, SSMD {_num(s['ssmd'])}"
+    return f"plate {s['plate']} {verdict}: {z}, {s['n_flagged']} wells flagged; {s['n_hits']} hits of {s['n_compounds']}"
+
+
+def _evaluate(r: JSON, _n: int) -> str | None:
+    s = r["summary"]
+    if s["n"] == 0:
+        return None
+    nominal = f"{100 * s['confidence']:.0f}% intervals held {s['n_inside']} of {s['n']}"
+    return f"{nominal} measured responses of picked compounds"
+
+
+def _num(value: float | None) -> str:
+    return "not determined" if value is None else f"{value:.2f}"
+
+
+_OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
+    "fit": _fit,
+    "pick": _pick,
+    "compile": _compile,
+    "check": _check,
+    "run": _run,
+    "acquire": _acquire,
+    "normalise": _normalise,
+    "evaluate": _evaluate,
+}
+
+_TOLD: Mapping[str, Callable[[JSON], str]] = {
+    "campaign.started": lambda p: f"campaign {p['name']} starts: {p['rounds']} rounds, seed {p['seed']}",
+    "campaign.finished": lambda p: f"campaign {p['name']} is finished",
+    "proposal": lambda p: f"WAITS FOR APPROVAL: {p['question']}",
+    "fault": lambda p: f"NEEDS A PERSON: {p['question']} ({' | '.join(p['choices'])})",
+    "attempt": lambda p: f"{p['key']} not handed over: {p['message']}",
+    "decision": lambda p: f"{p['by']}: {p['what']} {p.get('reason', '') or p.get('choice', '')}".rstrip(),
+    "decision.refused": lambda p: f"{p['by']}: {p['what']} refused: {p['why']}",
+}

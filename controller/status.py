@@ -1,0 +1,100 @@
+"""What runs, what waits and for whom: the state of a lab for people and programs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from controller.recipe import chain, current, plan_of
+from controller.state import LabState
+
+JSON = Mapping[str, Any]
+
+
+def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None) -> dict[str, Any]:
+    """Tell a lab's state to programs; ``now`` is the time of the last event."""
+    campaign = state.campaign
+    return {
+        "library": state.library,
+        "campaign": campaign.name if campaign else None,
+        "state": state_word(state),
+        "doing": _doing(state),
+        "time": now.isoformat() if now else None,
+        "rounds": [_round(state, r) for r in range(campaign.rounds)] if campaign else [],
+        "in_flight": [{"key": i.key, "since": i.time.isoformat()} for i in state.pending()],
+        "faults": [{"fault": f.fault, "question": f.question, "choices": f.choices} for f in state.open_faults()],
+        "waiting_for_approval": {str(r + 1): state.proposals[r] for r in state.open_proposals()},
+        "plates": dict(sorted(state.places.items())),
+        "starts": state.n_starts,
+        "journal_seq": seq,
+        "journal_hash": head_hash,
+    }
+
+
+def state_word(state: LabState) -> str:
+    """Say in one word how the campaign stands."""
+    if state.campaign is None:
+        return "no campaign"
+    if state.is_finished:
+        return "finished"
+    if state.is_aborted:
+        return "aborted"
+    if state.open_faults():
+        return "needs a person"
+    if state.open_proposals():
+        return "waits for approval"
+    return "paused" if state.is_paused else "running"
+
+
+def _doing(state: LabState) -> str | None:
+    if state.campaign is None or state.is_finished or state.is_aborted:
+        return None
+    place = current(state, plan_of(state))
+    return f"round {place[0] + 1}: {place[1]}" if place else None
+
+
+def _round(state: LabState, number: int) -> dict[str, Any]:
+    tasks = chain(state, plan_of(state), number)
+    done = [t for t in tasks if (o := state.outcome(t, number)) and o.is_done]
+    judged = state.outcome("normalise", number)
+    summary = judged.result["summary"] if judged and judged.is_done else {}
+    picked = state.outcome("pick", number)
+    return {
+        "round": number + 1,
+        "tasks_done": len(done),
+        "compounds": picked.result["summary"]["n_compounds"] if picked and picked.is_done else None,
+        "plate": summary.get("plate"),
+        "z_prime": summary.get("z_prime"),
+        "passed": summary.get("passed"),
+        "hits": summary.get("n_hits"),
+        "flagged": summary.get("n_flagged"),
+    }
+
+
+def status_text(body: JSON) -> str:
+    """Tell a lab's state to people."""
+    if body["campaign"] is None:
+        library = f"library {body['library'][:16]}" if body["library"] else "no library yet (nextplate library add FILE)"
+        return f"{library}; no campaign yet (nextplate run)"
+    lines = [f"campaign {body['campaign']}: {body['state']}" + (f", at {body['doing']}" if body["doing"] else "")]
+    lines += [_round_line(r) for r in body["rounds"] if r["tasks_done"]]
+    lines += [f"in flight: {i['key']} since {i['since']}" for i in body["in_flight"]]
+    for fault in body["faults"]:
+        lines.append(f"fault {fault['fault']}: {fault['question']}")
+        lines += [f"  nextplate answer {fault['fault']} {choice}" for choice in fault["choices"]]
+    for number, question in body["waiting_for_approval"].items():
+        lines.append(f"{question}\n  nextplate approve {number}   or   nextplate reject {number}")
+    away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/"))}
+    lines += [f"plate {barcode}: {place}" for barcode, place in away.items()]
+    lines.append(f"lab time {body['time']}; journal: {body['journal_seq']} events, {body['journal_hash'][:16]}")
+    return "\n".join(lines)
+
+
+def _round_line(r: JSON) -> str:
+    if r["plate"] is None:
+        return f"round {r['round']}: {r['tasks_done']} tasks done"
+    z = "not determined" if r["z_prime"] is None else f"{r['z_prime']:.2f}"
+    verdict = "passed" if r["passed"] else "FAILED"
+    return (
+        f"round {r['round']}: plate {r['plate']} {verdict}, Z' {z}, {r['flagged']} wells flagged, "
+        f"{r['hits']} hits of {r['compounds']} compounds"
+    )

@@ -1,0 +1,47 @@
+"""Read a journal without loading SQLAlchemy, for commands that must answer at once."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from controller.store.address import BUSY_TIMEOUT_S, Address, absent, file_fault, parse_address
+from controller.store.journal import Event, JournalRow, unseal
+from controller.store.versions import check_revisions
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_REVISIONS = "SELECT version_num FROM alembic_version"
+_EVENTS = "SELECT seq, time, kind, campaign, payload, previous_hash, hash FROM journal WHERE seq > ? ORDER BY seq"
+
+
+def read_journal(url: str | Path, after_seq: int = 0) -> tuple[Event, ...]:
+    """Return the events after ``after_seq``, as Store.events would, and change nothing.
+
+    Raises:
+        SchemaMismatch: another schema version, or not a nextplate database.
+        LabBusy: another process holds the database.
+        StoreError: absent, damaged, or out of reach.
+    """
+    address = parse_address(url)
+    if address.path is not None:
+        return tuple(_read_file(address, address.path, after_seq))
+    from controller.store.store import open_store
+
+    with open_store(url) as store:
+        return tuple(store.events(after_seq))
+
+
+def _read_file(address: Address, path: Path, after_seq: int) -> Iterator[Event]:
+    if not path.is_file():
+        raise absent(address)
+    try:
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+            tables = {name for (name,) in db.execute(_TABLES)}
+            revisions = {r for (r,) in db.execute(_REVISIONS)} if "alembic_version" in tables else set()
+            check_revisions(address, tables, revisions)
+            for row in db.execute(_EVENTS, (after_seq,)):
+                yield unseal(JournalRow(*row))
+    except sqlite3.Error as error:
+        raise file_fault(path, getattr(error, "sqlite_errorname", ""), str(error)) from error

@@ -9,8 +9,9 @@ from controller.settings import Settings
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
-    from controller.store.store import Store
     from sim.lab import SimLab
+
+    from controller.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,10 @@ def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
     lab.deliver_tips([(rack.barcode, rack.labware) for rack in store.tip_racks_now()])
     n_plates = settings.campaign.rounds + 50
     lab.deliver_assay_plates([f"{settings.plate.barcode_prefix}-{n + 1:04d}" for n in range(n_plates)])
+
+
+def write_vendor_files(folder: Path, settings: Settings, n_compounds: int) -> None:
+    """Write the library and stock files that the simulated lab's vendor would send."""
+    from sim.lab import write_wehi_library
+
+    write_wehi_library(folder, seed=settings.sim.seed, n=n_compounds)

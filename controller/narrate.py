@@ -64,7 +64,9 @@ def _check(r: JSON, _n: int) -> str:
 
 def _run(r: JSON, n: int) -> str:
     short = len(r.get("short", ()))
-    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers" + (f", {short} short" if short else "")
+    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers" + (
+        f", {short} short" if short else ""
+    )
 
 
 def _acquire(r: JSON, _n: int) -> str:
@@ -75,7 +77,9 @@ def _normalise(r: JSON, _n: int) -> str:
     s = r["summary"]
     verdict = "passes" if s["passed"] else "FAILS"
     z = f"Z' {_num(s['z_prime'])}, SSMD {_num(s['ssmd'])}"
-    return f"plate {s['plate']} {verdict}: {z}, {s['n_flagged']} wells flagged; {s['n_hits']} hits of {s['n_compounds']}"
+    return (
+        f"plate {s['plate']} {verdict}: {z}, {s['n_flagged']} wells flagged; {s['n_hits']} hits of {s['n_compounds']}"
+    )
 
 
 def _evaluate(r: JSON, _n: int) -> str | None:

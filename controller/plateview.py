@@ -60,5 +60,8 @@ def _mark(well: Mapping[str, Any]) -> str:
 
 def _lists(wells: list[Mapping[str, Any]]) -> list[str]:
     hits = sorted((w for w in wells if w["is_hit"]), key=lambda w: -w["activity"])
-    lines = [f"hit {w['well']} {w['compound_id']}: activity {w['activity']:.2f}, viability {w['viability']:.2f}" for w in hits]
+    lines = [
+        f"hit {w['well']} {w['compound_id']}: activity {w['activity']:.2f}, viability {w['viability']:.2f}"
+        for w in hits
+    ]
     return lines + [f"flag {w['well']} ({w['role']}): {w['flags']}" for w in wells if w["flags"]]

@@ -149,7 +149,6 @@ class SimSection(Section):
     """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
-    tip_racks: Annotated[int, Field(ge=0)] = 60
     faults: SimFaults = SimFaults()
 
 

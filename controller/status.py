@@ -73,7 +73,9 @@ def _round(state: LabState, number: int) -> dict[str, Any]:
 def status_text(body: JSON) -> str:
     """Tell a lab's state to people."""
     if body["campaign"] is None:
-        library = f"library {body['library'][:16]}" if body["library"] else "no library yet (nextplate library add FILE)"
+        library = (
+            f"library {body['library'][:16]}" if body["library"] else "no library yet (nextplate library add FILE)"
+        )
         return f"{library}; no campaign yet (nextplate run)"
     lines = [f"campaign {body['campaign']}: {body['state']}" + (f", at {body['doing']}" if body["doing"] else "")]
     lines += [_round_line(r) for r in body["rounds"] if r["tasks_done"]]

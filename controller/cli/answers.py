@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def approve(number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+def approve(
+    number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False
+) -> None:
     """Let a proven round be pipetted.
 
     Example: nextplate approve 2 --reason "checked the deck"
@@ -28,7 +30,9 @@ def approve(number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption =
     _decide(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json)
 
 
-def reject(number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+def reject(
+    number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False
+) -> None:
     """Refuse a proven round: nothing of it is pipetted and the campaign ends.
 
     Example: nextplate reject 2 --reason "wrong library"

@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 def replay(
     file: Annotated[Path, typer.Argument(help="CSV with structures and known values.")],
     smiles: Annotated[str, typer.Option(help="Column of the structures.")] = "smiles",
-    value: Annotated[str, typer.Option(help="Column of the values; empty values cost budget and teach nothing.")] = "value",
+    value: Annotated[
+        str, typer.Option(help="Column of the values; empty values cost budget and teach nothing.")
+    ] = "value",
     maximize: Annotated[bool, typer.Option("--maximize", help="High values are good.")] = False,
     minimize: Annotated[bool, typer.Option("--minimize", help="Low values are good.")] = False,
     hits: Annotated[bool, typer.Option("--hits", help="Values are 0/1, or hits lie at or above --threshold.")] = False,
@@ -25,7 +27,9 @@ def replay(
     batch: Annotated[str, typer.Option(help="Size of every later round, likewise.")] = "1%",
     rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions with different seeds.")] = 5,
-    strategy: Annotated[str, typer.Option(help="Names joined by commas; random and similarity are always added.")] = "ucb",
+    strategy: Annotated[
+        str, typer.Option(help="Names joined by commas; random and similarity are always added.")
+    ] = "ucb",
     top: Annotated[str, typer.Option(help="What counts as found: the best share (1%) or count.")] = "1%",
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the curves.")] = Path("replay"),
     as_json: JsonOption = False,

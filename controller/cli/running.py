@@ -92,7 +92,9 @@ def ending_text(ending: "Ending") -> str:
     state = ending.state
     lines = []
     if ending.settings_changed:
-        lines.append("note: lab.toml was changed since this campaign started; it goes on with the settings it began with")
+        lines.append(
+            "note: lab.toml was changed since this campaign started; it goes on with the settings it began with"
+        )
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]

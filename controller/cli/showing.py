@@ -45,7 +45,9 @@ def _database(lab: Path) -> str:
     try:
         body = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise SettingsError(f"{path}: no such file; make a lab with: nextplate init FOLDER, or name it: --lab") from error
+        raise SettingsError(
+            f"{path}: no such file; make a lab with: nextplate init FOLDER, or name it: --lab"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
     section = body.get("lab", {})

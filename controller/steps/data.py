@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from protocols.compile import StockWell, TipRack
 
 from nextplate.prediction import Pick, Prediction
-from protocols.compile import StockWell, TipRack
 
 
 def generator(params: Mapping[str, Any]) -> np.random.Generator:

@@ -1,0 +1,144 @@
+"""library, stock and tips: what enters a lab by hand."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli.common import HERE, JsonOption, LabOption, progress_bar, say
+
+_SHOWN = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    library = typer.Typer(no_args_is_help=True, help="The compounds that can be picked.")
+    library.command("add")(library_add)
+    library.command("show")(library_show)
+    app.add_typer(library, name="library")
+    stock = typer.Typer(no_args_is_help=True, help="Source wells and what is left in them.")
+    stock.command("add")(stock_add)
+    stock.command("show")(stock_show)
+    app.add_typer(stock, name="stock")
+    tips = typer.Typer(no_args_is_help=True, help="Tip racks.")
+    tips.command("add")(tips_add)
+    app.add_typer(tips, name="tips")
+
+
+def library_add(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV or .smi with a structure and an id a row.")],
+    lab: LabOption = HERE,
+    smiles: Annotated[str | None, typer.Option(help="Column of the structures; found by its name if left out.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the compound ids, likewise.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows and list them.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a library: structures standardised, fingerprints and descriptors cached.
+
+    Example: nextplate library add vendor.csv --smiles SMILES --id catalogue_no --lab mylab
+    """
+    from controller.lab import locked_store, open_lab
+    from controller.registration import register_library
+
+    opened = open_lab(lab)
+    with locked_store(opened, "nextplate library add") as store, progress_bar("compounds", as_json) as progress:
+        result = register_library(
+            opened, store, file, smiles_column=smiles, id_column=id_column, skip_bad=skip_bad, progress=progress
+        )
+    kinds = Counter(issue.kind for issue in result.file.issues)
+    body = {
+        "library": result.added.digest,
+        "compounds": len(result.file.rows),
+        "new": result.added.is_new,
+        "skipped": result.file.n_skipped,
+        "notes": [{"line": i.line, "kind": i.kind, "text": i.text} for i in result.file.issues],
+    }
+    lines = [f"{len(result.file.rows)} compounds, library {result.added.digest[:16]}"]
+    lines[0] += "" if result.added.is_new else " (was there already; nothing changed)"
+    lines += [f"{n} x {kind}" for kind, n in sorted(kinds.items())]
+    lines += [f"  {file.name}:{i.line}: {i.text}" for i in result.file.issues[:_SHOWN]]
+    if len(result.file.issues) > _SHOWN:
+        lines.append(f"  ... {len(result.file.issues) - _SHOWN} more notes (--json lists all)")
+    say(body, "\n".join(lines), as_json)
+
+
+def library_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """Show the libraries of a lab and a few compounds. Example: nextplate library show --lab mylab"""
+    from controller.lab import open_lab
+    from controller.store import open_store
+
+    with open_store(open_lab(lab).database) as store:
+        libraries = store.select("libraries")
+        first = {
+            r["library"]: store.select("compounds", {"library": r["library"], "row": range_of(5)}) for r in libraries
+        }
+    body = {"libraries": [{**r, "first": first[r["library"]]} for r in libraries]}
+    lines: list[str] = []
+    for r in libraries:
+        lines.append(f"library {r['library'][:16]}: {r['n_compounds']} compounds")
+        lines += [f"  {c['compound_id']}  {c['smiles']}" for c in first[r["library"]]]
+    say(body, "\n".join(lines) or "no library yet; add one with: nextplate library add FILE", as_json)
+
+
+def range_of(n: int) -> list[int]:
+    """List the first n row numbers."""
+    return list(range(n))
+
+
+def stock_add(
+    file: Annotated[
+        Path, typer.Argument(help="CSV: source_plate, source_well, compound_id, volume_ul, concentration_um.")
+    ],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Register source plates. Example: nextplate stock add plates.csv --lab mylab"""
+    from controller.lab import locked_store, open_lab
+    from controller.registration import register_stock
+
+    opened = open_lab(lab)
+    with locked_store(opened, "nextplate stock add") as store:
+        added = register_stock(opened, store, file)
+    text = f"{added.n_added} source wells added" + (
+        f", {added.n_already} were there already" if added.n_already else ""
+    )
+    say({"added": added.n_added, "already": added.n_already, "digest": added.digest}, text, as_json)
+
+
+def stock_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """Show what is left, by source plate, and the tips. Example: nextplate stock show --lab mylab"""
+    from controller.lab import open_lab
+    from controller.store import open_store
+
+    with open_store(open_lab(lab).database) as store:
+        wells, racks = store.stock_now(), store.tip_racks_now()
+    plates: dict[str, dict[str, Any]] = {}
+    for well in wells:
+        plate = plates.setdefault(well.source_plate, {"wells": 0, "volume_nl": 0, "lowest_nl": well.volume_nl})
+        plate["wells"] += 1
+        plate["volume_nl"] += well.volume_nl
+        plate["lowest_nl"] = min(plate["lowest_nl"], well.volume_nl)
+    tips_left = sum(96 - len(rack.used) for rack in racks)
+    body = {"plates": plates, "tip_racks": len(racks), "tips_left": tips_left}
+    lines = [
+        f"{name}: {p['wells']} wells, {p['volume_nl'] / 1000:.0f} ul in all, least {p['lowest_nl'] / 1000:.1f} ul"
+        for name, p in plates.items()
+    ]
+    lines.append(f"tips: {tips_left} left in {len(racks)} racks")
+    say(body, "\n".join(lines), as_json)
+
+
+def tips_add(
+    racks: Annotated[int, typer.Argument(min=1, max=1000, help="How many full racks were put into the tip store.")],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Register full tip racks. Example: nextplate tips add 12 --lab mylab"""
+    from controller.lab import locked_store, open_lab
+    from controller.registration import register_tips
+
+    opened = open_lab(lab)
+    with locked_store(opened, "nextplate tips add") as store:
+        barcodes = register_tips(opened, store, racks)
+    say({"racks": barcodes}, f"{len(barcodes)} racks: {barcodes[0]} to {barcodes[-1]}", as_json)

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, cast, func, insert, select
 
 from controller.store.journal import StockNow, TipRackNow
 from controller.store.projections import projected_table
-from controller.store.tables import STOCK, STOCK_MOVEMENTS, TIP_RACKS, TIPS_USED
+from controller.store.tables import INBOX, STOCK, STOCK_MOVEMENTS, TIP_RACKS, TIPS_USED
 from nextplate.errors import StoreError
 
 
@@ -27,12 +27,13 @@ def select_rows(
 
 
 def _condition(table: Table, name: str, value: Any) -> ColumnElement[bool]:
-    column: ColumnElement[Any] = table.c[name]
+    column = table.c[name]
     if value is None:
         return column.is_(None)
     if isinstance(value, list | tuple | set | frozenset):
         return column.in_(value)
-    return column == value
+    is_equal: ColumnElement[bool] = column == value
+    return is_equal
 
 
 def stock_now(connection: Connection) -> list[StockNow]:
@@ -60,3 +61,9 @@ def tip_racks_now(connection: Connection) -> list[TipRackNow]:
     racks = connection.execute(select(TIP_RACKS.c.barcode, TIP_RACKS.c.labware, TIP_RACKS.c.position))
     found = [TipRackNow(*row, tuple(sorted(used[row.barcode]))) for row in racks]
     return sorted(found, key=lambda rack: rack.position)
+
+
+def post_decision(connection: Connection, decision: str) -> int:
+    """Put a decision into the inbox and return its number."""
+    (number,) = connection.execute(insert(INBOX).values(decision=decision).returning(INBOX.c.id)).one()
+    return int(number)

@@ -187,6 +187,18 @@ class Store:
         """Return every response of a campaign, by round, plate and well."""
         return self.select("responses", {"campaign": campaign})
 
+    def post_decision(self, decision: str) -> int:
+        """Leave a decision (JSON) for the loop, which may run in another process; return its number.
+
+        It becomes part of the journal only when the loop takes it.
+        """
+        with writing(self._engine, self.address) as connection:
+            return queries.post_decision(connection, decision)
+
+    def waiting_decisions(self) -> list[dict[str, Any]]:
+        """Return the rows of the inbox that the loop has not taken yet, oldest first."""
+        return self.select("inbox", {"seq": None})
+
     def _journal(self, after_seq: int) -> Iterator[JournalRow]:
         # Chunks by seq, not one long cursor: a slow reader must not hold a snapshot, which stops the WAL's
         # checkpoints; as events never change, the chunks fit together.

@@ -252,3 +252,12 @@ RUNS = Table(
     CheckConstraint("status IN ('running', 'done', 'failed', 'unknown')", name="status"),
     Index("ix_runs_campaign", "campaign", "round"),
 )
+
+INBOX = Table(
+    "inbox",
+    METADATA,
+    # What operators told another process than the loop's; the loop takes it into the journal.
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("decision"),  # JSON
+    Column("seq", BigInteger, ForeignKey("journal.seq")),  # of the event it became; NULL while it waits
+)

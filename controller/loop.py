@@ -88,6 +88,8 @@ class Loop:
                 self._note(unknown_fate(intent, report.message))
             elif report.status is Status.RUNNING:
                 running[intent.key] = report
+                if intent.key in self.state.attempts:
+                    self._note(Note("accepted", {"key": intent.key}))
         return running
 
     def _ask(self, intent: Intent) -> Report:

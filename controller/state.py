@@ -10,6 +10,7 @@ campaign.started   name, seed, rounds, library digest and the settings that shap
 controller.started a process took over; the only kind that differs between a disturbed and an undisturbed run
 intent             key, task, round, action: written and committed before anything is tried
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
+accepted           key: the device has it after all
 outcome            key, status (done | failed), result, message
 decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
 decision.refused   a decision that came too late or made no sense, with the reason
@@ -123,7 +124,7 @@ class LabState:
     intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
     outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
     attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
-    """When each key's hand-over failed."""
+    """When each key's hand-over failed, of those not known to have arrived."""
     proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds that were put before a person, with the summary shown."""
     places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -247,6 +248,10 @@ def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.attempts[p["key"]] = (*draft.attempts.get(p["key"], ()), time)
 
 
+def _accepted(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.attempts.pop(p["key"], None)
+
+
 def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
     moved = set(p["result"].get("moved", ()))
@@ -303,6 +308,7 @@ _HANDLERS = {
     "controller.started": _controller_started,
     "intent": _intent,
     "attempt": _attempt,
+    "accepted": _accepted,
     "outcome": _outcome,
     "proposal": _proposal,
     "fault": _fault,

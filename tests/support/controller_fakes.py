@@ -1,0 +1,221 @@
+"""Hand-written fakes for the controller: a journal that can die, devices with a memory, an executor that knows answers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from controller.actions import Compute
+from controller.executor import Job
+from controller.loop import Loop, Rim
+from controller.recipe import Plan
+from controller.settings import Settings
+from controller.state import LabState, fold
+from controller.store import Event, NewEvent, RowWrite
+from drivers.ports import MovePlates, Report, RunLoad, Status
+from nextplate.errors import Transient
+
+START = datetime(2026, 1, 5, 17, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class FakeClock:
+    time: datetime = START
+    is_virtual: bool = True
+
+    def now(self) -> datetime:
+        return self.time
+
+    def wait_until(self, when: datetime) -> None:
+        self.time = max(self.time, when)
+
+
+@dataclass
+class FakeJournal:
+    """In memory; dies just before or just after the n-th commit."""
+
+    events: list[Event] = field(default_factory=list)
+    rows: list[RowWrite] = field(default_factory=list)
+    n_appends: int = 0
+    die_at: int | None = None
+    die_after_commit: bool = False
+
+    def append(
+        self, events: Sequence[NewEvent], rows: Sequence[RowWrite] = (), *, expected_seq: int | None = None
+    ) -> tuple[Event, ...]:
+        assert expected_seq == len(self.events)
+        self.n_appends += 1
+        if self.n_appends == self.die_at and not self.die_after_commit:
+            raise Killed
+        payloads = [json.loads(json.dumps(e.payload)) for e in events]
+        seqs = range(len(self.events) + 1, len(self.events) + 1 + len(events))
+        written = tuple(
+            Event(seq, e.time, e.kind, e.campaign, p, "", "") for seq, e, p in zip(seqs, events, payloads, strict=True)
+        )
+        self.events += written
+        self.rows += rows
+        if self.n_appends == self.die_at:
+            raise Killed
+        return written
+
+
+@dataclass
+class FakeDevice:
+    """Remembers keys over a crash, like a device's own controller; ``log`` is what physically happened."""
+
+    clock: FakeClock
+    log: list[tuple[str, Any]] = field(default_factory=list)
+    memory: dict[str, tuple[Any, datetime]] = field(default_factory=dict)
+    lose_reply: set[str] = field(default_factory=set)
+    refuse: dict[str, int] = field(default_factory=dict)
+    fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    die_after_submit: str | None = None
+
+    def submit(self, command: Any, key: str) -> None:
+        if self.refuse.get(key, 0) > 0:
+            self.refuse[key] -= 1
+            raise Transient("busy")
+        if key not in self.memory:
+            self.log.append((key, command))
+            self.memory[key] = (command, self.clock.now() + timedelta(minutes=7))
+        if key == self.die_after_submit:
+            self.die_after_submit = None
+            raise Killed
+        if key in self.lose_reply:
+            self.lose_reply.discard(key)
+            raise Transient("no reply")
+
+    def poll(self, key: str) -> Report:
+        if key in self.unknown:
+            return Report(Status.UNKNOWN, {}, "memory lost")
+        if key not in self.memory:
+            return Report(Status.NOT_FOUND)
+        command, ready = self.memory[key]
+        if self.clock.now() < ready:
+            return Report(Status.RUNNING, ready_at=ready)
+        if key in self.fail:
+            return Report(Status.FAILED, self.fail[key], "stopped")
+        return Report(Status.DONE, _result(command))
+
+    lookup = poll
+
+
+def _result(command: Any) -> dict[str, Any]:
+    if isinstance(command, MovePlates):
+        return {"moved": [m.barcode for m in command.moves]}
+    if isinstance(command, RunLoad):
+        return {"transfers": [[command.load * 2 + 1, 5000], [command.load * 2 + 2, 5000]]}
+    return {"folder": f"readouts/{getattr(command, 'barcode', '')}", "images": 768}
+
+
+@dataclass
+class FakeExecutor:
+    """Knows the answer of every step at once."""
+
+    jobs: list[str] = field(default_factory=list)
+    fail: set[str] = field(default_factory=set)
+    bad_plates: set[int] = field(default_factory=set)
+    _reports: dict[str, Report] = field(default_factory=dict)
+
+    def submit(self, job: Job) -> None:
+        if job.key in self._reports:
+            return
+        self.jobs.append(job.key)
+        status = Status.FAILED if job.key in self.fail else Status.DONE
+        self._reports[job.key] = Report(status, {} if job.key in self.fail else self._result(job), "")
+
+    def poll(self, key: str) -> Report:
+        return self._reports.get(key, Report(Status.NOT_FOUND))
+
+    def wait(self, timeout_s: float) -> None:
+        raise AssertionError("nothing ever computes long here")
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+    def _result(self, job: Job) -> dict[str, Any]:
+        number = int(job.key.split(".")[1][1:])
+        summaries: dict[str, dict[str, Any]] = {
+            "pick": {"n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)]},
+            "compile": {
+                "digest": "d",
+                "n_transfers": 4,
+                "loads": [
+                    {"file": f"load-{k}.py", "deck": [["C3", f"NP-{number + 1:04d}", "destination"],
+                     ["D1", f"SRC-{k}", "source"], ["D2", f"TIPS-{k}", "tips"]]}
+                    for k in range(2)
+                ],
+            },
+            "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
+        }  # fmt: skip
+        folder = f"somewhere/{job.step}-{number}"
+        return {"folder": folder, "key": job.key, "outputs": {}, "summary": summaries.get(job.step, {})}
+
+
+@dataclass
+class FakeLab:
+    """A whole lab of fakes that outlives the controller."""
+
+    settings: Settings = field(default_factory=Settings)
+    rounds: int = 2
+    clock: FakeClock = field(default_factory=FakeClock)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    executor: FakeExecutor = field(default_factory=FakeExecutor)
+    device: FakeDevice = field(init=False)
+    inbox: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.device = FakeDevice(self.clock)
+        body = json.loads(self.settings.model_dump_json(exclude={"lab", "sim"}))
+        self.plan = Plan("first", 1, self.rounds, body)
+        payload = {"name": "first", "seed": 1, "rounds": self.rounds, "library": "L", "settings": body}
+        self.journal.append([NewEvent("campaign.started", START, "first", payload)], expected_seq=0)
+
+    def start(self) -> Loop:
+        """Start a controller process on what is there."""
+        kinds = ("liquid-handler", "plate-mover", "incubator", "imager")
+        return Loop(
+            lab=Path("lab"),
+            plan=self.plan,
+            journal=self.journal,
+            clock=self.clock,
+            executor=FakeExecutor(fail=self.executor.fail, bad_plates=self.executor.bad_plates),
+            devices=dict.fromkeys(kinds, self.device),
+            rim=Rim(resolve=_same, rows=lambda status, intent, result: ((), result), inbox=self._take, watch=_ignore),
+            state=fold(self.journal.events),
+            head=len(self.journal.events),
+        )
+
+    def _take(self, _state: LabState) -> tuple[Sequence[tuple[str, Mapping[str, Any]]], Sequence[RowWrite]]:
+        taken, self.inbox = tuple(self.inbox), []
+        return taken, ()
+
+    def run(self) -> LabState:
+        """Run a controller until it ends; restart it whenever it is killed."""
+        while True:
+            loop = self.start()
+            try:
+                loop.run()
+            except Killed:
+                continue
+            return loop.state
+
+    def decide(self, **decision: Any) -> None:
+        """Let an operator say something."""
+        self.inbox.append(("decision", {"by": "ann", **decision}))
+
+
+def _same(action: Compute) -> Compute:
+    return action
+
+
+def _ignore(_event: Event) -> None:
+    return None

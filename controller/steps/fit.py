@@ -1,0 +1,47 @@
+"""fit: responses so far -> a belief, its cross-validated predictions, its predictions for the whole library."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from controller.step import Progress
+from controller.steps.data import integer_seed, tested_responses
+from nextplate.chem.library import load_features
+from nextplate.models import lightgbm
+from nextplate.models.design import design_matrix
+from nextplate.models.library import predict_library
+
+
+def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
+    """Write belief/, oof.parquet (compound_id, activity, n_wells, mean, spread) and raw.parquet (all compounds)."""
+    features = load_features(inputs["library"])
+    labels = _labels(inputs, features.compound_ids)
+    X = design_matrix(features, labels["row"].to_numpy())
+    y, weight, seed = labels["activity"].to_numpy(), labels["n_wells"].to_numpy().astype(np.float64), integer_seed(params)
+    belief = lightgbm.fit(X, y, weight, seed)
+    mean, spread = lightgbm.cross_predict(X, y, weight, seed)
+    labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")
+    rmse = float(np.sqrt(np.mean((mean - y) ** 2)))
+    lightgbm.save(belief, out / "belief", metrics={"rmse": rmse})
+    all_mean, all_spread = predict_library(belief, features)
+    columns = {"compound_id": list(features.compound_ids), "mean": all_mean, "spread": all_spread}
+    pl.DataFrame(columns).write_parquet(out / "raw.parquet")
+    return {
+        "n_compounds": len(labels),
+        "n_hits": int(labels["is_hit"].sum()),
+        "rmse": rmse if np.isfinite(rmse) else None,
+        "notes": list(belief.notes),
+    }
+
+
+def _labels(inputs: Mapping[str, Path], compound_ids: tuple[str, ...]) -> pl.DataFrame:
+    """Average the used wells of each compound, in library order."""
+    used = tested_responses(inputs).filter(pl.col("is_used") & pl.col("activity").is_finite())
+    rows = pl.DataFrame({"compound_id": list(compound_ids), "row": np.arange(len(compound_ids))})
+    means = used.group_by("compound_id").agg(
+        activity=pl.col("activity").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
+    )
+    return rows.join(means, on="compound_id").sort("row")

@@ -1,0 +1,139 @@
+"""Read the pixels of one TIFF, or say in words why not."""
+
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from nextplate.errors import DataError
+
+Pixels = npt.NDArray[Any]
+"""Shape (height, width), unsigned 8 or 16 bit."""
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    MemoryError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+    tifffile.TiffFileError,
+)
+"""What tifffile and its codecs raise on a damaged file."""
+
+
+class UnreadableImage(DataError):
+    """One image cannot be used; the text is the reason, file name first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKind:
+    """What every image of a plate shares."""
+
+    height: int
+    width: int
+    dtype: str
+    """'uint8' or 'uint16'."""
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} {self.dtype}"
+
+
+def kind_of(path: Path) -> ImageKind:
+    """Read size and depth from the header alone.
+
+    Raises:
+        UnreadableImage: not a grey 8 or 16 bit TIFF.
+    """
+    with _opened(path) as tiff:
+        return _kind(tiff.pages[0], path)
+
+
+def majority_kind(paths: Iterable[Path]) -> ImageKind | None:
+    """Return the kind most of the images have; None when none can be read."""
+    counts: Counter[ImageKind] = Counter()
+    for path in paths:
+        try:
+            counts[kind_of(path)] += 1
+        except UnreadableImage:
+            continue  # measured later, where the reason is kept
+    return min(counts, key=lambda k: (-counts[k], str(k))) if counts else None
+
+
+def read_pixels(path: Path, expected: ImageKind | None = None) -> Pixels:
+    """Read one image, shape (height, width).
+
+    Raises:
+        UnreadableImage: absent, empty, cut short, or another size or depth than the plate's other images.
+    """
+    with _opened(path) as tiff:
+        page = tiff.pages[0]
+        kind = _kind(page, path)
+        if expected is not None and kind != expected:
+            raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
+        try:
+            return np.asarray(page.asarray())
+        except _BROKEN as error:
+            raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+
+
+def pixel_size_um(path: Path) -> float | None:
+    """Return the pixel size that MetaSeries XML or the TIFF resolution gives; None when neither says."""
+    try:
+        with _opened(path) as tiff:
+            return _metaseries_size(tiff) or _resolution_size(tiff.pages[0])
+    except (UnreadableImage, *_BROKEN):
+        return None
+
+
+def _opened(path: Path) -> Any:
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableImage(f"{path.name}: the file is empty (0 bytes)")
+        return tifffile.TiffFile(path)
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: not a readable TIFF ({_words(error)})") from error
+
+
+def _kind(page: Any, path: Path) -> ImageKind:
+    try:
+        shape, dtype = page.shape, str(page.dtype)
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
+    if len(shape) != 2 or dtype not in ("uint8", "uint16"):
+        raise UnreadableImage(f"{path.name}: shape {shape} {dtype}; a grey 8 or 16 bit image is needed")
+    return ImageKind(shape[0], shape[1], dtype)
+
+
+def _metaseries_size(tiff: Any) -> float | None:
+    if not tiff.is_metaseries:
+        return None
+    plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {})
+    if not plane.get("spatial-calibration-state") or plane.get("spatial-calibration-units") not in ("um", "µm"):
+        return None
+    size = float(plane["spatial-calibration-x"])
+    return size if size > 0 else None
+
+
+def _resolution_size(page: Any) -> float | None:
+    # ResolutionUnit 1 (none) and 2 (inch: 72 dpi screens) say nothing about a specimen; only 3 (cm) is trusted.
+    tags = page.tags
+    if "XResolution" not in tags or "ResolutionUnit" not in tags or int(tags["ResolutionUnit"].value) != 3:
+        return None
+    numerator, denominator = tags["XResolution"].value
+    return 10_000.0 * denominator / numerator if numerator and denominator else None
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:120]

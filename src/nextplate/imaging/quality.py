@@ -1,0 +1,69 @@
+"""Image QC: reason codes in words, and the focus verdict over a plate."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+FLAGS: Mapping[str, str] = {
+    "no-image": "The readout holds no usable pair of images for this well.",
+    "unreadable": "An image of this well is damaged, cut short, or of another size or bit depth than the plate's.",
+    "field-missing": "Some fields or channels of this well were not imaged; the others were measured.",
+    "all-zero": "An image of this well has one single value everywhere: the camera or the export failed.",
+    "empty-field": "No nucleus was found in any field: no cells, a wrong focal plane, or total kill.",
+    "out-of-focus": "Both focus scores of the DNA channel lie far below those of the plate's other wells.",
+    "reporter-out-of-focus": "Both focus scores of the reporter channel lie far below the plate's other wells; "
+    "a strong effect may look alike, so the well is kept.",
+    "saturated": "Too many pixels are at the camera's maximum; intensities and ratios are cut off.",
+    "duplicate-image": "Two files claim to be the same field and channel; the first by name was measured.",
+    "no-projection": "The z-stack has no projection; its middle step was measured.",
+}
+"""Every reason code imaging writes, with a sentence for the operator, in the order in which codes are joined."""
+
+WARNINGS = frozenset({"reporter-out-of-focus", "duplicate-image", "no-projection"})
+"""Codes that are shown but do not exclude a well."""
+
+PARTIAL = frozenset({"unreadable", "field-missing", "all-zero"})
+"""Codes that exclude a well only when no field of it could be measured."""
+
+MIN_WELLS_FOR_FOCUS = 8
+_FLOOR_SHARPNESS, _FLOOR_SLOPE = 0.08, 0.05
+"""Least spread of the scores among sharp wells: a very even plate must not flag trifles."""
+
+
+def join_flags(codes: Iterable[str]) -> str:
+    """Write reason codes as one ';'-joined string in catalogue order; '' when there is none."""
+    found = set(codes)
+    return ";".join(code for code in FLAGS if code in found)
+
+
+def excludes(flags: str, n_fields: int) -> bool:
+    """Say whether a well with these imaging flags and so many measured fields must not be trusted."""
+    codes = {code for code in flags.split(";") if code}
+    if n_fields == 0:
+        return True
+    return bool(codes - WARNINGS - PARTIAL)
+
+
+def robust_z(values: npt.NDArray[np.float64], floor: float) -> npt.NDArray[np.float64]:
+    """Return (value - median) / max(1.4826 MAD, floor), shape (n,); NaN stays NaN, all NaN with no finite value."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.full(values.shape, np.nan)
+    centre = float(np.median(finite))
+    spread = max(1.4826 * float(np.median(np.abs(finite - centre))), floor)
+    return np.asarray((values - centre) / spread)
+
+
+def is_blurred(
+    sharpness: npt.NDArray[np.float64], slope: npt.NDArray[np.float64], z_limit: float
+) -> npt.NDArray[np.bool_]:
+    """Judge one channel of one plate, shape (n_wells,): blurred where both scores lie z_limit below the others.
+
+    Nothing is judged (all False) with fewer than 8 scored wells.
+    """
+    n = int((np.isfinite(sharpness) & np.isfinite(slope)).sum())
+    if n < MIN_WELLS_FOR_FOCUS:
+        return np.zeros(sharpness.shape, bool)
+    z_edges, z_power = robust_z(sharpness, _FLOOR_SHARPNESS), robust_z(slope, _FLOOR_SLOPE)
+    return np.asarray((z_edges < -z_limit) & (z_power < -z_limit))

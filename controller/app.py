@@ -74,7 +74,7 @@ def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
             for row in rows
         ]
     )
-    lab.deliver_tips([(rack.barcode, rack.labware) for rack in store.tip_racks_now()])
+    lab.deliver_tips({rack.barcode: rack.labware for rack in store.tip_racks_now()})
     n_plates = settings.campaign.rounds + 50
     lab.deliver_assay_plates([f"{settings.plate.barcode_prefix}-{n + 1:04d}" for n in range(n_plates)])
 

@@ -58,7 +58,7 @@ def plan_of(state: LabState) -> Plan:
 
 def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
     """List a round's tasks in order; the deck loads appear once the protocol is compiled."""
-    belief = BELIEF if round_number else ()
+    belief = BELIEF if accepted_rounds(state, round_number) else ()
     if round_number >= plan.rounds:
         return belief
     compiled = state.outcome("compile", round_number)
@@ -189,7 +189,7 @@ def _calibrate(c: _Context) -> Built:
 def _pick(c: _Context) -> Built:
     assay, plate = c.plan.section("assay"), c.plan.section("plate")
     inputs = {"library": "@library", "stock": "@stock", **_responses(c)}
-    if c.round:
+    if accepted_rounds(c.state, c.round):
         inputs["predictions"] = c.file("calibrate", "predictions.parquet")
     params = {
         **_seed(c, "pick"),
@@ -357,7 +357,7 @@ def _undosed(c: _Context) -> dict[str, str]:
 
 def _evaluate(c: _Context) -> Built:
     inputs = {"responses": c.file("normalise", "responses.parquet"), "picks": c.file("pick", "picks.parquet")}
-    if c.round:
+    if accepted_rounds(c.state, c.round):
         inputs["predictions"] = c.file("calibrate", "predictions.parquet")
         inputs["calibration"] = c.file("calibrate", "calibration.json")
     return c.compute(inputs, {"confidence": c.plan.section("belief")["confidence"]})

@@ -113,7 +113,7 @@ def read_stock(path: Path) -> StockFile:
             except (_BadLine, DataError) as error:
                 issues.append(Issue(line, str(error)))
     except csv.Error as error:
-        raise DataError(f"{path.name}:{reader.line_num}: {error}; save the file as CSV again") from error
+        raise DataError(f"{path.name}: after line {reader.line_num}: {error}; save it as CSV again") from error
     if not rows and not issues:
         raise DataError(f"{path.name} has a header and no rows; write one line per source well")
     return StockFile(path.name, tuple(rows), (*issues, *_twice(rows)))

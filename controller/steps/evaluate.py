@@ -10,12 +10,12 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import finite, write_json
 from nextplate.conformal.calibration import load_calibration
-from nextplate.conformal.coverage import coverage_table
+from nextplate.conformal.coverage import LEVELS, coverage_table
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write coverage.json: one row per group of picks and nominal level; empty for the cold start."""
-    rows = _rows(inputs)
+    rows = _rows(inputs, params["confidence"])
     write_json(rows, out / "coverage.json")
     at = [r for r in rows if r["group"] == "all" and abs(r["nominal"] - params["confidence"]) < 1e-9]
     n = at[0]["n"] if at else 0
@@ -27,7 +27,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     }
 
 
-def _rows(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _rows(inputs: Mapping[str, Path], confidence: float) -> list[dict[str, Any]]:
     if "predictions" not in inputs:
         return []
     picks = pl.read_parquet(inputs["picks"]).select("compound_id", "reason")
@@ -38,5 +38,6 @@ def _rows(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
     met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "activity"), on="compound_id")
     met = met.sort("compound_id")
     arrays = [met[c].to_numpy() for c in ("mean", "spread", "activity")]
-    table = coverage_table(load_calibration(inputs["calibration"]), *arrays, groups=tuple(met["reason"]))
+    levels = sorted({*LEVELS, confidence})
+    table = coverage_table(load_calibration(inputs["calibration"]), *arrays, groups=tuple(met["reason"]), levels=levels)
     return [finite(asdict(row)) for row in table]

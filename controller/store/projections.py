@@ -36,8 +36,9 @@ def write_rows(connection: Connection, write: RowWrite, seq: int) -> None:
     if not write.rows:
         return
     table = projected_table(write.table)
-    _check_columns(table, write.rows)
-    rows = [{**row, "seq": seq} for row in write.rows]
+    own = {"seq": seq} if "seq" in table.c else {}  # compounds have their library's
+    rows = [{**row, **own} for row in write.rows]
+    _check_columns(table, rows)
     match write.mode:
         case "insert":
             connection.execute(insert(table), rows)
@@ -48,11 +49,11 @@ def write_rows(connection: Connection, write: RowWrite, seq: int) -> None:
 
 
 def _check_columns(table: Table, rows: Sequence[Row]) -> None:
-    names = set(rows[0]) | {"seq"}
+    names = set(rows[0])
     if unknown := names - set(table.c.keys()):
         raise StoreError(f"table {table.name} has no column {', '.join(sorted(unknown))}")
     for row in rows:
-        if set(row) | {"seq"} != names:
+        if set(row) != names:
             raise StoreError(f"rows of one write to {table.name} differ in columns: {sorted(row)}, {sorted(names)}")
         for name, value in row.items():
             # SQLite would store NULL, PostgreSQL NaN.

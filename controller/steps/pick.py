@@ -1,0 +1,111 @@
+"""pick: calibrated predictions, stock and what was tested -> the compounds of the next plate, each with its reason."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from controller.step import Progress
+from controller.steps.data import generator, read_prediction, tested_responses, write_json, write_picks
+from nextplate.acquisition import choose, cold_start, score
+from nextplate.chem.library import load_features
+from nextplate.compound import Features
+from nextplate.prediction import Pick
+
+_DOSE_TOLERANCE = 0.05
+
+
+def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
+    """Write picks.parquet and unavailable.json (why compounds could not be picked, with counts)."""
+    features = load_features(inputs["library"])
+    tested = tested_responses(inputs)
+    in_stock = _in_stock(inputs["stock"], params)
+    confirm = _confirm(tested, in_stock, params)
+    done = {*tested["compound_id"], *params["excluded"]}
+    available = np.array([i in in_stock and i not in done for i in features.compound_ids])
+    picks = (*confirm, *_new(inputs, params, features, available, tested, params["n_wells"] - len(confirm)))
+    write_picks(picks, out / "picks.parquet")
+    unavailable = {
+        "tested": sum(i in done for i in features.compound_ids),
+        "no stock well that gives the dose": sum(i not in in_stock for i in features.compound_ids),
+    }
+    write_json(unavailable, out / "unavailable.json")
+    return {
+        "n_compounds": len(picks),
+        "compounds": [p.compound_id for p in picks],
+        "reasons": dict(Counter(p.reason for p in picks)),
+        "n_available": int(available.sum()),
+        "unavailable": unavailable,
+    }
+
+
+def _in_stock(path: Path, params: Mapping[str, Any]) -> set[str]:
+    """List compounds with a well that holds enough and gives the dose within 5 %."""
+    from protocols.labware import find_labware
+
+    share = params["transfer_ul"] / (params["transfer_ul"] + params["well_volume_ul"])
+    stock = pl.read_parquet(path).filter(~pl.col("compound_id").is_in(params["controls"]))
+    dead = {name: find_labware(name).dead_volume_nl for name in stock["labware"].unique().sort()}
+    reach = pl.col("labware").replace_strict(dead, return_dtype=pl.Int64) + round(params["transfer_ul"] * 1000)
+    dose = pl.col("concentration_um") * share / params["dose_um"]
+    fit = stock.filter((pl.col("volume_nl") >= reach) & ((dose - 1).abs() <= _DOSE_TOLERANCE))
+    return set(fit["compound_id"])
+
+
+def _confirm(tested: pl.DataFrame, in_stock: set[str], params: Mapping[str, Any]) -> tuple[Pick, ...]:
+    """Test the best hits that had a single well once more: a hit seen twice is worth more than two seen once."""
+    if tested.is_empty() or not params["n_confirm"]:
+        return ()
+    nan = float("nan")
+    used = tested.filter(pl.col("is_used"))
+    each = used.group_by("compound_id").agg(n=pl.len(), activity=pl.col("activity").mean(), hit=pl.col("is_hit").any())
+    once = each.filter((pl.col("n") == 1) & pl.col("hit") & pl.col("compound_id").is_in(sorted(in_stock)))
+    best = once.sort("activity", "compound_id", descending=[True, False]).head(params["n_confirm"])
+    return tuple(
+        Pick(r["compound_id"], "confirm", r["activity"], r["activity"], nan, nan, nan, nan, 1.0, 1)
+        for r in best.to_dicts()
+    )
+
+
+def _new(
+    inputs: Mapping[str, Path],
+    params: Mapping[str, Any],
+    features: Features,
+    available: npt.NDArray[np.bool_],
+    tested: pl.DataFrame,
+    n_wells: int,
+) -> tuple[Pick, ...]:
+    rng = generator(params)
+    if "predictions" not in inputs:
+        return _first(features, available, n_wells, params["n_confirm"], rng)
+    prediction = read_prediction(inputs["predictions"], 0.0)
+    used = tested.filter(pl.col("is_used"))
+    best = float(used["activity"].max()) if len(used) else float("nan")  # type: ignore[arg-type]
+    scores = score(params["rule"], prediction, best, rng, beta=params["beta"])
+    seen = set(tested["compound_id"])
+    rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
+    return choose(
+        scores,
+        prediction,
+        features,
+        available=available,
+        n_picks=n_wells,
+        rng=rng,
+        exploration_share=params["exploration_share"],
+        diversity_weight=params["diversity_weight"],
+        tested_fingerprints=np.asarray(features.fingerprints[rows]),
+    )
+
+
+def _first(
+    features: Features, available: npt.NDArray[np.bool_], n_wells: int, n_twice: int, rng: np.random.Generator
+) -> tuple[Pick, ...]:
+    """Fill the first plate; some compounds get two wells, which tells the noise of the assay."""
+    picks = cold_start(features, available, n_wells - n_twice, rng)
+    twice = min(n_twice, len(picks))
+    return tuple(replace(p, n_wells=2) if n < twice else p for n, p in enumerate(picks))

@@ -1,0 +1,75 @@
+"""lab.toml: every mistake is told with file, line, key, the value found and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from controller.lab import default_settings
+from controller.settings import Settings, load_settings
+from nextplate.errors import SettingsError
+
+CASES = [
+    ("[assay]\ndose_uM = 10\n", "lab.toml:2: assay.dose_uM is not a setting; did you mean dose_um?"),
+    ('[assay]\ntransfer_ul = "5 mL"\n', "lab.toml:2: assay.transfer_ul = '5 mL': input should be a valid number"),
+    ("[assay]\ntransfer_nl = 5000\n", "did you mean transfer_ul?"),
+    ("[plate]\n\nwells = 385\n", "lab.toml:3: plate.wells = 385: input should be 96 or 384"),
+    ('[picking]\nrule = "best"\n', "lab.toml:2: picking.rule = 'best': input should be 'random', 'greedy'"),
+    ("[campain]\nrounds = 3\n", "campain is not a setting; did you mean campaign?"),
+    ("[campaign]\nrounds = 0\n", "lab.toml:2: campaign.rounds = 0: input should be greater than or equal to 1"),
+    ("[campaign]\nrounds = true\n", "campaign.rounds = True: input should be a valid integer"),
+    ("[plate]\nn_negative = 200\nn_positive = 200\n", "controls and confirmations take 416 of 384 wells"),
+    ("[sim.faults]\nclogged_tip = 2.0\n", "sim.faults.clogged_tip = 2.0: input should be less than or equal to 1"),
+    ("rounds = 3\n", "lab.toml:1: rounds is not a setting"),
+    ("[lab\n", "not valid TOML"),
+    (
+        '[[device]]\nname = "a"\nkind = "imager"\n[[device]]\nname = "a"\nkind = "incubator"\n',
+        "two devices are called 'a'; every device needs its own name",
+    ),
+    ('[[device]]\nname = "a"\nkind = "imager"\n[[device]]\nname = "b"\nkind = "robot"\n', "lab.toml:6: device.1.kind"),
+    ('[[device]]\nname = "a"\nkind = "imager"\nrobot = "flex"\n', "robot is needed for a liquid-handler"),
+    ('[[device]]\nname = "a"\nkind = "imager"\n', "0 devices of kind 'liquid-handler'; exactly one is needed"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[c[1][:40] for c in CASES])
+def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str):
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert expected in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path):
+    path = tmp_path / "lab.toml"
+    path.write_text('[plate]\nwells = 3\n[belief]\nconfidence = 90\n[lab]\nname = ""\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_the_file_that_init_writes_says_what_the_defaults_are(tmp_path: Path):
+    path = tmp_path / "lab.toml"
+    path.write_text(default_settings())
+    assert load_settings(path) == Settings()
+
+
+@pytest.mark.parametrize("prefix", ["﻿", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path, prefix: str, end: str):
+    path = tmp_path / "lab.toml"
+    path.write_bytes((prefix + "[campaign]\nrounds = 7\n".replace("\n", end)).encode())
+    assert load_settings(path).campaign.rounds == 7
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path):
+    path = tmp_path / "lab.toml"
+    path.write_bytes(b'[lab]\nname = "l\xe4b"\n')
+    with pytest.raises(SettingsError, match="not UTF-8 text"):
+        load_settings(path)
+
+
+def test_no_lab_there_says_how_to_make_one(tmp_path: Path):
+    with pytest.raises(SettingsError, match="make a lab with: nextplate init"):
+        load_settings(tmp_path / "lab.toml")

@@ -17,7 +17,7 @@ FULL_HOURS = 24.0
 """The assay is timed so that effects are what the hidden truth says after this exposure."""
 COLD_RATE = 0.15
 """How fast biology runs on the bench, relative to the incubator."""
-WELL_SPREAD = 0.045
+WELL_SPREAD = 0.04
 """Standard deviation of a well's response that no cell of it shares with the next well."""
 SHADE_HOURS = 0.25
 """Exposure counts in steps of this many hours: seconds of delay do not change a pixel."""

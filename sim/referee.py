@@ -73,7 +73,7 @@ _ORIGIN = {
     "fewer than half of the cells killed",
     "random": "hypergeometric mean and standard deviation for as many compounds drawn without replacement",
     "similarity": "same first round and batch sizes; then untested compounds ranked by their highest Tanimoto "
-    "similarity (Morgan radius 2, 2048 bits) to the true hits tested so far; ties and rounds without a hit broken by seed",
+    "similarity (Morgan radius 2, 2048 bits) to the true hits tested so far; seeds break ties and rounds without a hit",
 }
 
 

@@ -16,9 +16,11 @@ from sim.stamps import BODY_PX, N_DIVIDING, N_DYING, NUCLEUS_PX, Image, Stamps, 
 
 Pixels = npt.NDArray[np.uint16]
 
-LOG_RATIO_OFF, LOG_RATIO_ON = -1.7, 1.3
-"""log2 of reporter concentration, nucleus over cytoplasm, in a resting and in a fully responding cell."""
-CELL_SPREAD = 0.5
+LOG_RATIO_OFF, LOG_RATIO_ON = -0.9, 1.4
+"""log2 of reporter brightness, nucleus over cytoplasm, as seen in a resting and in a fully responding cell."""
+OVERLAY = 0.25
+"""Part of the cytoplasm's brightness that shines through the nucleus from above and below it."""
+CELL_SPREAD = 0.46
 """Cell-to-cell standard deviation of that log2."""
 DNA_COUNTS, REPORTER_COUNTS = 5200.0, 2400.0
 BACKGROUND = (380.0, 520.0)
@@ -140,7 +142,7 @@ class Renderer:
         # half of the heterogeneity is how strongly a cell responds, half is how it rests
         response = phenotype.effect * np.exp(rng.normal(0.0, 0.18, n))
         log_ratio = LOG_RATIO_OFF + (LOG_RATIO_ON - LOG_RATIO_OFF) * response + night.ratio_shift
-        ratio = 2.0 ** (log_ratio + rng.normal(0.0, CELL_SPREAD, n))
+        ratio = np.maximum(2.0 ** (log_ratio + rng.normal(0.0, CELL_SPREAD, n)) - OVERLAY, 0.02)
         amount = REPORTER_COUNTS * np.exp(rng.normal(0.0, 0.30, n))
         capacity = self._stamps.ratio[stamp]
         cytoplasm = amount * (1.0 + capacity) / (capacity + ratio) * 0.6
@@ -169,7 +171,10 @@ class Renderer:
         elif kind == 2:
             shape = _turned(stamps.dividing[stamp % N_DIVIDING], turn)
             dna[nucleus] += brightness * shape
-            self._draw_body(reporter, y, x, stamp, turn, np.float32(0.5) * (inside + outside))
+            # without a nuclear envelope the reporter is everywhere
+            mixed = np.float32(0.5) * (inside + outside)
+            reporter[nucleus] += np.float32(0.75) * mixed * _turned(stamps.nuclear[stamp], turn)
+            self._draw_body(reporter, y, x, stamp, turn, mixed)
         else:
             dna[nucleus] += brightness * _turned(stamps.dna[stamp], turn)
             reporter[nucleus] += inside * _turned(stamps.nuclear[stamp], turn)

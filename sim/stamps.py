@@ -4,7 +4,7 @@ A stamp already holds shape, orientation, sub-pixel position, texture and the bl
 relative: 1 is the typical brightness of a nucleus (DNA) or of the reporter at one unit of concentration.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -118,12 +118,14 @@ def _nucleoli(rng: np.random.Generator, radius: float) -> npt.NDArray[np.float64
 def _body(rng: np.random.Generator, nucleus_radius: float, nucleus: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the cytoplasm: thick around the nucleus, thin at its rim, and thin above the nucleus itself."""
     radius = nucleus_radius * rng.uniform(2.0, 2.6)
-    depth = _outline(rng, radius, (0.26, 0.13, 0.08, 0.05), 2.5).depth(BODY_PX)
+    outline = _outline(rng, radius, (0.26, 0.13, 0.08, 0.05), 2.5)
+    # the widest bulge has to end inside the stamp
+    widest = BODY_PX / 2 - 5.0
+    outline = replace(outline, radius=min(radius, widest / (1.0 + float(outline.amplitudes.sum()))))
+    depth = outline.depth(BODY_PX)
     thickness = _soft(depth, 0.07) * (0.30 + 0.70 * np.clip(1.0 - depth**2, 0.0, 1.0))
     vesicles = 1.0 + 0.25 * np.clip(_texture(rng, BODY_PX, 0.8, 1.0) - 2.4, 0.0, None)
-    window = np.hanning(BODY_PX + 2)[1:-1] > 0.02
-    inside = window[:, None] * window[None, :]
-    return np.asarray(thickness * inside * _texture(rng, BODY_PX, 2.2, 0.13) * vesicles * (1.0 - 0.78 * nucleus))
+    return np.asarray(thickness * _texture(rng, BODY_PX, 2.2, 0.13) * vesicles * (1.0 - 0.78 * nucleus))
 
 
 def _dying(rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -329,7 +329,7 @@ def _with(sar: Sar, potency: list[float], tox_potency: list[float]) -> Sar:
 def _offset(share: Callable[[float], float], wanted: float) -> float:
     """Bisect the offset at which a growing share reaches what is wanted."""
     low, high = -2.0, 9.0
-    for _ in range(40):
+    for _ in range(26):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if share(middle) < wanted else (low, middle)
     return high

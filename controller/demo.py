@@ -87,9 +87,7 @@ def _fill(lab: Lab, store: "Store", compounds: int, watcher: Watcher, tell: Call
         if watcher.step:
             watcher.step("library", done, total)
 
-    vendor = lab.folder / "vendor"
-    if not (vendor / "stock.csv").exists():
-        write_vendor_files(vendor, lab.settings, compounds)
+    vendor = _vendor_files(lab, compounds)
     if not store.select("libraries"):
         tell(f"library: reading {vendor / 'library.csv'}")
         added = register_library(lab, store, vendor / "library.csv", progress=progress)
@@ -99,6 +97,15 @@ def _fill(lab: Lab, store: "Store", compounds: int, watcher: Watcher, tell: Call
         tell(f"stock: {stock.n_added} source wells")
     if not store.tip_racks_now():
         register_tips(lab, store, _TIP_RACKS_PER_ROUND * lab.settings.campaign.rounds)
+
+
+def _vendor_files(lab: Lab, compounds: int) -> Path:
+    """Let the vendor send his files; they are there whole, or not at all."""
+    vendor, parcel = lab.folder / "vendor", lab.folder / "logs" / "vendor.part"
+    if not vendor.exists():
+        write_vendor_files(parcel, lab.settings, compounds)
+        parcel.rename(vendor)
+    return vendor
 
 
 def _report(lab: Lab, ending: Ending, tell: Callable[[str], None]) -> DemoResult:

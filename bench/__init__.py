@@ -1,0 +1,1 @@
+"""Measured figures: ``make bench`` runs every section and writes BENCHMARKS.md."""

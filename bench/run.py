@@ -1,0 +1,30 @@
+"""Run the sections named, or all of them, and write BENCHMARKS.md: ``python -m bench.run [SECTION ...]``."""
+
+import platform
+import sys
+from pathlib import Path
+
+from bench import demos, startup
+from bench.table import Figure, markdown
+
+SECTIONS = {"startup": startup.figures, "demos": demos.figures, "twice": demos.twice, "kills": demos.kills}
+
+
+def main() -> None:
+    """Measure and print; write the file when all sections ran."""
+    names = sys.argv[1:] or list(SECTIONS)
+    unknown = [n for n in names if n not in SECTIONS]
+    if unknown:
+        sys.exit(f"no section {', '.join(unknown)}; the sections are: {', '.join(SECTIONS)}")
+    figures: list[Figure] = []
+    for name in names:
+        found = SECTIONS[name]()
+        print(f"\n{name}\n{markdown(found)}", flush=True)
+        figures += found
+    if set(names) == set(SECTIONS):
+        where = f"Measured on {platform.machine()}, {platform.system()}, Python {platform.python_version()}.\n\n"
+        Path("BENCHMARKS.md").write_text(f"# Measured figures\n\n{where}{markdown(figures)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -53,7 +53,9 @@ def _begin_file(connection: Connection) -> None:
 
 def _server_engine(address: Address) -> Engine:
     timeout_ms = int(BUSY_TIMEOUT_S * 1000)
-    engine = create_engine(address.url, connect_args={"connect_timeout": 5, "application_name": "nextplate"})
+    connect = {"connect_timeout": 5, "application_name": "nextplate"}
+    # A server may restart between two nights: ask before each use whether the session still lives.
+    engine = create_engine(address.url, connect_args=connect, pool_pre_ping=True)
 
     def prepare(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import exc
 
 from controller.store import GENESIS, Event, Head, JournalMoved, NewEvent, RowWrite, open_store, read_journal
-from controller.store.journal import JournalRow, canonical_json, check_link
+from controller.store.journal import JournalRow, canonical_json, check_link, seal
 from controller.store.store import Store
 from nextplate.errors import JournalBroken, LabBusy, StoreError
 
@@ -84,9 +84,14 @@ def test_key_order_and_zone_do_not_matter(store: Store, tmp_path: Path):
         ({"raw": b"x"}, r"payload\.raw is a bytes"),
     ],
 )
-def test_what_json_cannot_say_is_refused(store: Store, payload, message):
+def test_what_json_cannot_say_is_refused(payload, message):
     with pytest.raises(StoreError, match=message):
-        store.append([intent(1), NewEvent("x", NOON, None, payload)])
+        seal(NewEvent("x", NOON, None, payload), Head(0, GENESIS))
+
+
+def test_one_bad_event_keeps_its_companions_out(store: Store):
+    with pytest.raises(StoreError, match="is nan"):
+        store.append([intent(1), NewEvent("x", NOON, None, {"mean": math.nan})])
     assert store.head().seq == 0
 
 
@@ -94,9 +99,9 @@ def test_what_json_cannot_say_is_refused(store: Store, payload, message):
     NewEvent("", NOON, None, {}), NewEvent("a\0b", NOON, None, {}), NewEvent("x", NOON, "a\nb", {}),
     NewEvent("x", NOON.replace(tzinfo=None), None, {}),
 ])  # fmt: skip
-def test_events_without_name_or_zone_are_refused(store: Store, event: NewEvent):
+def test_events_without_name_or_zone_are_refused(event: NewEvent):
     with pytest.raises(StoreError):
-        store.append([event])
+        seal(event, Head(0, GENESIS))
 
 
 def test_a_stale_writer_is_told(store: Store, database_url: str):

@@ -195,3 +195,17 @@ def _check_in_step(store: Store) -> None:
     )
     assert {t["seq"]: t["key"] for t in store.select("tips_used")} == outcomes
     assert store.stock_now()[0].volume_nl == 10**9 - 6 * len(outcomes)
+
+
+@pytest.mark.postgres
+def test_a_restarted_server_is_found_again(cluster):
+    with open_store(cluster.new_database(), create=True) as store:
+        store.append([event()])
+        killer = create_engine(store.address.url)
+        with killer.connect() as session:
+            session.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'nextplate' AND pid <> pg_backend_pid()"
+            )
+        killer.dispose()
+        assert store.append([event()], expected_seq=1)[0].seq == 2

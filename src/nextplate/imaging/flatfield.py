@@ -31,14 +31,14 @@ class FieldSurvey:
 
     lows: npt.NDArray[np.float64]
     """Shape (g, g): background level per block, counts."""
-    signal: npt.NDArray[np.float64]
-    """Shape (g, g): summed foreground above background, in units of the field's mean foreground."""
-    n_signal: npt.NDArray[np.float64]
-    """Shape (g, g): foreground pixels per block."""
+    light: npt.NDArray[np.float64]
+    """Shape (g, g): summed foreground above background, in units of the field's typical foreground."""
+    light_squared: npt.NDArray[np.float64]
+    """Shape (g, g): summed squares of the same."""
     noise: float
     """Standard deviation of pixel noise in the background, counts."""
-    threshold: float
-    """Otsu threshold above background, counts; NaN when the field holds nothing brighter than noise."""
+    threshold: float | None
+    """Otsu threshold above background, counts; None when the field holds nothing brighter than noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,12 @@ def survey_field(image: Image) -> FieldSurvey:
     noise = _noise(above)
     root = np.sqrt(np.maximum(above, 0))
     level = float(otsu(root)) ** 2
-    # Half the threshold: dim cells in dark corners count too, else the fitted falloff is too weak.
-    is_signal = above > max(0.5 * level, 5 * noise)
-    n = _block_sums(is_signal.astype(np.float64), bh, bw)
-    sums = _block_sums(np.where(is_signal, above, 0).astype(np.float64), bh, bw)
-    mean = sums.sum() / n.sum() if n.sum() else 1.0
-    is_real = n.sum() > 0 and mean > 10 * noise
-    return FieldSurvey(
-        lows, sums / mean if is_real else 0 * sums, n if is_real else 0 * n, noise, level if is_real else float("nan")
-    )
+    light = np.where(above > max(0.25 * level, 5 * noise), above, 0).astype(np.float64)
+    sums, squares = _block_sums(light, bh, bw), _block_sums(light * light, bh, bw)
+    typical = squares.sum() / sums.sum() if sums.any() else 0.0
+    if typical <= 10 * noise:
+        return FieldSurvey(lows, 0 * sums, 0 * sums, noise, None)
+    return FieldSurvey(lows, sums / typical, squares / typical**2, noise, level)
 
 
 def fit_flat_field(channel: str, surveys: Sequence[FieldSurvey], shape: tuple[int, int]) -> FlatField:
@@ -105,7 +102,7 @@ def fit_flat_field(channel: str, surveys: Sequence[FieldSurvey], shape: tuple[in
     weights = np.ones(lows.size)
     fitted = _fit(lows.ravel(), weights) if is_many else np.array([float(np.median(lows)), 0, 0, 0, 0, 0])
     gain, note = _fit_gain(surveys)
-    thresholds = [s.threshold for s in surveys if np.isfinite(s.threshold)]
+    thresholds = [s.threshold for s in surveys if s.threshold is not None]
     return FlatField(
         channel=channel,
         background=_surface(fitted, *shape).astype(np.float32),
@@ -159,16 +156,21 @@ def gain_surface(coefficients: npt.NDArray[np.float64], shape: tuple[int, int]) 
 
 
 def _fit_gain(surveys: Sequence[FieldSurvey]) -> tuple[npt.NDArray[np.float64], str]:
-    used = [s for s in surveys if s.n_signal.any()]
+    """Fit the log of block brightness, weighted by light.
+
+    Brightness is sum(light^2) / sum(light): it scales with the gain, and unlike a mean over thresholded pixels it
+    does not care that one threshold cuts more off the cells of a dark corner.
+    """
+    used = [s for s in surveys if s.light.any()]
     if len(used) < _MIN_FIELDS:
         return np.zeros(6), f"{len(used)} sampled fields hold cells, {_MIN_FIELDS} are needed: gain not corrected"
-    n = np.sum([s.n_signal for s in used], axis=0).ravel()
-    total = np.sum([s.signal for s in used], axis=0).ravel()
-    is_seen = n > 0.1 * n.mean()
+    light = np.sum([s.light for s in used], axis=0).ravel()
+    squared = np.sum([s.light_squared for s in used], axis=0).ravel()
+    is_seen = light > 0.1 * light.mean()
     if is_seen.mean() < 0.5:
         return np.zeros(6), "cells cover less than half of the field in the sample: gain not corrected"
-    log_gain = np.log(np.where(is_seen, total, 1) / np.where(is_seen, n, 1))
-    return _fit(log_gain, np.where(is_seen, n, 0)), ""
+    log_gain = np.log(np.where(is_seen, squared, 1) / np.where(is_seen, light, 1))
+    return _fit(log_gain, np.where(is_seen, light, 0)), ""
 
 
 def _terms(h: int, w: int) -> npt.NDArray[np.float64]:

@@ -18,7 +18,8 @@ from nextplate.plate import parse_well, well_name
 from nextplate.readout import FieldImage, Missing, Readout
 
 _IMAGE = re.compile(
-    r"^(?P<name>.+)_(?P<well>[A-Za-z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>[1-9]))?(?P<thumb>_thumb)?"
+    # The well is upper case and the site lower: a site _s12 must not read as well S12.
+    r"^(?P<name>.+)_(?P<well>(?-i:[A-Z]{1,2})\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>[1-9]))?(?P<thumb>_thumb)?"
     r"(?P<guid>[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12})?\.tiff?$",
     re.IGNORECASE,
 )

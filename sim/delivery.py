@@ -39,16 +39,13 @@ def deliver(world: World, source_wells: Sequence[SourceWell]) -> None:
     """
     wells = [_checked(world, item) for item in source_wells]
     with world.transaction():
-        for item in wells:
-            _note_compound(world, item)
+        _note_compounds(world, wells)
         for plate, labware in sorted({item.plate: item.labware for item in wells}.items()):
             add_plate(world, plate, "source", labware, home_of(plate, labware))
         known = {(row["plate"], row["well"]) for row in world.rows("SELECT plate, well FROM wells")}
         fresh = [item for item in wells if (item.plate, item.well) not in known]
-        world.run_many(
-            "INSERT INTO wells(plate, well, volume_nl) VALUES (?, ?, ?)",
-            [(w.plate, w.well, w.volume_nl) for w in fresh],
-        )
+        volumes = [(w.plate, w.well, w.volume_nl) for w in fresh]
+        world.run_many("INSERT INTO wells(plate, well, volume_nl) VALUES (?, ?, ?)", volumes)
         amounts = [(w.plate, w.well, w.compound_id, w.volume_nl * w.concentration_um / 1000.0) for w in fresh]
         world.run_many("INSERT INTO contents VALUES (?, ?, ?, ?)", amounts)
         _learn(world)
@@ -99,20 +96,23 @@ def _checked(world: World, item: SourceWell) -> SourceWell:
     )
 
 
-def _note_compound(world: World, item: SourceWell) -> None:
-    settings = world.settings
-    role = (
-        "sample"
-        if item.smiles is not None
-        else "positive"
-        if item.compound_id == settings.positive_control
-        else "negative"
-    )
-    world.run("INSERT OR IGNORE INTO compounds VALUES (?, ?, ?)", (item.compound_id, item.smiles, role))
-    known = world.row("SELECT smiles FROM compounds WHERE compound_id = ?", (item.compound_id,))
-    if known is None or known["smiles"] != item.smiles:
-        found = None if known is None else known["smiles"]
-        raise DataError(f"compound {item.compound_id} came as {found} before and comes as {item.smiles} now")
+def _note_compounds(world: World, wells: Sequence[SourceWell]) -> None:
+    known = {row["compound_id"]: row["smiles"] for row in world.rows("SELECT compound_id, smiles FROM compounds")}
+    new = []
+    for item in wells:
+        if item.compound_id not in known:
+            known[item.compound_id] = item.smiles
+            new.append((item.compound_id, item.smiles, _role(world, item)))
+        elif known[item.compound_id] != item.smiles:
+            before = known[item.compound_id]
+            raise DataError(f"compound {item.compound_id} came as {before} before and comes as {item.smiles} now")
+    world.run_many("INSERT INTO compounds VALUES (?, ?, ?)", new)
+
+
+def _role(world: World, item: SourceWell) -> str:
+    if item.smiles is not None:
+        return "sample"
+    return "positive" if item.compound_id == world.settings.positive_control else "negative"
 
 
 def _learn(world: World) -> None:

@@ -5,6 +5,7 @@ relative: 1 is the typical brightness of a nucleus (DNA) or of the reporter at o
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +61,9 @@ class _Outline:
         return np.asarray(distance / (self.radius * wave))
 
 
+@lru_cache(maxsize=2)
 def make_stamps(seed: int) -> Stamps:
-    """Render the bank."""
+    """Render the bank; a pure function of the seed, kept because it takes half a second."""
     rng = generator(seed, "stamps")
     cells = [_cell(rng) for _ in range(N_CELLS)]
     dna, nuclear, body = (np.stack([cell[i] for cell in cells]).astype(np.float32) for i in range(3))

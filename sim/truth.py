@@ -10,7 +10,7 @@ function. Only two offsets are fitted: the shares of hits and of toxic compounds
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -323,7 +323,7 @@ def _scale(values: Floats, spread: float) -> float:
 
 
 def _with(sar: Sar, potency: list[float], tox_potency: list[float]) -> Sar:
-    return Sar(**{**asdict(sar), "potency": potency, "tox_potency": tox_potency})
+    return replace(sar, potency=potency, tox_potency=tox_potency)
 
 
 def _offset(share: Callable[[float], float], wanted: float) -> float:

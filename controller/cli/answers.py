@@ -41,17 +41,26 @@ def reject(
 
 
 def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Start nothing new; what runs is finished. Example: nextplate pause"""
+    """Start nothing new; what runs is finished.
+
+    Example: nextplate pause
+    """
     _decide(lab, {"what": "pause"}, as_json)
 
 
 def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Go on after a pause. Example: nextplate resume && nextplate run"""
+    """Go on after a pause.
+
+    Example: nextplate resume && nextplate run
+    """
     _decide(lab, {"what": "resume"}, as_json)
 
 
 def abort(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """End the campaign; what runs is finished, plates stay where they are. Example: nextplate abort"""
+    """End the campaign; what runs is finished, plates stay where they are.
+
+    Example: nextplate abort
+    """
     _decide(lab, {"what": "abort"}, as_json)
 
 

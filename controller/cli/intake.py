@@ -64,7 +64,10 @@ def library_add(
 
 
 def library_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Show the libraries of a lab and a few compounds. Example: nextplate library show --lab mylab"""
+    """Show the libraries of a lab and a few compounds.
+
+    Example: nextplate library show --lab mylab
+    """
     from controller.lab import open_lab
     from controller.store import open_store
 
@@ -93,7 +96,10 @@ def stock_add(
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Register source plates. Example: nextplate stock add plates.csv --lab mylab"""
+    """Register source plates.
+
+    Example: nextplate stock add plates.csv --lab mylab
+    """
     from controller.lab import locked_store, open_lab
     from controller.registration import register_stock
 
@@ -107,7 +113,10 @@ def stock_add(
 
 
 def stock_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Show what is left, by source plate, and the tips. Example: nextplate stock show --lab mylab"""
+    """Show what is left, by source plate, and the tips.
+
+    Example: nextplate stock show --lab mylab
+    """
     from controller.lab import open_lab
     from controller.store import open_store
 
@@ -134,7 +143,10 @@ def tips_add(
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Register full tip racks. Example: nextplate tips add 12 --lab mylab"""
+    """Register full tip racks.
+
+    Example: nextplate tips add 12 --lab mylab
+    """
     from controller.lab import locked_store, open_lab
     from controller.registration import register_tips
 

@@ -37,7 +37,9 @@ def init(
 def run(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Run the campaign that lab.toml names, in front of you; the same command resumes it after anything.
 
-    Exit code 1 when a person is needed. Example: nextplate run --lab mylab
+    Exit code 1 when a person is needed.
+
+    Example: nextplate run --lab mylab
     """
     from controller.campaign import run_campaign
     from controller.lab import locked_store, open_lab
@@ -59,6 +61,7 @@ def demo(
     """Watch a simulated lab screen 10,000 real compounds for three nights, then read the report.
 
     Stop it, kill it, start it again with the same command: it goes on where it was.
+
     Example: nextplate demo demo-lab --seed 1
     """
     from controller.demo import run_demo

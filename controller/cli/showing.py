@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Tell what runs, what waits and for whom. Example: nextplate status --lab mylab"""
+    """Tell what runs, what waits and for whom.
+
+    Example: nextplate status --lab mylab
+    """
     from controller.state import fold
     from controller.status import status_body, status_text
     from controller.store import GENESIS, read_journal
@@ -93,7 +96,10 @@ def report(
 
 
 def journal_verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Check the journal's hash chain from the first event to the last. Example: nextplate journal verify"""
+    """Check the journal's hash chain from the first event to the last.
+
+    Example: nextplate journal verify
+    """
     from controller.lab import open_lab
     from controller.store import open_store
 
@@ -104,7 +110,10 @@ def journal_verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
 
 def db_upgrade(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Bring the lab's database to this version's schema. Example: nextplate db upgrade --lab mylab"""
+    """Bring the lab's database to this version's schema.
+
+    Example: nextplate db upgrade --lab mylab
+    """
     from controller.lab import open_lab
     from controller.store import upgrade
 

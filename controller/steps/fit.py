@@ -20,7 +20,11 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     features = load_features(inputs["library"])
     labels = _labels(inputs, features.compound_ids)
     X = design_matrix(features, labels["row"].to_numpy())
-    y, weight, seed = labels["activity"].to_numpy(), labels["n_wells"].to_numpy().astype(np.float64), integer_seed(params)
+    y, weight, seed = (
+        labels["activity"].to_numpy(),
+        labels["n_wells"].to_numpy().astype(np.float64),
+        integer_seed(params),
+    )
     belief = lightgbm.fit(X, y, weight, seed)
     mean, spread = lightgbm.cross_predict(X, y, weight, seed)
     labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")

@@ -10,7 +10,7 @@ from nextplate.design import layout_from_csv
 from nextplate.plate import Role
 from protocols.compile import compile_protocol
 from protocols.describe import describe
-from protocols.labware import deck_for
+from protocols.labware import robot_deck
 from protocols.model import Protocol
 from protocols.render import render
 
@@ -22,7 +22,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         layout,
         stock_wells(inputs["stock"]),
         tip_racks(inputs["tips"]),
-        deck_for(params["robot"]),
+        robot_deck(params["robot"]),
         round(params["transfer_ul"] * 1000),
         {Role.NEGATIVE: params["negative"], Role.POSITIVE: params["positive"]},
         layout.barcode,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from protocols.compile import StockWell, TipRack
+from protocols.stock import StockWell, TipRack
 
 from nextplate.prediction import Pick, Prediction
 

@@ -16,6 +16,7 @@ from nextplate.acquisition import choose, cold_start, score
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.prediction import Pick
+from protocols.labware import labware
 
 _DOSE_TOLERANCE = 0.05
 
@@ -46,11 +47,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
 def _in_stock(path: Path, params: Mapping[str, Any]) -> set[str]:
     """List compounds with a well that holds enough and gives the dose within 5 %."""
-    from protocols.labware import find_labware
-
     share = params["transfer_ul"] / (params["transfer_ul"] + params["well_volume_ul"])
     stock = pl.read_parquet(path).filter(~pl.col("compound_id").is_in(params["controls"]))
-    dead = {name: find_labware(name).dead_volume_nl for name in stock["labware"].unique().sort()}
+    dead = {name: labware(name).dead_volume_nl for name in stock["labware"].unique().sort()}
     reach = pl.col("labware").replace_strict(dead, return_dtype=pl.Int64) + round(params["transfer_ul"] * 1000)
     dose = pl.col("concentration_um") * share / params["dose_um"]
     fit = stock.filter((pl.col("volume_nl") >= reach) & ((dose - 1).abs() <= _DOSE_TOLERANCE))

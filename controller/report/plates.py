@@ -1,0 +1,112 @@
+"""Gather the plates: layout, responses, measurements and quality of each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from controller.recipe import accepted_rounds, barcode_of
+from controller.report import estimates
+from controller.report.model import PlateView, Quality, WellView
+from controller.report.shots import choose_shots
+from controller.report.source import Source
+from nextplate.plate import FORMATS, Role
+
+JSON = Mapping[str, Any]
+_SHOWN_APART = {"plate", "n_wells", "n_flagged", "flags", "z_prime", "z_prime_robust", "ssmd", "passed", "reasons"}
+_STEPS = ("layout", "acquire", "measure", "normalise")
+
+
+def gather_plate(source: Source, round_number: int) -> PlateView | None:
+    """Gather a round's plate as far as it has come; None before its layout."""
+    layout = source.frame("layout", round_number, "layout.csv")
+    if layout is None:
+        return None
+    wells = _wells(source, layout, round_number)
+    quality = _quality(source, wells, round_number)
+    assay = source.plan.section("assay")
+    return PlateView(
+        barcode=barcode_of(source.state, source.plan, round_number),
+        round=round_number,
+        shape=FORMATS[len(wells)],
+        wells=wells,
+        quality=quality,
+        verdict=_verdict(source, quality, round_number),
+        counts=round_number in accepted_rounds(source.state, source.plan.rounds),
+        shots=choose_shots(source, wells, round_number),
+        threshold=assay["hit_threshold"],
+        min_viability=assay["min_viability"],
+        origin={t: f for t in _STEPS if (f := source.step(t, round_number))},
+    )
+
+
+def _wells(source: Source, layout: pl.DataFrame, round_number: int) -> tuple[WellView, ...]:
+    responses = _by_well(source.frame("normalise", round_number, "responses.parquet"))
+    measured = _by_well(source.frame("measure", round_number, "wells.parquet"))
+    return tuple(_well(row, responses.get(row["well"]), measured.get(row["well"], {})) for row in layout.to_dicts())
+
+
+def _by_well(frame: pl.DataFrame | None) -> dict[str, dict[str, Any]]:
+    return {} if frame is None else {row["well"]: row for row in frame.fill_nan(None).to_dicts()}
+
+
+def _well(planned: JSON, response: JSON | None, measured: JSON) -> WellView:
+    found = response or {}
+    return WellView(
+        well=planned["well"],
+        role=planned["role"],
+        reason=planned["reason"] or "",
+        compound_id=planned["compound_id"],
+        replicate=planned["replicate"],
+        dose_um=planned["dose_um"],
+        activity=found.get("activity"),
+        viability=found.get("viability"),
+        n_cells=measured.get("n_cells"),
+        flags=tuple(f for f in (found.get("flags") or measured.get("flags") or "").split(";") if f),
+        is_used=bool(found.get("is_used")),
+        is_hit=bool(found.get("is_hit")),
+        is_toxic=bool(found.get("is_toxic")),
+    )
+
+
+def _quality(source: Source, wells: tuple[WellView, ...], round_number: int) -> Quality | None:
+    body = source.json("normalise", round_number, "plate_qc.json")
+    if body is None:
+        return None
+    negative, positive = (control_activities(wells, role) for role in (Role.NEGATIVE, Role.POSITIVE))
+    why = "; ".join(body["reasons"]) or "the controls do not allow it"
+    statistics = {
+        "z_prime": estimates.z_prime,
+        "z_prime_robust": estimates.z_prime_robust,
+        "ssmd": estimates.ssmd,
+    }
+    found = {
+        name: estimates.with_bootstrap(body.get(name), why, negative, positive, statistic)
+        for name, statistic in statistics.items()
+    }
+    others = {k: v for k, v in body.items() if k not in _SHOWN_APART and (v is None or isinstance(v, int | float))}
+    return Quality(
+        **found,
+        n_flagged=body["n_flagged"],
+        flags=body["flags"],
+        passed=body["passed"],
+        reasons=tuple(body["reasons"]),
+        others=others,
+    )
+
+
+def control_activities(wells: tuple[WellView, ...], role: Role) -> estimates.FloatArray:
+    """Return the activities of a role's used wells, shape (n,)."""
+    return np.array([w.activity for w in wells if w.role == role and w.is_used and w.activity is not None], dtype=float)
+
+
+def _verdict(source: Source, quality: Quality | None, round_number: int) -> str:
+    outcome = source.outcome("normalise", round_number)
+    if quality is None or outcome is None:
+        return "not measured"
+    if quality.passed:
+        return "passed"
+    fault = source.state.faults.get(outcome.key)
+    answers = {"use": "failed and used", "discard": "failed and discarded", "abort": "failed; campaign aborted"}
+    return answers.get((fault.answer if fault else None) or "", "failed, waits for a decision")

@@ -58,7 +58,7 @@ class Nuclei:
 
 def find_nuclei(signal: Image, rule: SegmentRule) -> Nuclei:
     """Label the nuclei of one corrected DNA image, shape (h, w)."""
-    smooth = ndimage.gaussian_filter(signal, max(0.6, _SMOOTH * rule.diameter_px), truncate=3.0)
+    smooth = _softened(signal, round(1.5 * (_SMOOTH * rule.diameter_px) ** 2))
     # The square root evens out photon noise and keeps a few bright nuclei from hiding the dim ones.
     root = np.sqrt(np.maximum(smooth, 0))
     mask = root > np.sqrt(_threshold(root, rule))
@@ -67,6 +67,23 @@ def find_nuclei(signal: Image, rule: SegmentRule) -> Nuclei:
     blobs = _blobs(np.where(mask, root, np.float32(0)), rule.diameter_px)
     basins = _merge_shallow(_climb(blobs, mask))
     return _trim(basins, _padded(smooth, 0).ravel()[basins.pixels], rule, signal.shape)
+
+
+def _softened(image: Image, n_times: int) -> Image:
+    """Average over 3 x 3 pixels, at least once; n times is a Gaussian of variance 2 n / 3, at a fifth of its cost."""
+    for _ in range(max(1, n_times)):
+        rows = image.copy()
+        rows[1:] += image[:-1]
+        rows[:-1] += image[1:]
+        rows[0] += image[0]
+        rows[-1] += image[-1]
+        image = rows.copy()
+        image[:, 1:] += rows[:, :-1]
+        image[:, :-1] += rows[:, 1:]
+        image[:, 0] += rows[:, 0]
+        image[:, -1] += rows[:, -1]
+        image *= np.float32(1 / 9)
+    return image
 
 
 def _threshold(root: Image, rule: SegmentRule) -> float:

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from sim.biology import Phenotype
 from sim.seeds import generator
-from sim.stamps import BODY_PX, N_DIVIDING, N_DYING, NUCLEUS_PX, Image, Stamps, make_stamps
+from sim.stamps import BODY_PX, N_DIVIDING, N_DYING, Image, Patch, Stamps, make_stamps
 
 Pixels = npt.NDArray[np.uint16]
 
@@ -25,6 +25,7 @@ CELL_SPREAD = 0.46
 DNA_COUNTS, REPORTER_COUNTS = 5200.0, 2400.0
 BACKGROUND = (380.0, 520.0)
 COUNTS_PER_PHOTON, READ_NOISE = 0.5, 4.0
+LIVING, DYING, DIVIDING = 0, 1, 2
 _PITCH_PX = 30
 _MARGIN_PX = BODY_PX
 _NOISE_MARGIN_PX = 900
@@ -51,13 +52,11 @@ class _Cells:
     y: npt.NDArray[np.intp]
     x: npt.NDArray[np.intp]
     stamp: npt.NDArray[np.intp]
-    turn: npt.NDArray[np.intp]
-    """1: the stamp is laid down upside down."""
     dna: npt.NDArray[np.float64]
     nuclear: npt.NDArray[np.float64]
     cytoplasm: npt.NDArray[np.float64]
     kind: npt.NDArray[np.intp]
-    """0 living, 1 dying, 2 dividing."""
+    """LIVING, DYING or DIVIDING."""
 
 
 class Renderer:
@@ -111,13 +110,14 @@ class Renderer:
         y, x = self._positions(rng, phenotype.density)
         n = len(y)
         draw = rng.random(n)
-        kind = np.where(draw < phenotype.dying_share, 1, np.where(draw > 1.0 - 0.025 * phenotype.survival, 2, 0))
+        is_dividing = draw > 1.0 - 0.025 * phenotype.survival
+        kind = np.where(draw < phenotype.dying_share, DYING, np.where(is_dividing, DIVIDING, LIVING))
         stamp = rng.integers(0, len(self._stamps.dna), n)
         # two copies of the genome in some cells, and staining that varies
         ploidy = 1.0 + 0.75 * (rng.random(n) < 0.22)
         dna = DNA_COUNTS * ploidy**0.6 * np.exp(rng.normal(0.0, 0.13, n))
         nuclear, cytoplasm = self._reporter(rng, night, phenotype, stamp)
-        return _Cells(y, x, stamp, rng.integers(0, 2, n), dna, nuclear, cytoplasm, kind)
+        return _Cells(y, x, stamp, dna, nuclear, cytoplasm, kind)
 
     def _positions(self, rng: np.random.Generator, density: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Draw cell centres on a jittered grid, more where the slow pattern of the well is dense."""
@@ -158,32 +158,23 @@ class Renderer:
         return np.ascontiguousarray(dna[inside, inside]), np.ascontiguousarray(reporter[inside, inside])
 
     def _draw_cell(self, cells: _Cells, i: int, dna: Image, reporter: Image) -> None:
-        stamps, stamp, turn, kind = self._stamps, int(cells.stamp[i]), int(cells.turn[i]), int(cells.kind[i])
-        y, x = int(cells.y[i]), int(cells.x[i])
-        low = NUCLEUS_PX // 2
-        nucleus = slice(y - low, y - low + NUCLEUS_PX), slice(x - low, x - low + NUCLEUS_PX)
-        brightness = np.float32(cells.dna[i])
-        inside, outside = np.float32(cells.nuclear[i]), np.float32(cells.cytoplasm[i])
-        if kind == 1:
-            shape = _turned(stamps.dying[stamp % N_DYING], turn)
-            dna[nucleus] += brightness * shape
-            reporter[nucleus] += np.float32(0.45) * (inside + outside) * shape
-        elif kind == 2:
-            shape = _turned(stamps.dividing[stamp % N_DIVIDING], turn)
-            dna[nucleus] += brightness * shape
+        stamps, stamp, kind = self._stamps, int(cells.stamp[i]), int(cells.kind[i])
+        at = int(cells.y[i]), int(cells.x[i])
+        brightness, inside, outside = cells.dna[i], cells.nuclear[i], cells.cytoplasm[i]
+        if kind == DYING:
+            shape = stamps.dying[stamp % N_DYING]
+            _add(dna, at, shape, brightness)
+            _add(reporter, at, shape, 0.45 * (inside + outside))
+        elif kind == DIVIDING:
+            _add(dna, at, stamps.dividing[stamp % N_DIVIDING], brightness)
             # without a nuclear envelope the reporter is everywhere
-            mixed = np.float32(0.5) * (inside + outside)
-            reporter[nucleus] += np.float32(0.75) * mixed * _turned(stamps.nuclear[stamp], turn)
-            self._draw_body(reporter, y, x, stamp, turn, mixed)
+            mixed = 0.5 * (inside + outside)
+            _add(reporter, at, stamps.nuclear[stamp], 0.75 * mixed)
+            _add(reporter, at, stamps.body[stamp], mixed)
         else:
-            dna[nucleus] += brightness * _turned(stamps.dna[stamp], turn)
-            reporter[nucleus] += inside * _turned(stamps.nuclear[stamp], turn)
-            self._draw_body(reporter, y, x, stamp, turn, outside)
-
-    def _draw_body(self, reporter: Image, y: int, x: int, stamp: int, turn: int, brightness: np.float32) -> None:
-        low = BODY_PX // 2
-        body = slice(y - low, y - low + BODY_PX), slice(x - low, x - low + BODY_PX)
-        reporter[body] += brightness * _turned(self._stamps.body[stamp], turn)
+            _add(dna, at, stamps.dna[stamp], brightness)
+            _add(reporter, at, stamps.nuclear[stamp], inside)
+            _add(reporter, at, stamps.body[stamp], outside)
 
     def _debris(self, rng: np.random.Generator, dna: Image, reporter: Image) -> None:
         """Lay some dust into a few wells: bright flecks in both channels, now and then a fibre."""
@@ -224,6 +215,8 @@ class Renderer:
         return image.astype(np.uint16)
 
 
-def _turned(stamp: Image, turn: int) -> Image:
-    """Return a stamp as it is or upside down, without copying (rows stay contiguous, which keeps adding fast)."""
-    return stamp[::-1] if turn else stamp
+def _add(canvas: Image, at: tuple[int, int], patch: Patch, brightness: float) -> None:
+    """Add a patch times a brightness around a canvas pixel."""
+    y, x = at[0] + patch.y0, at[1] + patch.x0
+    height, width = patch.image.shape
+    canvas[y : y + height, x : x + width] += patch.image * np.float32(brightness)

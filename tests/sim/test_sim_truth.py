@@ -52,14 +52,14 @@ def test_neighbours_are_alike_and_some_of_them_are_cliffs(smiles: list[str], dra
     maker = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     prints = list(maker.GetFingerprints([Chem.MolFromSmiles(text) for text in smiles]))
     pec50, gaps = drawn[1].pec50, []
-    for i in range(0, 1000):
+    for i in range(len(smiles)):
         similarity = np.array(DataStructs.BulkTanimotoSimilarity(prints[i], prints[i + 1 :]))
-        gaps += [abs(pec50[i] - pec50[i + 1 + j]) for j in np.flatnonzero(similarity > 0.6)]
+        gaps += [abs(pec50[i] - pec50[i + 1 + j]) for j in np.flatnonzero(similarity > 0.45)]
     rng = np.random.default_rng(0)
     strangers = np.abs(rng.permutation(pec50) - rng.permutation(pec50))
     assert len(gaps) > 100
-    assert np.median(gaps) < 0.6 * np.median(strangers)
-    assert np.mean(np.array(gaps) > 0.8) > 0.01
+    assert np.median(gaps) < 0.75 * np.median(strangers)
+    assert np.mean(np.array(gaps) > 0.8) > 0.05
 
 
 def test_the_same_seed_draws_the_same_truth(smiles: list[str], drawn: tuple[Sar, Truths]) -> None:

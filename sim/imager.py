@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.ports import AcquirePlate
-from nextplate.plate import PlateFormat
+from nextplate.plate import PlateFormat, well_name
 from sim.biology import Phenotype, phenotype
 from sim.device import CHUNK, Plan, SimDevice, Work
 from sim.imagexpress import describe, image_path, write_htd, write_image
@@ -96,7 +96,7 @@ class SimImager(SimDevice):
         return FaultKind.CRASH in work.faults and step > len(work.times_ms) // 2
 
     def _count(self, work: Work, now_ms: int) -> None:
-        well = self._wells(work)[work.n_done - 1]
+        well = self._well(work, work.n_done)
         faults = self._well_faults(work, work.n_done, well)
         n_images = 1 if FaultKind.MISSING_IMAGE in faults else 2
         sql = "INSERT INTO imager_log(time, key, barcode, well, images, note) VALUES (?, ?, ?, ?, ?, ?)"
@@ -104,8 +104,9 @@ class SimImager(SimDevice):
         self._world.run(sql, (from_ms(now_ms).isoformat(), work.key, work.body["barcode"], well, n_images, note))
         work.result["images"] += n_images
 
-    def _wells(self, work: Work) -> list[str]:
-        return list(self._grid(work.body["barcode"]).wells())
+    def _well(self, work: Work, step: int) -> str:
+        """Return the well of a step; the stage goes row by row."""
+        return well_name(*divmod(step - 1, self._grid(work.body["barcode"]).n_columns))
 
     def _well_faults(self, work: Work, step: int, well: str) -> frozenset[FaultKind]:
         """Return what goes wrong at a well; an injected fault hits the first well."""
@@ -122,11 +123,10 @@ class SimImager(SimDevice):
         due = [
             i for i in range(work.n_done, min(work.n_done + CHUNK, len(work.times_ms))) if work.times_ms[i] <= limit_ms
         ]
-        barcode, wells = work.body["barcode"], self._wells(work)
-        if self._stage_problem(barcode):
+        if self._stage_problem(work.body["barcode"]):
             return
-        steps = [i for i in due if 0 < i <= len(wells) and not self._is_crash(work, i)]
-        shots = [self._aim(work, i, wells[i - 1]) for i in steps]
+        steps = [i for i in due if 0 < i < len(work.times_ms) - 1 and not self._is_crash(work, i)]
+        shots = [self._aim(work, i, self._well(work, i)) for i in steps]
         if not shots:
             return
         renderer, night = self._optics(work.body["folder"])

@@ -193,20 +193,22 @@ def cold_start(
     n = _n_possible(features, available, n_picks)
     drawn = rng.permutation(np.flatnonzero(available))
     head, tail = drawn[: _COLD_CANDIDATES * n], drawn[_COLD_CANDIDATES * n :]
-    rows = np.concatenate([_spread_first(np.asarray(features.fingerprints[head]), head), tail])[:n]
+    rows = np.concatenate([_spread_first(np.asarray(features.fingerprints[head]), head, n), tail])[:n]
     nan = float("nan")
     return tuple(
         Pick(features.compound_ids[row], "cold-start", nan, nan, nan, nan, nan, nan, nan, n_wells) for row in rows
     )
 
 
-def _spread_first(packed: Packed, rows: Index) -> Index:
-    """Order rows so that those unlike every earlier one come first, each part in its given order."""
+def _spread_first(packed: Packed, rows: Index, n: int) -> Index:
+    """Order rows so that those unlike every earlier one come first (n of them are enough), then the others."""
     bits, n_set = sparse_bits(packed), count_bits(packed).astype(np.float64)
     is_taken = np.zeros(len(rows), dtype=bool)
     is_near = np.zeros(len(rows), dtype=bool)
+    n_taken = 0
     for i in range(len(rows)):
-        if not is_near[i]:
+        if n_taken < n and not is_near[i]:
             is_taken[i] = True
+            n_taken += 1
             is_near |= _similarity_to(bits, n_set, np.intp(i)) > _COLD_SIMILARITY
     return np.concatenate([rows[is_taken], rows[~is_taken]])

@@ -22,7 +22,7 @@ Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 SIMILARITY = "similarity"
-"""Ranks by similarity to the nearest known hit: the baseline beside random."""
+"""Ranks by similarity to the nearest known hit (or, while there is none, to the best 1 % tested): the baseline."""
 STRATEGIES = (*RULES, SIMILARITY)
 
 
@@ -184,7 +184,9 @@ def _next_batch(
 def _most_similar(
     features: Features, truth: _Truth, labelled: Index, available: Mask, n: int, rng: np.random.Generator
 ) -> Index:
-    hits = labelled[truth.values[labelled] >= truth.threshold]
+    best_first = labelled[np.argsort(-truth.values[labelled], kind="stable")]
+    n_hits = int((truth.values[labelled] >= truth.threshold).sum())
+    hits = best_first[: n_hits or max(1, len(labelled) // 100)]
     packed = np.asarray(features.fingerprints)
     rows = rng.permutation(np.flatnonzero(available))
     nearest = rank_by_similarity(packed[rows], packed[hits])

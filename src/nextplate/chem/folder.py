@@ -76,7 +76,7 @@ def save_features(rows: Sequence[FeatureRow], described: Described, folder: Path
         temporary.replace(folder)
         _sync(folder.parent)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"{folder}: the disk is full; free some space and add the library again") from error
         raise
     finally:

@@ -16,7 +16,7 @@ from nextplate.chem.columns import Columns, find_columns
 from nextplate.chem.delimited import Delimited, read_delimited
 from nextplate.chem.describe import Described, describe
 from nextplate.chem.folder import load_features, save_features
-from nextplate.chem.standardise import Standardised, standardise
+from nextplate.chem.standardise import standardise_all
 from nextplate.chem.workers import map_chunks
 from nextplate.compound import Features
 from nextplate.errors import DataError
@@ -187,7 +187,7 @@ def _first(things: Sequence[str]) -> str:
 def _standardised(raws: Sequence[_Raw], n_jobs: int, progress: Progress | None) -> tuple[list[LibraryRow], list[Issue]]:
     rows: list[LibraryRow] = []
     bad: list[Issue] = []
-    chunks = map_chunks(_standardise_all, [raw.smiles for raw in raws], n_jobs=n_jobs, progress=progress)
+    chunks = map_chunks(standardise_all, [raw.smiles for raw in raws], n_jobs=n_jobs, progress=progress)
     results = (result for chunk in chunks for result in chunk)
     for raw, result in zip(raws, results, strict=True):
         if isinstance(result, str):
@@ -195,17 +195,6 @@ def _standardised(raws: Sequence[_Raw], n_jobs: int, progress: Progress | None) 
         else:
             rows.append(LibraryRow(raw.line, raw.compound_id, raw.smiles, result.smiles, result.change))
     return rows, bad
-
-
-def _standardise_all(smiles: Sequence[str]) -> list[Standardised | str]:
-    return [_standardise_or_say(s) for s in smiles]
-
-
-def _standardise_or_say(smiles: str) -> Standardised | str:
-    try:
-        return standardise(smiles)
-    except DataError as error:
-        return str(error)
 
 
 def _same_structures(rows: Sequence[LibraryRow]) -> list[Issue]:

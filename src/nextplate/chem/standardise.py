@@ -5,6 +5,7 @@ stereochemistry kept (the steps of rdMolStandardize). Each step runs only where 
 check for "nothing to do" costs more than the step is worth on a screening library.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -59,6 +60,18 @@ def standardise(smiles: str) -> Standardised:
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise DataError(f"{smiles!r} cannot be standardised: {reason}") from error
+
+
+def standardise_all(smiles: Sequence[str]) -> list[Standardised | str]:
+    """Standardise many structures; for one that cannot be, give the reason instead."""
+    return [_standardise_or_say(s) for s in smiles]
+
+
+def _standardise_or_say(smiles: str) -> Standardised | str:
+    try:
+        return standardise(smiles)
+    except DataError as error:
+        return str(error)
 
 
 def _parse(smiles: str) -> Chem.Mol:

@@ -52,7 +52,7 @@ def save(
         _write(belief, temporary, params or {}, feature_names, metrics or {})
         temporary.replace(folder)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"{folder}: the disk is full; free some space and run the step again") from error
         raise
     finally:

@@ -1,0 +1,96 @@
+"""Read structures with known values, for replays and benchmarks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nextplate.chem.columns import column_index
+from nextplate.chem.delimited import Record, read_delimited
+from nextplate.chem.describe import DESCRIPTOR_NAMES, encode
+from nextplate.chem.folder import library_digest
+from nextplate.chem.standardise import standardise_all
+from nextplate.chem.workers import map_chunks
+from nextplate.compound import Features
+from nextplate.errors import DataError
+
+_MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class ValuedStructures:
+    """Structures with a known value each."""
+
+    features: Features
+    """In memory (its folder is '.'); compound ids are 'line 2', 'line 3', ... of the file."""
+    values: npt.NDArray[np.float64]
+    """Shape (n,): NaN where the file gives none."""
+    left_out: tuple[str, ...]
+    """One text for each row whose structure cannot be used: line and reason."""
+
+
+def read_valued(
+    path: Path,
+    *,
+    smiles_column: str,
+    value_column: str,
+    n_jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> ValuedStructures:
+    """Read a table of structures and values and featurise it.
+
+    Rows whose structure cannot be used are left out and listed; an empty value (or NA, NaN, null) is unknown.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, a value is not a number, or no row is usable.
+    """
+    table = read_delimited(path)
+    header = table.records[0].cells
+    smiles_at = column_index(path, header, smiles_column, "smiles column")
+    value_at = column_index(path, header, value_column, "value column")
+    records = table.records[1:]
+    values = [_value(path, record, value_at) for record in records]
+    raws = [record.cells[smiles_at] if smiles_at < len(record.cells) else "" for record in records]
+    chunks = list(map_chunks(standardise_all, raws, n_jobs=n_jobs, progress=progress))
+    results = [result for chunk in chunks for result in chunk]
+    left_out = [f"line {r.line}: {s}" for r, s in zip(records, results, strict=True) if isinstance(s, str)]
+    usable = [(i, s.smiles) for i, s in enumerate(results) if not isinstance(s, str)]
+    if not usable:
+        raise DataError(f"{path}: no row holds a usable structure in column {smiles_column!r}")
+    ids = [f"line {records[i].line}" for i, _ in usable]
+    features = encode_library(ids, [smiles for _, smiles in usable], n_jobs=n_jobs)
+    return ValuedStructures(features, np.array([values[i] for i, _ in usable]), tuple(left_out))
+
+
+def _value(path: Path, record: Record, column: int) -> float:
+    cell = record.cells[column] if column < len(record.cells) else ""
+    if cell.lower() in _MISSING:
+        return float("nan")
+    try:
+        return float(cell)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: line {record.line}: the value {cell!r} is not a number; empty it or correct it"
+        ) from error
+
+
+def encode_library(
+    compound_ids: Sequence[str],
+    smiles: Sequence[str],
+    *,
+    n_jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Featurise structures in standard form in memory, without scaffolds and alerts and without a folder."""
+    chunks = list(map_chunks(encode, smiles, n_jobs=n_jobs, progress=progress))
+    return Features(
+        Path(),
+        library_digest(zip(compound_ids, smiles, strict=True)),
+        tuple(compound_ids),
+        tuple(smiles),
+        np.concatenate([chunk.fingerprints for chunk in chunks]),
+        np.concatenate([chunk.descriptors for chunk in chunks]),
+        DESCRIPTOR_NAMES,
+    )

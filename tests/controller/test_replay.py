@@ -1,0 +1,77 @@
+"""The replay command: sizes as people write them, one JSON and one picture out."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from controller.replay import ReplayRequest, parse_size, replay_text, run_replay
+from nextplate.errors import DataError, PlanError
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "size"), [("1%", 10_560, 106), ("64", 100, 64), ("0.5 %", 1000, 5), ("0.01%", 50, 1), ("100%", 7, 7)]
+)
+def test_sizes(text, n, size):
+    assert parse_size(text, n) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "0", "101", "200%", "1e3", "%"])
+def test_sizes_that_cannot_be_meant(text):
+    with pytest.raises(PlanError, match=r"ask for between|not a size"):
+        parse_size(text, 100)
+
+
+@pytest.fixture
+def request_(tmp_path):
+    rng = np.random.default_rng(1)
+    lines = [f"{'C' * (i % 30 + 1)}{'NOSF'[i % 4]},{-(i % 30) + rng.normal():.2f}" for i in range(120)]
+    lines[5] = "CCCCCC,"
+    lines[6] = "C1CC,4"
+    path = tmp_path / "values.csv"
+    path.write_text("smiles,score\n" + "\n".join(lines) + "\n")
+    return ReplayRequest(path, "smiles", "score", "minimize", 0.5, "20", "10%", 2, 2, ("ucb",), "10", tmp_path / "out")
+
+
+def test_a_replay_is_written_and_said(request_):
+    done = []
+    body = run_replay(request_, lambda *n: done.append(n))
+    assert done[-1] == (6, 6)
+    assert body == json.loads((request_.out / "replay.json").read_text())
+    assert (request_.out / "replay.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert sorted(p.name for p in request_.out.iterdir()) == ["replay.json", "replay.png"]
+    assert (body["n_compounds"], body["n_unscored"], body["n_left_out"], body["n_initial"]) == (119, 1, 1, 20)
+    by = {entry["strategy"]: entry for entry in body["strategies"]}
+    assert list(by) == ["ucb", "random", "similarity"]
+    assert by["ucb"]["tested"] == 44
+    assert [point["tested"] for point in by["ucb"]["curve"]] == [20, 32, 44]
+    assert by["ucb"]["recall_structures_mean"] > by["random"]["recall_structures_mean"]
+    assert 0 <= by["ucb"]["coverage_90"] <= 1
+    assert by["random"]["coverage_90"] is None
+    text = replay_text(body)
+    assert "119 compounds, 1 without a value, 1 left out" in text
+    assert "ucb" in text
+
+
+def test_hits_are_recalled_over_all_hits(request_):
+    body = run_replay(replace(request_, goal="hits", threshold=-3.0, seeds=1, strategies=("random",)), lambda *_: None)
+    assert body["top_k"] == body["n_hits"] > 0
+    assert body["hit_threshold"] == -3.0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"strategies": ("magic",)}, PlanError, "'magic'; the strategies are"),
+        ({"goal": "best"}, PlanError, "must be one of maximize, minimize, hits"),
+        ({"goal": "hits", "threshold": 99.0}, DataError, "no value reaches the threshold 99"),
+        ({"seeds": 0}, PlanError, "0 seeds"),
+        ({"value_column": "nope"}, DataError, "no column 'nope'"),
+        ({"top": "500"}, PlanError, "ask for between 1 and 119"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why_and_leaves_nothing(request_, change, error, says):
+    with pytest.raises(error, match=says):
+        run_replay(replace(request_, **change), lambda *_: None)
+    assert not request_.out.exists()

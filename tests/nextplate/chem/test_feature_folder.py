@@ -1,0 +1,119 @@
+"""The feature folder appears whole or not at all, and a damaged one is never used."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import FilterCatalog
+
+from nextplate.chem import describe
+from nextplate.chem.library import featurise, load_features, read_library
+from nextplate.errors import DataError, DiskFull
+
+SMILES = ["CCO", "c1ccccc1CN", "O=C1C=CC(=O)C=C1", "CC(=O)Oc1ccccc1C(=O)O"]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "library.csv"
+    path.write_text("smiles,id\n" + "".join(f"{s},C{i}\n" for i, s in enumerate(SMILES)))
+    return read_library(path).rows
+
+
+@pytest.fixture
+def folder(tmp_path, rows):
+    featurise(rows, tmp_path / "features")
+    return tmp_path / "features"
+
+
+def test_what_is_written_is_what_is_loaded(folder, rows):
+    features = load_features(folder)
+    assert features.compound_ids == ("C0", "C1", "C2", "C3")
+    assert features.smiles == tuple(row.smiles for row in rows)
+    assert features.fingerprints.shape == (4, 256)
+    assert features.descriptors.shape == (4, len(features.descriptor_names))
+    assert isinstance(features.fingerprints, np.memmap)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["features", "library.csv"]
+
+
+def test_scaffolds_and_alerts_are_kept(folder):
+    import polars as pl
+
+    table = pl.read_parquet(folder / "compounds.parquet")
+    assert table["scaffold"].to_list() == ["", "c1ccccc1", "O=C1C=CC(=O)C=C1", "c1ccccc1"]
+    assert table["alerts"].to_list() == ["", "", "quinone_A(370)", ""]
+
+
+def test_same_library_same_bytes(tmp_path, rows, folder):
+    featurise(rows, tmp_path / "again")
+    for name in ("compounds.parquet", "fingerprints.npy", "descriptors.npy", "card.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["compounds.parquet", "fingerprints.npy", "descriptors.npy", "card.json"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_damage_is_found_and_mended(folder, rows, name, damage):
+    path = folder / name
+    data = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(DataError, match=f"{name}.*add the library again"):
+        load_features(folder)
+    if (damage, name) == ("remove", "card.json"):
+        with pytest.raises(DataError, match="in the way"):
+            featurise(rows, folder)
+    else:
+        assert featurise(rows, folder).compound_ids == ("C0", "C1", "C2", "C3")
+
+
+def test_another_library_in_the_folder_is_left_alone(folder, rows):
+    with pytest.raises(DataError, match="holds another library"):
+        featurise(rows[:2], folder)
+    assert len(load_features(folder).compound_ids) == 4
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, rows, monkeypatch):
+    def full(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="disk is full"):
+        featurise(rows, tmp_path / "features")
+    assert [p.name for p in tmp_path.iterdir()] == ["library.csv"]
+
+
+def test_no_compounds_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="0 compounds"):
+        featurise([], tmp_path / "features")
+
+
+def test_screened_alerts_equal_the_catalog_of_rdkit():
+    path = Path(describe.RDConfig.RDDataDir) / "Pains" / "test_data" / "wehi_mols.csv"
+    with path.open(encoding="utf-8") as file:
+        smiles = [line.split(",")[0].strip('"') for line in file.read().splitlines()[::50]]
+    catalogs = FilterCatalog.FilterCatalogParams.FilterCatalogs
+    params = FilterCatalog.FilterCatalogParams()
+    for part in (catalogs.PAINS_A, catalogs.PAINS_B, catalogs.PAINS_C):
+        params.AddCatalog(part)
+    catalog = FilterCatalog.FilterCatalog(params)
+    n_alerts = 0
+    for mol in map(Chem.MolFromSmiles, smiles):
+        expected = sorted(entry.GetDescription() for entry in catalog.GetMatches(mol))
+        assert sorted(filter(None, describe.pains_alerts(mol).split(";"))) == expected
+        n_alerts += len(expected)
+    assert n_alerts > 5
+
+
+def test_fingerprints_are_ecfp4():
+    from rdkit.Chem import AllChem, DataStructs
+
+    generator = AllChem.GetMorganGenerator(radius=2, fpSize=2048)
+    for smiles, packed in zip(SMILES, describe.encode(SMILES).fingerprints, strict=True):
+        bits = np.zeros(2048, dtype=np.uint8)
+        DataStructs.ConvertToNumpyArray(generator.GetFingerprint(Chem.MolFromSmiles(smiles)), bits)
+        assert (np.unpackbits(packed) == bits).all()

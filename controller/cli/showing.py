@@ -35,7 +35,8 @@ def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
     events = read_journal(_database(lab))
     last = events[-1] if events else None
-    body = status_body(fold(events), last.seq if last else 0, last.hash if last else GENESIS, last and last.time)
+    head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
+    body = status_body(fold(events), *head)
     say(body, status_text(body), as_json)
 
 

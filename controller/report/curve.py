@@ -82,6 +82,7 @@ def gather_curve(tested: Sequence[Batch], n_library: int, verdict: Verdict) -> C
         enrichment_called=estimates.ratio_of_shares(*_counts(new, MODEL), *_counts(new, LOT)),
         enrichment_true=_enrichment_true(last, n_true, n_library, verdict),
         by_reason=_by_reason(tested, new),
+        precision=_precision(verdict),
         n_retested=len(retested),
         n_again=sum(t.is_called for t in retested),
     )
@@ -155,6 +156,13 @@ def _enrichment_true(last: CurvePoint | None, n_true: int | None, n_library: int
     if last is None or last.n_true is None or n_true is None:
         return estimates.unknown(verdict.why or "no compound has been tested yet")
     return estimates.over_known_share(last.n_true, last.n_tested, n_true / n_library)
+
+
+def _precision(verdict: Verdict) -> Estimate:
+    if verdict.body is None:
+        return estimates.unknown(verdict.why)
+    told = verdict.body["confusion"]
+    return estimates.share(told["n_right"], told["n_called"])
 
 
 def _origin(verdict: Verdict) -> dict[str, str]:

@@ -32,7 +32,8 @@ def gather(lab: Lab, ask: Ask = ask_referee) -> Campaign:
     tested = batches(source, rounds)
     compounds = source.compounds()
     smiles = dict(zip(compounds["compound_id"], compounds["smiles"], strict=True))
-    verdict = ask(lab, source.head.hash, [[t.compound_id for t in b.compounds] for b in tested])
+    called = sorted({t.compound_id for b in tested for t in b.compounds if t.is_called})
+    verdict = ask(lab, source.head.hash, [[t.compound_id for t in b.compounds] for b in tested], called)
     return Campaign(
         name=source.plan.name,
         seed=source.plan.seed,

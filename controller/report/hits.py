@@ -9,6 +9,7 @@ import numpy as np
 
 from controller.report.chain import gather_chain
 from controller.report.model import Estimate, Hit, PickView, PlateView, RoundView, WellView
+from controller.report.plates import control_activities
 from controller.report.source import Source
 from nextplate.plate import Role
 
@@ -89,9 +90,7 @@ def _activity(seen: Sequence[_Seen]) -> Estimate:
 
 def negative_sd(plate: PlateView) -> float | None:
     """Return the robust sd of a plate's negative controls on the activity scale; None with fewer than 3."""
-    values = np.array(
-        [w.activity for w in plate.wells if w.role == Role.NEGATIVE and w.is_used and w.activity is not None]
-    )
+    values = control_activities(plate.wells, Role.NEGATIVE)
     if len(values) < 3:
         return None
     return float(_MAD_TO_SD * np.median(np.abs(values - np.median(values))))

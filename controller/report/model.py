@@ -186,6 +186,8 @@ class Curve:
     """True hits found over those expected of as many random compounds."""
     by_reason: tuple[tuple[int, str, Estimate], ...]
     """(round, reason, share of hits called)."""
+    precision: Estimate
+    """Share of the calls that are true hits, by the referee."""
     n_retested: int
     n_again: int
     """Hits called again, of those retested in a later round."""

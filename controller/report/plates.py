@@ -1,6 +1,6 @@
 """Gather the plates: layout, responses, measurements and quality of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from nextplate.plate import FORMATS, Role
 
 JSON = Mapping[str, Any]
 _SHOWN_APART = {"plate", "n_wells", "n_flagged", "flags", "z_prime", "z_prime_robust", "ssmd", "passed", "reasons"}
+_UNKNOWN = " is not known: "
+"""How nextplate.assay says why a number of plate_qc.json is null."""
 _STEPS = ("layout", "acquire", "measure", "normalise")
 
 
@@ -75,14 +77,13 @@ def _quality(source: Source, wells: tuple[WellView, ...], round_number: int) -> 
     if body is None:
         return None
     negative, positive = (control_activities(wells, role) for role in (Role.NEGATIVE, Role.POSITIVE))
-    why = "; ".join(body["reasons"]) or "the controls do not allow it"
     statistics = {
         "z_prime": estimates.z_prime,
         "z_prime_robust": estimates.z_prime_robust,
         "ssmd": estimates.ssmd,
     }
     found = {
-        name: estimates.with_bootstrap(body.get(name), why, negative, positive, statistic)
+        name: estimates.with_bootstrap(body.get(name), _why(name, body["reasons"]), negative, positive, statistic)
         for name, statistic in statistics.items()
     }
     others = {k: v for k, v in body.items() if k not in _SHOWN_APART and (v is None or isinstance(v, int | float))}
@@ -91,14 +92,20 @@ def _quality(source: Source, wells: tuple[WellView, ...], round_number: int) -> 
         n_flagged=body["n_flagged"],
         flags=body["flags"],
         passed=body["passed"],
-        reasons=tuple(body["reasons"]),
+        reasons=tuple(r for r in body["reasons"] if _UNKNOWN not in r),
         others=others,
     )
 
 
-def control_activities(wells: tuple[WellView, ...], role: Role) -> estimates.FloatArray:
-    """Return the activities of a role's used wells, shape (n,)."""
-    return np.array([w.activity for w in wells if w.role == role and w.is_used and w.activity is not None], dtype=float)
+def _why(name: str, reasons: Sequence[str]) -> str:
+    said = (r.partition(_UNKNOWN)[2] for r in reasons if r.startswith(f"{name}{_UNKNOWN}"))
+    return next(said, "the controls do not allow it")
+
+
+def control_activities(wells: Sequence[WellView], role: Role) -> estimates.FloatArray:
+    """Return the activities of a role's good wells, shape (n,); on a plate that failed no well is used."""
+    good = [w.activity for w in wells if w.role == role and w.activity is not None and (w.is_used or not w.flags)]
+    return np.array(good, dtype=np.float64)
 
 
 def _verdict(source: Source, quality: Quality | None, round_number: int) -> str:

@@ -6,7 +6,7 @@ similarity search takes seconds and one state of the journal has one answer.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ class Verdict:
     """What the referee says."""
 
     body: JSON | None
-    """sim.referee.RefereeReport as JSON; None when there is no answer."""
+    """sim.referee.RefereeReport as JSON, its Confusion under ``confusion``; None when there is no answer."""
     why: str
     """Why there is none."""
 
 
-Ask = Callable[[Lab, str, Sequence[Sequence[str]]], Verdict]
-"""(lab, hash of the journal's head, compounds tested in each round) -> verdict."""
+Ask = Callable[[Lab, str, Sequence[Sequence[str]], Sequence[str]], Verdict]
+"""(lab, hash of the journal's head, compounds tested in each round, compounds called hits) -> verdict."""
 
 
 def is_simulated(lab: Lab) -> bool:
@@ -38,8 +38,8 @@ def is_simulated(lab: Lab) -> bool:
     return all(d.driver == "sim" for d in lab.settings.device) and (lab.folder / "sim").is_dir()
 
 
-def ask_referee(lab: Lab, head: str, tested_by_round: Sequence[Sequence[str]]) -> Verdict:
-    """Ask how many true hits were tested, beside the two baselines.
+def ask_referee(lab: Lab, head: str, tested_by_round: Sequence[Sequence[str]], called: Sequence[str]) -> Verdict:
+    """Ask how many true hits were tested, beside the two baselines, and how many of the calls are right.
 
     The lab is locked meanwhile: opening a simulated lab moves its clock to where a running campaign waits.
     """
@@ -53,7 +53,7 @@ def ask_referee(lab: Lab, head: str, tested_by_round: Sequence[Sequence[str]]) -
         return Verdict(body, "")
     try:
         with lab_lock(lab.folder, "nextplate report", lab.database):
-            body = _asked(lab, tested_by_round)
+            body = _asked(lab, tested_by_round, called)
     except LabBusy as error:
         return Verdict(None, f"the simulated lab is in use ({error}); write the report again when it stands still")
     except DataError as error:
@@ -73,14 +73,16 @@ def _kept(path: Path, head: str) -> JSON | None:
     return found
 
 
-def _asked(lab: Lab, tested_by_round: Sequence[Sequence[str]]) -> JSON:
+def _asked(lab: Lab, tested_by_round: Sequence[Sequence[str]], called: Sequence[str]) -> JSON:
     from controller.app import connect
 
     hardware = connect(lab.folder, lab.settings)
     try:
         if hardware.simulated is None:
             raise DataError("its devices are not simulated")
-        body: JSON = json.loads(hardware.simulated.referee.curves(tested_by_round).to_json())
-        return body
+        referee = hardware.simulated.referee
+        body: JSON = json.loads(referee.curves(tested_by_round).to_json())
+        tested = {name for names in tested_by_round for name in names}
+        return {**body, "confusion": asdict(referee.confusion(called, tested))}
     finally:
         hardware.close()

@@ -11,14 +11,13 @@ from controller.step import Progress
 from controller.steps.data import write_json, write_prediction
 from nextplate.conformal.calibration import calibrate, hit_probability, intervals, save_calibration
 from nextplate.conformal.coverage import coverage_table
-from nextplate.prediction import Prediction
+from nextplate.prediction import FloatArray, Prediction
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write calibration.json, predictions.parquet and coverage.json (coverage of the cross-validation itself)."""
     oof, raw = (pl.read_parquet(inputs["fitted"] / name) for name in ("oof.parquet", "raw.parquet"))
-    arrays = [oof[c].to_numpy() for c in ("mean", "spread", "activity")]
-    calibration = calibrate(*arrays, params["confidence"])
+    calibration = calibrate(*_arrays(oof), params["confidence"])
     save_calibration(calibration, out / "calibration.json")
     mean, spread = raw["mean"].to_numpy(), raw["spread"].to_numpy()
     lower, upper = intervals(calibration, mean, spread)
@@ -43,10 +42,13 @@ def _held_out_coverage(oof: pl.DataFrame) -> list[dict[str, float]]:
     tables = []
     for half in (halves, ~halves):
         known, asked = oof.filter(half), oof.filter(~half)
-        calibration = calibrate(*(known[c].to_numpy() for c in ("mean", "spread", "activity")))
-        tables.append(coverage_table(calibration, *(asked[c].to_numpy() for c in ("mean", "spread", "activity"))))
+        tables.append(coverage_table(calibrate(*_arrays(known)), *_arrays(asked)))
     return [
         {"nominal": a.nominal, "n": a.n + b.n, "empirical": (a.empirical * a.n + b.empirical * b.n) / max(a.n + b.n, 1)}
         for a, b in zip(*tables, strict=True)
         if a.n and b.n
     ]
+
+
+def _arrays(oof: pl.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return oof["mean"].to_numpy(), oof["spread"].to_numpy(), oof["activity"].to_numpy()

@@ -10,7 +10,7 @@ from controller.steps.data import stock_wells, tip_racks, write_json
 from nextplate.errors import PlanError
 from protocols.analyze import analyze_many, compare
 from protocols.ledger import Ledger
-from protocols.model import Protocol
+from protocols.model import DeckRole, Protocol
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
@@ -21,9 +21,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """
     folder = inputs["protocol"]
     protocol = Protocol.from_json((folder / "protocol.json").read_text())
-    ledger = Ledger.from_stock(stock_wells(inputs["stock"]), tip_racks(inputs["tips"]))
-    well_nl = round(params["well_volume_ul"] * 1000)
-    after = ledger.with_plate(protocol.transfers[0].destination_plate, params["labware"], well_nl).check(protocol)
+    plate = {_destination(protocol): (params["labware"], round(params["well_volume_ul"] * 1000))}
+    after = Ledger.of(stock_wells(inputs["stock"]), tip_racks(inputs["tips"]), plate).check(protocol)
     python = Path(params["python"] or sys.executable)
     analyses = analyze_many([folder / f"load-{load.index}.py" for load in protocol.loads], python)
     problems = [
@@ -35,5 +34,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         shown = "\n".join(problems[:10])
         raise PlanError(f"the interpreter would not do what was planned ({len(problems)} differences):\n{shown}")
     n = len(protocol.transfers)
-    write_json({"digest": protocol.digest, "n_transfers": n, "tips_left": after.n_tips}, out / "check.json")
+    tips_left = sum(len(wells) for wells in after.free_tips().values())
+    write_json({"digest": protocol.digest, "n_transfers": n, "tips_left": tips_left}, out / "check.json")
     return {"n_transfers": n, "n_proven": n, "digest": protocol.digest}
+
+
+def _destination(protocol: Protocol) -> str:
+    return next(item.barcode for item in protocol.loads[0].deck if item.role is DeckRole.DESTINATION)

@@ -68,8 +68,8 @@ def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) 
 def read_prediction(path: Path, confidence: float) -> Prediction:
     """Read a prediction."""
     frame = pl.read_parquet(path)
-    columns = [frame[c].to_numpy() for c in ("mean", "spread", "lower", "upper")]
-    return Prediction(tuple(frame["compound_id"]), *columns, confidence, frame["p_hit"].to_numpy())
+    mean, spread, lower, upper, p_hit = (frame[c].to_numpy() for c in ("mean", "spread", "lower", "upper", "p_hit"))
+    return Prediction(tuple(frame["compound_id"]), mean, spread, lower, upper, confidence, p_hit)
 
 
 def write_json(body: Any, path: Path) -> None:

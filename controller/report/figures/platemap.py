@@ -1,0 +1,166 @@
+"""Maps of a plate: who sits where, the response, the flags; and a strip plot of the controls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import ListedColormap
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from controller.report.figures.style import (
+    ACCENT,
+    ACTIVITY,
+    FONT,
+    HAIRLINE,
+    INK,
+    MUTED,
+    REASONS,
+    VERMILION,
+    VIABILITY,
+    bare_figure,
+    figure,
+    label,
+    png,
+    quiet,
+)
+from controller.report.model import PlateView, WellView
+from nextplate.plate import Role, parse_well, row_letters
+
+Grid = npt.NDArray[np.float64]
+_SIZE = (4.6, 4.0)
+_GRID = (0.055, 0.235, 0.935, 0.715)
+"""Left, bottom, width and height of the map in every figure, so that the three maps of a plate align."""
+_BAR = (0.055, 0.165, 0.5, 0.024)
+_MARKS = ("x", "+", "1", "2", "3", "4", "|", "_", "*", "v", "<", ">")
+
+
+def draw_layout(plate: PlateView) -> bytes:
+    """Draw who sits where, by role and reason."""
+    kinds = list(REASONS)
+    codes = _grid(plate, {w.well: float(kinds.index(_kind(w))) for w in plate.wells})
+    made, axes = _map(plate)
+    axes.imshow(codes, cmap=ListedColormap(list(REASONS.values())), vmin=-0.5, vmax=len(kinds) - 0.5, aspect="auto")
+    counts = {kind: sum(_kind(w) == kind for w in plate.wells) for kind in kinds}
+    handles = [Patch(color=REASONS[k], label=f"{k} {n}") for k, n in counts.items() if n]
+    _legend(made, handles, top=0.2)
+    return png(made)
+
+
+def _kind(well: WellView) -> str:
+    if well.role == Role.SAMPLE:
+        return well.reason if well.reason in REASONS else "exploit"
+    return well.role
+
+
+def draw_response(plate: PlateView) -> bytes:
+    """Draw the activity of every well; hits are ringed."""
+    values = _grid(plate, {w.well: w.activity for w in plate.wells})
+    made, axes = _map(plate)
+    image = axes.imshow(values, cmap=ACTIVITY, vmin=0, vmax=1.2, aspect="auto")
+    hits = [parse_well(w.well) for w in plate.wells if w.is_hit]
+    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.4}
+    axes.scatter([c for _, c in hits], [r for r, _ in hits], s=46, **ring)
+    _bar(made, image, "activity: 0 negative, 1 positive control")
+    mark = Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=VERMILION)
+    mark.set_label(f"hit {len(hits)}")
+    _legend(made, [mark, Patch(facecolor="white", edgecolor=HAIRLINE, hatch="////", label="no response")])
+    return png(made)
+
+
+def draw_flags(plate: PlateView) -> bytes:
+    """Draw viability, and a mark for every reason a well was flagged."""
+    values = _grid(plate, {w.well: w.viability for w in plate.wells})
+    made, axes = _map(plate)
+    image = axes.imshow(values, cmap=VIABILITY, vmin=0, vmax=1.0, aspect="auto")
+    handles = [_mark(axes, plate, code, n) for n, code in enumerate(_codes(plate.wells))]
+    _bar(made, image, "viability: nuclei over those of the negatives")
+    _legend(made, handles or [Patch(color="none", label="no well flagged")])
+    return png(made)
+
+
+def _codes(wells: Sequence[WellView]) -> list[str]:
+    """List reason codes, the most frequent first."""
+    counts: dict[str, int] = {}
+    for code in (c for w in wells for c in w.flags):
+        counts[code] = counts.get(code, 0) + 1
+    return sorted(counts, key=lambda code: (-counts[code], code))
+
+
+def _mark(axes: Any, plate: PlateView, code: str, n: int) -> Line2D:
+    at = [parse_well(w.well) for w in plate.wells if code in w.flags]
+    style: dict[str, Any] = {"marker": _MARKS[n % len(_MARKS)], "color": INK, "linestyle": ""}
+    style |= {"markersize": 6, "markeredgewidth": 1.3}
+    axes.plot([c for _, c in at], [r for r, _ in at], **style)
+    return Line2D([], [], label=f"{code} {len(at)}", **style)
+
+
+def _grid(plate: PlateView, values: Mapping[str, float | None]) -> Grid:
+    grid = np.full((plate.shape.n_rows, plate.shape.n_columns), np.nan)
+    for well, value in values.items():
+        grid[parse_well(well)] = np.nan if value is None else value
+    return grid
+
+
+def _map(plate: PlateView) -> tuple[Any, Any]:
+    """Letter the rows, number the columns, draw a white line between wells and hatch what has no value."""
+    made = bare_figure(*_SIZE)
+    axes = made.add_axes(_GRID)
+    n_rows, n_columns = plate.shape.n_rows, plate.shape.n_columns
+    axes.set_xticks(range(n_columns), [str(c + 1) if c % 2 == 0 or n_columns <= 12 else "" for c in range(n_columns)])
+    axes.set_yticks(range(n_rows), [row_letters(r) for r in range(n_rows)])
+    axes.set_xticks(np.arange(-0.5, n_columns), minor=True)
+    axes.set_yticks(np.arange(-0.5, n_rows), minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.8)
+    size = FONT - 0.5 if n_rows <= 16 else FONT - 4
+    axes.tick_params(which="both", length=0, labelsize=size, labelcolor=MUTED, labeltop=True, labelbottom=False, pad=2)
+    axes.spines[:].set_color(HAIRLINE)
+    axes.patch.set(hatch="////", edgecolor=HAIRLINE, facecolor="white")
+    return made, axes
+
+
+def _bar(made: Any, image: Any, text: str) -> None:
+    bar = made.colorbar(image, cax=made.add_axes(_BAR), orientation="horizontal")
+    bar.ax.tick_params(labelsize=FONT - 0.5, labelcolor=MUTED, length=2, color=MUTED, pad=2)
+    bar.outline.set_visible(False)
+    made.text(
+        _BAR[0] + _BAR[2] + 0.03, _BAR[1], text.replace(": ", "\n"), fontsize=FONT - 0.5, color=MUTED, va="center"
+    )
+
+
+def _legend(made: Any, handles: Sequence[Any], top: float = 0.1) -> None:
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.03, top), "ncols": 3, "columnspacing": 1.4}
+    made.legend(handles=handles, frameon=False, fontsize=FONT, labelcolor=INK, handlelength=1.2, **place)
+
+
+def draw_controls(plate: PlateView) -> bytes:
+    """Draw the activity of negatives, samples and positives, with the threshold of a hit."""
+    made = figure(6.6, 3.0)
+    axes = made.subplots()
+    quiet(axes)
+    axes.grid(visible=False, axis="y")
+    rng = np.random.default_rng(1)
+    for n, (role, colour) in enumerate(_STRIPS):
+        wells = [w for w in plate.wells if w.role == role and w.activity is not None]
+        at = n + rng.uniform(-0.28, 0.28, len(wells))
+        _strip(axes, wells, at, colour)
+    axes.axvline(plate.threshold, color=VERMILION, linewidth=1.2)
+    axes.annotate(
+        f"hit threshold {plate.threshold:g}", (plate.threshold, -0.52), xytext=(4, 0), textcoords="offset points",
+        color=VERMILION, fontsize=FONT - 1, va="top",
+    )  # fmt: skip
+    axes.set_yticks(range(len(_STRIPS)), [f"{r.value}s" for r, _ in _STRIPS])
+    axes.set_ylim(2.5, -0.62)
+    label(axes, "activity: 0 negative, 1 positive control", "")
+    return png(made)
+
+
+_STRIPS = ((Role.NEGATIVE, REASONS["negative"]), (Role.SAMPLE, ACCENT), (Role.POSITIVE, REASONS["positive"]))
+
+
+def _strip(axes: Any, wells: Sequence[WellView], at: Grid, colour: str) -> None:
+    is_used = np.array([w.is_used for w in wells], dtype=bool)
+    values = np.array([w.activity for w in wells], dtype=np.float64)
+    axes.scatter(values[is_used], at[is_used], s=13, color=colour, alpha=0.65, linewidths=0)
+    axes.scatter(values[~is_used], at[~is_used], s=15, marker="x", color=MUTED, linewidths=0.9)

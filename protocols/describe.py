@@ -1,0 +1,106 @@
+"""Say in words what a protocol asks of the people who load the robot."""
+
+from collections import Counter
+
+from protocols.labware import robot_deck
+from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol
+from protocols.render import microlitres
+
+
+def describe(protocol: Protocol) -> str:
+    """Return loading instructions: per deck load a table of slots, then totals; plain text."""
+    n = len(protocol.loads)
+    lines = [
+        f"{protocol.name}: {len(protocol.transfers)} transfers in {n} deck load{'s' if n != 1 else ''} on the "
+        f"{robot_deck(protocol.robot).robot_type} with {protocol.pipette} ({protocol.mount} mount)",
+        f"digest {protocol.digest}",
+        f"about {duration_words(estimate_s(protocol))} of pipetting and plate moves",
+        "",
+    ]
+    for load in protocol.loads:
+        lines += [*_load_lines(load, n), ""]
+    lines += ["drawn from each source plate", *_totals(protocol)]
+    return "\n".join(lines) + "\n"
+
+
+def loads_table(protocol: Protocol) -> list[dict[str, str | int]]:
+    """Return one row per deck load: its plates, racks, transfers, volume and rough duration."""
+    return [
+        {
+            "load": load.index + 1,
+            "sources": ", ".join(_barcodes(load, DeckRole.SOURCE)),
+            "tip_racks": ", ".join(_barcodes(load, DeckRole.TIPS)),
+            "n_transfers": len(load.transfers),
+            "volume_nl": sum(t.volume_nl for t in load.transfers),
+            "duration_s": round(len(load.transfers) * robot_deck(protocol.robot).transfer_s),
+        }
+        for load in protocol.loads
+    ]
+
+
+def volume_by_source(protocol: Protocol) -> dict[str, int]:
+    """Return nanolitres drawn from each source plate, by barcode."""
+    totals: Counter[str] = Counter()
+    for t in protocol.transfers:
+        totals[t.source_plate] += t.volume_nl
+    return dict(sorted(totals.items()))
+
+
+def n_swaps(protocol: Protocol) -> int:
+    """Count pieces of labware carried on or off the deck, from an empty deck to an empty deck."""
+    before: set[tuple[str, str]] = set()
+    total = 0
+    for load in protocol.loads:
+        now = {(item.slot, item.barcode) for item in load.deck}
+        total += len(before ^ now)
+        before = now
+    return total + len(before)
+
+
+def estimate_s(protocol: Protocol) -> float:
+    """Estimate seconds for all loads: a fixed time per transfer and per piece of labware moved."""
+    deck = robot_deck(protocol.robot)
+    return len(protocol.transfers) * deck.transfer_s + n_swaps(protocol) * deck.swap_s
+
+
+def duration_words(seconds: float) -> str:
+    """Write a duration as hours and minutes: 2 h 05 min."""
+    hours, minutes = divmod(-(-int(seconds) // 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _barcodes(load: DeckLoad, role: DeckRole) -> list[str]:
+    return [item.barcode for item in load.deck if item.role is role]
+
+
+def _load_lines(load: DeckLoad, n_loads: int) -> list[str]:
+    rows = [
+        (item.slot, ascii(item.barcode)[1:-1], item.labware, _note(item, load))
+        for item in sorted(load.deck, key=lambda i: (len(i.slot), i.slot))
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"load {load.index + 1} of {n_loads}"]
+    for slot, barcode, name, note in rows:
+        lines.append(f"  {slot:<{widths[0]}}  {barcode:<{widths[1]}}  {name:<{widths[2]}}  {note}")
+    return lines
+
+
+def _note(item: DeckItem, load: DeckLoad) -> str:
+    if item.role is DeckRole.DESTINATION:
+        return f"the assay plate, {_count(len(load.transfers), 'transfer')} into it"
+    if item.role is DeckRole.TIPS:
+        n_used = sum(t.tip_rack == item.barcode for t in load.transfers)
+        return f"{_count(n_used, 'tip')} used, from {_first_tip(load, item.barcode)} on"
+    return f"{_count(sum(t.source_plate == item.barcode for t in load.transfers), 'transfer')} from it"
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _first_tip(load: DeckLoad, rack: str) -> str:
+    return next((t.tip_well for t in load.transfers if t.tip_rack == rack), "A01")
+
+
+def _totals(protocol: Protocol) -> list[str]:
+    return [f"  {ascii(b)[1:-1]}  {microlitres(volume)} ul" for b, volume in volume_by_source(protocol).items()]

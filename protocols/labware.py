@@ -1,0 +1,202 @@
+"""Labware, pipettes and robots that protocols are compiled for.
+
+Names and capacities are those of Opentrons' shared data (opentrons 9.0.0). Dead volumes are ours: what a pipette
+tip 1 mm above the bottom cannot take reliably.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from nextplate.errors import DataError, PlanError
+from nextplate.plate import PlateFormat, normal_well
+
+
+@dataclass(frozen=True, slots=True)
+class Labware:
+    """A kind of plate, reservoir or tip rack."""
+
+    load_name: str
+    wells_format: PlateFormat
+    max_volume_nl: int
+    """Of one well; for a tip rack, of one tip."""
+    dead_volume_nl: int
+    """Stays in a well whatever is drawn; 0 for tip racks."""
+    is_tip_rack: bool = False
+
+    @property
+    def n_wells(self) -> int:
+        """Count the wells or tips."""
+        return self.wells_format.n_wells
+
+    def has(self, well: str) -> bool:
+        """Tell whether this is the zero-padded name of one of the wells."""
+        try:
+            return normal_well(well, self.wells_format) == well
+        except DataError:
+            return False
+
+    def wells_by_column(self) -> tuple[str, ...]:
+        """Return A01, B01 .. H01, A02 ..: the order in which tips are used."""
+        return _by_column(self.wells_format)
+
+
+@cache
+def _by_column(plate_format: PlateFormat) -> tuple[str, ...]:
+    wells = list(plate_format.wells())
+    width = plate_format.n_columns
+    return tuple(well for column in range(width) for well in wells[column::width])
+
+
+_P96, _P384 = PlateFormat(8, 12), PlateFormat(16, 24)
+_ROW12, _ONE = PlateFormat(1, 12), PlateFormat(1, 1)
+
+LABWARE: Mapping[str, Labware] = {
+    item.load_name: item
+    for item in (
+        Labware("corning_384_wellplate_112ul_flat", _P384, 112_000, 4_000),
+        Labware("greiner_384_wellplate_240ul", _P384, 240_000, 5_000),
+        Labware("biorad_384_wellplate_50ul", _P384, 50_000, 2_000),
+        Labware("appliedbiosystemsmicroamp_384_wellplate_40ul", _P384, 40_000, 2_000),
+        Labware("corning_96_wellplate_360ul_flat", _P96, 360_000, 15_000),
+        Labware("nest_96_wellplate_200ul_flat", _P96, 200_000, 10_000),
+        Labware("nest_96_wellplate_100ul_pcr_full_skirt", _P96, 100_000, 5_000),
+        Labware("nest_96_wellplate_2ml_deep", _P96, 2_000_000, 50_000),
+        Labware("nest_12_reservoir_15ml", _ROW12, 15_000_000, 1_000_000),
+        Labware("usascientific_12_reservoir_22ml", _ROW12, 22_000_000, 1_000_000),
+        Labware("nest_1_reservoir_195ml", _ONE, 195_000_000, 10_000_000),
+        Labware("agilent_1_reservoir_290ml", _ONE, 290_000_000, 10_000_000),
+        Labware("opentrons_flex_96_tiprack_50ul", _P96, 50_000, 0, is_tip_rack=True),
+        Labware("opentrons_flex_96_filtertiprack_50ul", _P96, 50_000, 0, is_tip_rack=True),
+        Labware("opentrons_flex_96_tiprack_200ul", _P96, 200_000, 0, is_tip_rack=True),
+        Labware("opentrons_flex_96_tiprack_1000ul", _P96, 1_000_000, 0, is_tip_rack=True),
+        Labware("opentrons_96_tiprack_20ul", _P96, 20_000, 0, is_tip_rack=True),
+        Labware("opentrons_96_filtertiprack_20ul", _P96, 20_000, 0, is_tip_rack=True),
+        Labware("opentrons_96_tiprack_300ul", _P96, 300_000, 0, is_tip_rack=True),
+        Labware("opentrons_96_filtertiprack_200ul", _P96, 200_000, 0, is_tip_rack=True),
+    )
+}
+
+DESTINATIONS: Mapping[int, str] = {
+    96: "corning_96_wellplate_360ul_flat",
+    384: "corning_384_wellplate_112ul_flat",
+}
+"""Assay plate by number of wells, unless another is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipette:
+    """A single-channel pipette."""
+
+    load_name: str
+    engine_name: str
+    """What the vendor's engine calls it in an analysis."""
+    min_nl: int
+    max_nl: int
+    tips: tuple[str, ...]
+    """Load names of the racks that fit."""
+    low_mode_below_nl: int = 0
+    """Volumes under this need the pipette's low-volume mode; 0: it has none."""
+    low_mode_max_nl: int = 0
+    """The most it takes in that mode."""
+
+
+_FLEX_50 = ("opentrons_flex_96_tiprack_50ul", "opentrons_flex_96_filtertiprack_50ul")
+_FLEX_1000 = ("opentrons_flex_96_tiprack_1000ul", "opentrons_flex_96_tiprack_200ul", _FLEX_50[0])
+_OT2_20 = ("opentrons_96_tiprack_20ul", "opentrons_96_filtertiprack_20ul")
+_OT2_300 = ("opentrons_96_tiprack_300ul", "opentrons_96_filtertiprack_200ul")
+
+PIPETTES: Mapping[str, Pipette] = {
+    item.load_name: item
+    for item in (
+        Pipette("flex_1channel_50", "p50_single_flex", 1_000, 50_000, _FLEX_50, 5_000, 30_000),
+        Pipette("flex_1channel_1000", "p1000_single_flex", 5_000, 1_000_000, _FLEX_1000),
+        Pipette("p20_single_gen2", "p20_single_gen2", 1_000, 20_000, _OT2_20),
+        Pipette("p300_single_gen2", "p300_single_gen2", 20_000, 300_000, _OT2_300),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RobotDeck:
+    """A robot, its deck and the pipette it carries."""
+
+    robot: str
+    """flex or ot2."""
+    robot_type: str
+    """As a protocol file requires it."""
+    engine_type: str
+    """As an analysis reports it."""
+    api_level: str
+    slots: tuple[str, ...]
+    """Usable slots: the first is the assay plate's, then nearest first."""
+    trash_slot: str | None
+    """None: the trash is part of the robot."""
+    pipette: str
+    """Load name."""
+    mount: str
+    """left or right."""
+    transfer_s: float
+    """Rough duration of one transfer with a fresh tip, seconds: for people, never for control."""
+    swap_s: float
+    """Rough duration of carrying one piece of labware to or from the deck, seconds."""
+
+
+ROBOTS: Mapping[str, RobotDeck] = {
+    "flex": RobotDeck(
+        "flex", "Flex", "OT-3 Standard", "2.20",
+        ("C2", "B2", "D2", "B3", "C3", "B1", "C1", "D3", "D1", "A2", "A1"),
+        "A3", "flex_1channel_50", "left", 18.0, 25.0,
+    ),
+    "ot2": RobotDeck(
+        "ot2", "OT-2", "OT-2 Standard", "2.20",
+        ("5", "8", "6", "9", "2", "4", "3", "7", "1", "11", "10"),
+        None, "p20_single_gen2", "left", 20.0, 25.0,
+    ),
+}  # fmt: skip
+
+
+def labware(load_name: str) -> Labware:
+    """Return a kind of labware.
+
+    Raises:
+        DataError: unknown; lists the known names.
+    """
+    if load_name not in LABWARE:
+        raise DataError(f"labware {load_name!r} is not known; known are {', '.join(sorted(LABWARE))}")
+    return LABWARE[load_name]
+
+
+def pipette(load_name: str) -> Pipette:
+    """Return a pipette.
+
+    Raises:
+        DataError: unknown; lists the known names.
+    """
+    if load_name not in PIPETTES:
+        raise DataError(f"pipette {load_name!r} is not known; known are {', '.join(sorted(PIPETTES))}")
+    return PIPETTES[load_name]
+
+
+def robot_deck(
+    robot: str, *, pipette_name: str | None = None, mount: str | None = None, blocked: tuple[str, ...] = ()
+) -> RobotDeck:
+    """Return a robot's deck, with another pipette, mount or some slots not to be used.
+
+    Raises:
+        DataError: an unknown robot, pipette, mount or slot.
+        PlanError: fewer than three usable slots: assay plate, a source and a tip rack need one each.
+    """
+    if robot not in ROBOTS:
+        raise DataError(f"robot {robot!r} is not known; known are {', '.join(sorted(ROBOTS))}")
+    deck = ROBOTS[robot]
+    unknown = [slot for slot in blocked if slot not in deck.slots and slot != deck.trash_slot]
+    if unknown:
+        raise DataError(f"{robot} has no slot {', '.join(unknown)}; it has {', '.join(sorted(deck.slots))}")
+    chosen = pipette(pipette_name or deck.pipette)
+    if mount not in (None, "left", "right"):
+        raise DataError(f"mount {mount!r}; write left or right")
+    slots = tuple(slot for slot in deck.slots if slot not in blocked)
+    if len(slots) < 3:
+        raise PlanError(f"{len(slots)} usable slots on the {robot}; plate, source and tips need 3")
+    return replace(deck, slots=slots, pipette=chosen.load_name, mount=mount or deck.mount)

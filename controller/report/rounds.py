@@ -5,9 +5,10 @@ from typing import Any
 import polars as pl
 
 from controller.report import estimates
-from controller.report.model import CoverageRow, Estimate, PlateView, RoundView
+from controller.report.model import CoverageRow, Estimate, RoundView
 from controller.report.plates import gather_plate
 from controller.report.source import Source
+from controller.steps.data import labelled
 
 _NEW = ("exploit", "explore")
 CROSS_VALIDATION = "cross-validation"
@@ -33,7 +34,7 @@ def _round(source: Source, r: int) -> RoundView:
         coverage=_coverage(source, r),
         held_out=_held_out(source, r),
         rmse_held_out=_rmse_held_out(source, r),
-        rmse_picks=_rmse_picks(source, r, plate),
+        rmse_picks=_rmse_picks(source, r),
         n_planned=summary.get("n_transfers"),
         n_moved=None if transfers is None else sum(nl > 0 for _, nl in transfers),
         n_loads=len(summary["loads"]) if summary else None,
@@ -77,21 +78,19 @@ def _rmse_held_out(source: Source, r: int) -> Estimate:
     oof = source.frame("fit", r, "oof.parquet")
     if oof is None:
         return estimates.unknown("nothing was tested before" if r == 0 else "the belief is not fitted yet")
-    return estimates.rmse(oof["mean"], oof["activity"], "too few compounds were tested")
+    return estimates.rmse(oof["mean"], oof["label"], "too few compounds were tested")
 
 
-def _rmse_picks(source: Source, r: int, plate: PlateView | None) -> Estimate:
-    """Compare what was predicted of newly picked compounds with the first used well of each."""
-    picks = source.frame("pick", r, "picks.parquet")
-    if plate is None or plate.quality is None or picks is None:
+def _rmse_picks(source: Source, r: int) -> Estimate:
+    """Compare what was predicted of newly picked compounds with the label of the first good well of each."""
+    picks, responses = source.frame("pick", r, "picks.parquet"), source.frame("normalise", r, "responses.parquet")
+    if picks is None or responses is None:
         return estimates.unknown("the plate is not measured yet" if r < source.plan.rounds else "no plate follows")
-    first: dict[str, float] = {}
-    for w in sorted(plate.wells, key=lambda w: w.replicate):
-        if w.compound_id and w.is_used and w.activity is not None:
-            first.setdefault(w.compound_id, w.activity)
-    met = picks.filter(pl.col("reason").is_in(_NEW) & pl.col("compound_id").is_in(list(first)))
+    measured = labelled(responses).filter(pl.col("label").is_not_null()).sort("replicate")
+    first = measured.group_by("compound_id", maintain_order=True).first().select("compound_id", "label")
+    met = picks.filter(pl.col("reason").is_in(_NEW)).join(first, on="compound_id")
     why = "the first plate is picked without a belief" if r == 0 else "no picked compound has a usable response"
-    return estimates.rmse(met["mean"], [first[i] for i in met["compound_id"]], why)
+    return estimates.rmse(met["mean"], met["label"], why)
 
 
 def _seconds(source: Source, r: int) -> dict[str, float]:

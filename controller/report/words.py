@@ -53,9 +53,8 @@ def coverage_of(view: RoundView, confidence: float) -> Estimate:
 def pooled_coverage(rounds: Sequence[RoundView], confidence: float) -> Estimate:
     """Count over rounds how many measured responses lay inside the intervals promised for them."""
     rows = [c for r in rounds for c in r.coverage if c.group == "all" and abs(c.nominal - confidence) < 1e-9]
-    counts = [
-        (round(c.empirical.value * c.empirical.n), c.empirical.n) for c in rows if c.empirical.value and c.empirical.n
-    ]
+    found = [c.empirical for c in rows]
+    counts = [(round(e.value * e.n), e.n) for e in found if e.value is not None and e.n]
     if not counts:
         cold = all(r.round == 0 for r in rounds)
         return estimates.unknown("the first plate is picked without a belief" if cold else "nothing to compare yet")
@@ -84,12 +83,10 @@ def _compared(campaign: Campaign) -> str:
     curve, last = campaign.curve, campaign.curve.points[-1]
     if last.n_true is None:
         return _compared_with_lot(campaign)
-    random = f"random choice would have met {number(last.random.value, 1)} ({span(last.random, 1)}, ± 2 sd)"
-    searched = (
-        f"similarity search {number(last.similarity.value, 1)} ({last.similarity.kind}: {span(last.similarity, 1)})"
-    )
-    times = f"{with_span(curve.enrichment_true, 1)} times the random share"
-    return f"by the hidden truth {last.n_true} of the tested compounds are hits, {times}; {random}, {searched}"
+    times = f"{number(curve.enrichment_true.value, 1)} times (95 %: {span(curve.enrichment_true, 1)})"
+    random = f"{times} as many as random choice would have met ({number(last.random.value, 1)})"
+    searched = f"similarity search would have met {number(last.similarity.value, 1)} ({span(last.similarity, 1)})"
+    return f"by the hidden truth {last.n_true} of the tested compounds are hits, {random}; {searched}"
 
 
 def _compared_with_lot(campaign: Campaign) -> str:

@@ -51,4 +51,4 @@ def _held_out_coverage(oof: pl.DataFrame) -> list[dict[str, float]]:
 
 
 def _arrays(oof: pl.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return oof["mean"].to_numpy(), oof["spread"].to_numpy(), oof["activity"].to_numpy()
+    return oof["mean"].to_numpy(), oof["spread"].to_numpy(), oof["label"].to_numpy()

@@ -24,7 +24,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     plate = {_destination(protocol): (params["labware"], round(params["well_volume_ul"] * 1000))}
     after = Ledger.of(stock_wells(inputs["stock"]), tip_racks(inputs["tips"]), plate).check(protocol)
     python = Path(params["python"] or sys.executable)
-    analyses = analyze_many([folder / f"load-{load.index}.py" for load in protocol.loads], python)
+    files = [folder / f"load-{load.index}.py" for load in protocol.loads]
+    analyses = analyze_many(files, python, timeout_s=params["timeout_s"])
     problems = [
         f"load {load.index + 1}: {problem}"
         for load, analysis in zip(protocol.loads, analyses, strict=True)

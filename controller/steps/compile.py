@@ -26,6 +26,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         round(params["transfer_ul"] * 1000),
         {Role.NEGATIVE: params["negative"], Role.POSITIVE: params["positive"]},
         layout.barcode,
+        destination_labware=params["labware"],
     )
     (out / "protocol.json").write_text(protocol.to_json())
     files = [f"load-{load.index}.py" for load in protocol.loads]

@@ -27,13 +27,24 @@ def integer_seed(params: Mapping[str, Any]) -> int:
 
 
 def tested_responses(inputs: Mapping[str, Path]) -> pl.DataFrame:
-    """Gather the used sample wells of all accepted plates; column round is added."""
+    """Gather the sample wells of all accepted plates; columns round and label are added."""
     named = sorted((int(n.removeprefix("responses-")), p) for n, p in inputs.items() if n.startswith("responses-"))
-    frames = [pl.read_parquet(path).with_columns(round=pl.lit(r)) for r, path in named]
+    frames = [labelled(pl.read_parquet(path)).with_columns(round=pl.lit(r)) for r, path in named]
     if not frames:
-        return pl.DataFrame(schema={"compound_id": pl.String, "activity": pl.Float64, "is_hit": pl.Boolean})
-    samples = pl.concat(frames, how="diagonal").filter(pl.col("role") == "sample")
-    return samples.filter(pl.col("compound_id").is_not_null())
+        return pl.DataFrame(schema={"compound_id": pl.String, "label": pl.Float64, "is_hit": pl.Boolean})
+    return pl.concat(frames, how="diagonal")
+
+
+def labelled(responses: pl.DataFrame) -> pl.DataFrame:
+    """Keep the sample wells and add what is learned from each: label, null where nothing is.
+
+    The label is the activity under the constraint of viability: a toxic well counts as inactive, whatever its few
+    dying cells look like, since such a compound can never be a hit. Beyond [-1, 2] activity is an artefact and is
+    cut off, as one well may not outweigh a hundred.
+    """
+    gated = pl.when(pl.col("is_toxic")).then(0.0).when(pl.col("is_used")).then(pl.col("activity").clip(-1.0, 2.0))
+    samples = responses.filter((pl.col("role") == "sample") & pl.col("compound_id").is_not_null())
+    return samples.with_columns(label=gated.fill_nan(None))
 
 
 def stock_wells(path: Path) -> tuple[StockWell, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import finite, write_json
+from controller.steps.data import finite, labelled, write_json
 from nextplate.conformal.calibration import load_calibration
 from nextplate.conformal.coverage import LEVELS, coverage_table
 
@@ -31,13 +31,13 @@ def _rows(inputs: Mapping[str, Path], confidence: float) -> list[dict[str, Any]]
     if "predictions" not in inputs:
         return []
     picks = pl.read_parquet(inputs["picks"]).select("compound_id", "reason")
-    used = pl.read_parquet(inputs["responses"]).filter((pl.col("role") == "sample") & pl.col("is_used"))
+    used = labelled(pl.read_parquet(inputs["responses"])).filter(pl.col("label").is_not_null())
     # A compound with several wells counts once, by its first: a mean would be less noisy than what was promised.
     first = used.sort("replicate").group_by("compound_id", maintain_order=True).first()
     predicted = pl.read_parquet(inputs["predictions"]).filter(~pl.col("tested"))
-    met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "activity"), on="compound_id")
+    met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "label"), on="compound_id")
     met = met.sort("compound_id")
-    arrays = [met[c].to_numpy() for c in ("mean", "spread", "activity")]
+    arrays = [met[c].to_numpy() for c in ("mean", "spread", "label")]
     levels = sorted({*LEVELS, confidence})
     table = coverage_table(load_calibration(inputs["calibration"]), *arrays, groups=tuple(met["reason"]), levels=levels)
     return [finite(asdict(row)) for row in table]

@@ -16,12 +16,12 @@ from nextplate.models.library import predict_library
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
-    """Write belief/, oof.parquet (compound_id, activity, n_wells, mean, spread) and raw.parquet (all compounds)."""
+    """Write belief/, oof.parquet (compound_id, label, n_wells, is_hit, mean, spread) and raw.parquet (all compounds)."""
     features = load_features(inputs["library"])
     labels = _labels(inputs, features.compound_ids)
     X = design_matrix(features, labels["row"].to_numpy())
     y, weight, seed = (
-        labels["activity"].to_numpy(),
+        labels["label"].to_numpy(),
         labels["n_wells"].to_numpy().astype(np.float64),
         integer_seed(params),
     )
@@ -42,10 +42,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
 
 def _labels(inputs: Mapping[str, Path], compound_ids: tuple[str, ...]) -> pl.DataFrame:
-    """Average the used wells of each compound, in library order."""
-    used = tested_responses(inputs).filter(pl.col("is_used") & pl.col("activity").is_finite())
+    """Average the labels of each compound's wells, in library order."""
+    used = tested_responses(inputs).filter(pl.col("label").is_not_null())
     rows = pl.DataFrame({"compound_id": list(compound_ids), "row": np.arange(len(compound_ids))})
     means = used.group_by("compound_id").agg(
-        activity=pl.col("activity").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
+        label=pl.col("label").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
     )
     return rows.join(means, on="compound_id").sort("row")

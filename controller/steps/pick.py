@@ -83,8 +83,7 @@ def _new(
     if "predictions" not in inputs:
         return _first(features, available, n_wells, params["n_confirm"], rng)
     prediction = read_prediction(inputs["predictions"], 0.0)
-    used = tested.filter(pl.col("is_used"))
-    best = float(used["activity"].max()) if len(used) else float("nan")  # type: ignore[arg-type]
+    best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     scores = score(params["rule"], prediction, best, rng, beta=params["beta"])
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]

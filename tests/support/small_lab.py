@@ -1,0 +1,105 @@
+"""A small simulated lab for whole campaigns: 96-well plates, 250 compounds of the WEHI set, seconds a round."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from controller.app import connect
+from controller.lab import open_lab
+from protocols.model import Protocol
+
+SETTINGS = """
+[campaign]
+rounds = {rounds}
+seed = {seed}
+[plate]
+wells = 96
+labware = "corning_96_wellplate_360ul_flat"
+n_negative = 8
+n_positive = 6
+n_confirm = 4
+[faults]
+partial_load = "{partial_load}"
+failed_plate = "use"
+[approval]
+policy = "{policy}"
+[sim]
+seed = {seed}
+[sim.faults]
+{faults}
+"""
+
+
+def make_lab(
+    folder: Path,
+    *,
+    rounds: int = 2,
+    seed: int = 5,
+    policy: str = "auto",
+    partial_load: str = "accept",
+    faults: str = "clogged_tip = 0.01",
+    database: str = "",
+) -> Path:
+    """Make and fill a lab as a user would."""
+    nextplate("init", folder)
+    text = SETTINGS.format(rounds=rounds, seed=seed, policy=policy, partial_load=partial_load, faults=faults)
+    (folder / "lab.toml").write_text((f'[lab]\ndatabase = "{database}"\n' if database else "") + text)
+    vendor_files(folder.parent / f"vendor-{folder.name}", seed)
+    nextplate("library", "add", folder.parent / f"vendor-{folder.name}" / "library.csv", "--lab", folder)
+    nextplate("stock", "add", folder.parent / f"vendor-{folder.name}" / "stock.csv", "--lab", folder)
+    nextplate("tips", "add", 6, "--lab", folder)
+    return folder
+
+
+def vendor_files(folder: Path, seed: int) -> None:
+    """Let the simulated vendor send 250 compounds."""
+    from sim.lab import write_wehi_library
+
+    write_wehi_library(folder, seed, n=250)
+
+
+def command(*arguments: object) -> list[str]:
+    """Spell a command line of this checkout's nextplate."""
+    return [sys.executable, "-c", "from controller.cli import main; main()", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """Let child processes find this checkout, installed or not."""
+    root = Path(__file__).parents[2]
+    return os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}"}
+
+
+def nextplate(*arguments: object, code: int = 0) -> str:
+    """Run a command, expect its exit code, return what it printed."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == code, (arguments, done.returncode, done.stdout[-2000:], done.stderr[-4000:])
+    return done.stdout
+
+
+def run_lab(folder: Path, code: int = 0) -> dict[str, Any]:
+    """Run the campaign and return what it says at the end."""
+    body: dict[str, Any] = json.loads(nextplate("run", "--lab", folder, "--json", code=code))
+    return body
+
+
+def device_log(folder: Path, device: str) -> tuple[dict[str, Any], ...]:
+    """Read a simulated device's own log: the physical truth."""
+    hardware = connect(folder, open_lab(folder).settings)
+    try:
+        assert hardware.simulated is not None
+        return hardware.simulated.log(device)
+    finally:
+        hardware.close()
+
+
+def planned_transfers(folder: Path) -> Counter[tuple[str, int]]:
+    """Count every transfer of every compiled protocol, by destination plate and number."""
+    planned: Counter[tuple[str, int]] = Counter()
+    for path in (folder / "protocols").glob("compile-*/protocol.json"):
+        for t in Protocol.from_json(path.read_text()).transfers:
+            planned[t.destination_plate, t.transfer_id] += 1
+    return planned

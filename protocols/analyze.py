@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Analysis:
     """ok, not-ok, parameter-value-required, or no-result when the interpreter gave none."""
     robot_type: str
     errors: tuple[str, ...]
-    commands: tuple[Mapping[str, Any], ...]
+    commands: tuple[Mapping[str, Any], ...] = field(repr=False)
     pipettes: tuple[Mapping[str, Any], ...]
 
     @property

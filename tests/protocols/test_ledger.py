@@ -201,7 +201,7 @@ def test_an_impossible_confirmation_is_refused(confirmed: list[list[int]], words
 
 
 def test_only_booked_loads_are_committed() -> None:
-    with pytest.raises(PlanError, match="load 0 .* is not booked"):
+    with pytest.raises(PlanError, match=r"load 0 .* is not booked"):
         ledger().commit(protocol().digest, 0, [])
 
 

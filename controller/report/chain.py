@@ -5,7 +5,6 @@ from pathlib import Path
 
 from controller.report.model import Link, PickView, PlateView, WellView
 from controller.report.source import Source
-from nextplate.errors import DataError
 from protocols.model import Protocol, Transfer
 
 _SHORT = 16
@@ -58,13 +57,9 @@ def _response(well: WellView) -> str:
 
 
 def _images(source: Source, plate: PlateView, well: WellView) -> tuple[Link, ...]:
-    from nextplate.imaging import open_readout
-
-    folder = source.result("acquire", plate.round)["folder"]
-    try:
-        images = [i for i in open_readout(source.folder / folder).images if i.well == well.well]
-    except DataError as error:
-        return (Link("images", "not found", str(error)),)
+    images = [i for i in plate.shots.images if i.well == well.well and i.path.is_file()] if plate.shots else []
+    if not images:
+        return (Link("images", "not found", source.record("measure", plate.round)["inputs"]["readout"]),)
     return tuple(
         Link("image", f"{i.channel}, field {i.field}: {_digest(i.path)}", _inside(source, i.path)) for i in images
     )

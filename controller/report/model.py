@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nextplate.plate import PlateFormat
+from nextplate.readout import FieldImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Shots:
     """None when the files do not say."""
     references: tuple[tuple[Path, Path], ...]
     """DNA and reporter images of control wells, from which the contrast is set."""
+    images: tuple[FieldImage, ...]
+    """Every image of the plate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ def _plate(plate: PlateView, drawn: Drawn) -> dict[str, Any]:
             (kind, text, _png(drawn.pngs.get(f"{plate.barcode}-{kind}.png")))
             for kind, text in (
                 ("layout", "Layout: role and reason of every well."),
-                ("response", "Response; hits are ringed."),
-                ("flags", "Viability, and flags of the quality control."),
+                ("response", "Response: 0 negative, 1 positive control; hits ringed."),
+                ("flags", "Viability: 1 as many nuclei as the negatives; flags marked."),
             )
         ],
         "controls": _png(drawn.pngs.get(f"{plate.barcode}-controls.png")),
@@ -116,9 +116,10 @@ def _plate(plate: PlateView, drawn: Drawn) -> dict[str, Any]:
     }
 
 
-def _numbers(plate: PlateView) -> list[tuple[str, float | None]]:
+def _numbers(plate: PlateView) -> list[tuple[str, str | None]]:
     others = plate.quality.others if plate.quality else {}
-    return [(text, others[name]) for name, text in _QC_NAMES.items() if name in others]
+    found = [(text, others[name]) for name, text in _QC_NAMES.items() if name in others]
+    return [(text, None if value is None else f"{value:.2g}") for text, value in found]
 
 
 def _flagged(wells: Iterable[WellView]) -> list[tuple[str, str, list[str]]]:

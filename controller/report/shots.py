@@ -16,14 +16,13 @@ Pair = tuple[int, Path, Path]
 
 def choose_shots(source: Source, wells: tuple[WellView, ...], round_number: int) -> Shots | None:
     """Choose from the readout that was measured; None before there is one."""
-    folder = source.result("acquire", round_number).get("folder")
-    if folder is None or source.step("normalise", round_number) is None:
+    if source.step("normalise", round_number) is None:
         return None
     assay = source.plan.section("assay")
     try:
-        images = _images(source.folder / folder)
+        images = read_images(source, round_number)
     except DataError as error:
-        return Shots((), (str(error),), None, ())
+        return Shots((), (str(error),), None, (), ())
     pairs = _pairs(images, assay["dna_channel"], assay["reporter_channel"])
     shots: list[Shot] = []
     absent: list[str] = []
@@ -35,13 +34,19 @@ def choose_shots(source: Source, wells: tuple[WellView, ...], round_number: int)
             field, dna, reporter = pairs[well.well]
             shots.append(Shot(title, well, dna, reporter, field))
     size = next((i.pixel_size_um for i in images if i.pixel_size_um), None)
-    return Shots(tuple(shots), tuple(absent), size, _references(wells, pairs))
+    return Shots(tuple(shots), tuple(absent), size, _references(wells, pairs), images)
 
 
-def _images(folder: Path) -> tuple[FieldImage, ...]:
+def read_images(source: Source, round_number: int) -> tuple[FieldImage, ...]:
+    """List the images of a round's plate.
+
+    Raises:
+        DataError: the readout is gone, or no reader recognises it.
+    """
     from nextplate.imaging import open_readout
 
-    return open_readout(folder).images
+    folder = source.record("measure", round_number)["inputs"]["readout"]
+    return open_readout(source.folder / folder).images
 
 
 def _pairs(images: Iterable[FieldImage], dna: str, reporter: str) -> Mapping[str, Pair]:

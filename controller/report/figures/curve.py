@@ -20,7 +20,7 @@ def draw_curve(curve: Curve) -> bytes:
     label(axes, "compounds tested", "hits found, cumulative")
     axes.set_xlim(0, None)
     axes.set_ylim(0, None)
-    legend(axes, loc="upper left")
+    legend(axes, loc="upper left", reverse=True)
     return png(made)
 
 
@@ -46,8 +46,9 @@ def _similarity(axes: Any, points: tuple[CurvePoint, ...]) -> None:
         return
     x, y = [0, *(n for n, _ in known)], [0.0, *(_end(e, "value") for _, e in known)]
     spread = [0.0, *(_end(e, "high") - _end(e, "value") for _, e in known)]
-    style = {"color": ORANGE, "linewidth": 1.5, "marker": "s", "markersize": 4, "capsize": 3}
-    axes.errorbar(x, y, yerr=spread, label="true hits, similarity search (± 1 sd)", **style)
+    style = {"color": ORANGE, "linewidth": 1.5, "marker": "s", "markersize": 4}
+    axes.plot(x, y, label="true hits, similarity search (± 1 sd)", **style)
+    axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=ORANGE, capsize=3)
 
 
 def _true(axes: Any, points: tuple[CurvePoint, ...]) -> None:

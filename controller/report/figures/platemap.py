@@ -29,10 +29,11 @@ from controller.report.model import PlateView, WellView
 from nextplate.plate import Role, parse_well, row_letters
 
 Grid = npt.NDArray[np.float64]
-_SIZE = (4.6, 4.0)
-_GRID = (0.055, 0.235, 0.935, 0.715)
+_SIZE = (3.6, 3.35)
+_GRID = (0.06, 0.275, 0.93, 0.655)
 """Left, bottom, width and height of the map in every figure, so that the three maps of a plate align."""
-_BAR = (0.055, 0.165, 0.5, 0.024)
+_BAR = (0.06, 0.2, 0.5, 0.026)
+_MAP_DPI = 220
 _MARKS = ("x", "+", "1", "2", "3", "4", "|", "_", "*", "v", "<", ">")
 
 
@@ -44,8 +45,8 @@ def draw_layout(plate: PlateView) -> bytes:
     axes.imshow(codes, cmap=ListedColormap(list(REASONS.values())), vmin=-0.5, vmax=len(kinds) - 0.5, aspect="auto")
     counts = {kind: sum(_kind(w) == kind for w in plate.wells) for kind in kinds}
     handles = [Patch(color=REASONS[k], label=f"{k} {n}") for k, n in counts.items() if n]
-    _legend(made, handles, top=0.2)
-    return png(made)
+    _legend(made, handles, top=0.25)
+    return png(made, _MAP_DPI)
 
 
 def _kind(well: WellView) -> str:
@@ -60,13 +61,13 @@ def draw_response(plate: PlateView) -> bytes:
     made, axes = _map(plate)
     image = axes.imshow(values, cmap=ACTIVITY, vmin=0, vmax=1.2, aspect="auto")
     hits = [parse_well(w.well) for w in plate.wells if w.is_hit]
-    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.4}
-    axes.scatter([c for _, c in hits], [r for r, _ in hits], s=46, **ring)
-    _bar(made, image, "activity: 0 negative, 1 positive control")
-    mark = Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=VERMILION)
+    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.2}
+    axes.scatter([c for _, c in hits], [r for r, _ in hits], s=26, **ring)
+    _bar(made, image, "activity")
+    mark = Line2D([], [], linestyle="", marker="o", markersize=5, markerfacecolor="none", markeredgecolor=VERMILION)
     mark.set_label(f"hit {len(hits)}")
     _legend(made, [mark, Patch(facecolor="white", edgecolor=HAIRLINE, hatch="////", label="no response")])
-    return png(made)
+    return png(made, _MAP_DPI)
 
 
 def draw_flags(plate: PlateView) -> bytes:
@@ -75,9 +76,9 @@ def draw_flags(plate: PlateView) -> bytes:
     made, axes = _map(plate)
     image = axes.imshow(values, cmap=VIABILITY, vmin=0, vmax=1.0, aspect="auto")
     handles = [_mark(axes, plate, code, n) for n, code in enumerate(_codes(plate.wells))]
-    _bar(made, image, "viability: nuclei over those of the negatives")
+    _bar(made, image, "viability")
     _legend(made, handles or [Patch(color="none", label="no well flagged")])
-    return png(made)
+    return png(made, _MAP_DPI)
 
 
 def _codes(wells: Sequence[WellView]) -> list[str]:
@@ -91,7 +92,7 @@ def _codes(wells: Sequence[WellView]) -> list[str]:
 def _mark(axes: Any, plate: PlateView, code: str, n: int) -> Line2D:
     at = [parse_well(w.well) for w in plate.wells if code in w.flags]
     style: dict[str, Any] = {"marker": _MARKS[n % len(_MARKS)], "color": INK, "linestyle": ""}
-    style |= {"markersize": 6, "markeredgewidth": 1.3}
+    style |= {"markersize": 5, "markeredgewidth": 1.2}
     axes.plot([c for _, c in at], [r for r, _ in at], **style)
     return Line2D([], [], label=f"{code} {len(at)}", **style)
 
@@ -110,11 +111,11 @@ def _map(plate: PlateView) -> tuple[Any, Any]:
     n_rows, n_columns = plate.shape.n_rows, plate.shape.n_columns
     axes.set_xticks(range(n_columns), [str(c + 1) if c % 2 == 0 or n_columns <= 12 else "" for c in range(n_columns)])
     axes.set_yticks(range(n_rows), [row_letters(r) for r in range(n_rows)])
-    axes.set_xticks(np.arange(-0.5, n_columns), minor=True)
-    axes.set_yticks(np.arange(-0.5, n_rows), minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.8)
-    size = FONT - 0.5 if n_rows <= 16 else FONT - 4
-    axes.tick_params(which="both", length=0, labelsize=size, labelcolor=MUTED, labeltop=True, labelbottom=False, pad=2)
+    lines: dict[str, Any] = {"colors": "white", "linewidth": 0.7, "zorder": 1.5}
+    axes.vlines(np.arange(0.5, n_columns - 1), -0.5, n_rows - 0.5, **lines)
+    axes.hlines(np.arange(0.5, n_rows - 1), -0.5, n_columns - 0.5, **lines)
+    size = FONT - 1.5 if n_rows <= 16 else FONT - 4
+    axes.tick_params(length=0, labelsize=size, labelcolor=MUTED, labeltop=True, labelbottom=False, pad=2)
     axes.spines[:].set_color(HAIRLINE)
     axes.patch.set(hatch="////", edgecolor=HAIRLINE, facecolor="white")
     return made, axes
@@ -122,16 +123,15 @@ def _map(plate: PlateView) -> tuple[Any, Any]:
 
 def _bar(made: Any, image: Any, text: str) -> None:
     bar = made.colorbar(image, cax=made.add_axes(_BAR), orientation="horizontal")
-    bar.ax.tick_params(labelsize=FONT - 0.5, labelcolor=MUTED, length=2, color=MUTED, pad=2)
+    bar.ax.tick_params(labelsize=FONT - 1.5, labelcolor=MUTED, length=2, color=MUTED, pad=2)
     bar.outline.set_visible(False)
-    made.text(
-        _BAR[0] + _BAR[2] + 0.03, _BAR[1], text.replace(": ", "\n"), fontsize=FONT - 0.5, color=MUTED, va="center"
-    )
+    made.text(_BAR[0] + _BAR[2] + 0.03, _BAR[1] + _BAR[3] / 2, text, fontsize=FONT - 1, color=INK, va="center")
 
 
-def _legend(made: Any, handles: Sequence[Any], top: float = 0.1) -> None:
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.03, top), "ncols": 3, "columnspacing": 1.4}
-    made.legend(handles=handles, frameon=False, fontsize=FONT, labelcolor=INK, handlelength=1.2, **place)
+def _legend(made: Any, handles: Sequence[Any], top: float = 0.13) -> None:
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.02, top), "ncols": 3, "columnspacing": 1.0}
+    place |= {"handlelength": 1.1, "handletextpad": 0.5}
+    made.legend(handles=handles, frameon=False, fontsize=FONT - 1.2, labelcolor=INK, **place)
 
 
 def draw_controls(plate: PlateView) -> bytes:

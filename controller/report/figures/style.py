@@ -64,8 +64,9 @@ def legend(axes: Any, **where: Any) -> None:
         axes.legend(frameon=False, fontsize=FONT - 0.5, labelcolor=INK, **where)
 
 
-def png(made: Figure) -> bytes:
+def png(made: Figure, dpi: int = _DPI, compress_level: int = 6) -> bytes:
     """Draw a figure."""
     out = io.BytesIO()
-    made.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
+    options = {"compress_level": compress_level}
+    made.savefig(out, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs=options)
     return out.getvalue()

@@ -1,8 +1,8 @@
 """Run the migrations on the connection that controller.store hands over, or on ``alembic -x url=...``."""
 
+from alembic import context
 from sqlalchemy import Connection
 
-from alembic import context
 from controller.store.address import parse_address
 from controller.store.engine import make_engine, writing
 from controller.store.tables import METADATA

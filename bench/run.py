@@ -4,10 +4,16 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import demos, startup
+from bench import demos, rooms, startup
 from bench.table import Figure, markdown
 
-SECTIONS = {"startup": startup.figures, "demos": demos.figures, "twice": demos.twice, "kills": demos.kills}
+SECTIONS = {
+    "startup": startup.figures,
+    "rooms": rooms.figures,
+    "demos": demos.figures,
+    "twice": demos.twice,
+    "kills": demos.kills,
+}
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def run_demo(
         from controller.cli.running import ending_body, ending_text
 
         return DemoResult(ending, ending_body(ending), ending_text(ending))
-    return _report(lab, ending, tell)
+    return _report(lab, ending)
 
 
 def _lab(folder: Path, seed: int, rounds: int, compounds: int) -> Lab:
@@ -108,7 +108,7 @@ def _vendor_files(lab: Lab, compounds: int) -> Path:
     return vendor
 
 
-def _report(lab: Lab, ending: Ending, tell: Callable[[str], None]) -> DemoResult:
+def _report(lab: Lab, ending: Ending) -> DemoResult:
     from controller.cli.running import ending_body, ending_text
     from controller.reporting import write_report
     from controller.summary import campaign_summary, summary_text

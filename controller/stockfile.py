@@ -8,32 +8,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from nextplate.errors import DataError
-from nextplate.plate import PLATE_96, PLATE_384, PlateFormat, normal_well
+from nextplate.plate import normal_well
+from protocols.labware import LABWARE
 
 DEFAULT_LABWARE = "corning_384_wellplate_112ul_flat"
-_ROW_12 = PlateFormat(1, 12)
-LABWARE: Mapping[str, tuple[PlateFormat, int]] = {
-    "appliedbiosystemsmicroamp_384_wellplate_40ul": (PLATE_384, 40_000),
-    "armadillo_96_wellplate_200ul_pcr_full_skirt": (PLATE_96, 200_000),
-    "biorad_384_wellplate_50ul": (PLATE_384, 50_000),
-    "biorad_96_wellplate_200ul_pcr": (PLATE_96, 200_000),
-    "corning_384_wellplate_112ul_flat": (PLATE_384, 112_000),
-    "corning_96_wellplate_360ul_flat": (PLATE_96, 360_000),
-    "corning_falcon_384_wellplate_130ul_flat": (PLATE_384, 131_000),
-    "eppendorf_384_wellplate_45ul": (PLATE_384, 45_000),
-    "greiner_384_wellplate_240ul": (PLATE_384, 240_000),
-    "nest_12_reservoir_15ml": (_ROW_12, 15_000_000),
-    "nest_12_reservoir_22ml": (_ROW_12, 22_000_000),
-    "nest_1_reservoir_195ml": (PlateFormat(1, 1), 195_000_000),
-    "nest_96_wellplate_100ul_pcr_full_skirt": (PLATE_96, 100_000),
-    "nest_96_wellplate_200ul_flat": (PLATE_96, 200_000),
-    "nest_96_wellplate_2ml_deep": (PLATE_96, 2_000_000),
-    "nunc_384_wellplate_100ul": (PLATE_384, 100_000),
-    "opentrons_96_wellplate_200ul_pcr_full_skirt": (PLATE_96, 200_000),
-    "usascientific_12_reservoir_22ml": (_ROW_12, 22_000_000),
-    "usascientific_96_wellplate_2.4ml_deep": (PLATE_96, 2_400_000),
-}
-"""Wells and nanolitres a well holds, of labware stock may come in (opentrons_shared_data 9.0.0, totalLiquidVolume)."""
 
 _PLATE = ("source_plate", "plate", "barcode")
 _WELL = ("source_well", "well")
@@ -169,14 +147,15 @@ def _row(
         return value.strip() if isinstance(value, str) else ""
 
     labware = cell("labware") or DEFAULT_LABWARE
-    if labware not in LABWARE:
-        raise _BadLine(f"labware {labware!r} is not known for stock; known are {', '.join(sorted(LABWARE))}")
-    plate_format, capacity_nl = LABWARE[labware]
+    kind = LABWARE.get(labware)
+    if kind is None or kind.is_tip_rack:
+        known = sorted(name for name, item in LABWARE.items() if not item.is_tip_rack)
+        raise _BadLine(f"labware {labware!r} is not known for stock; known are {', '.join(known)}")
     for name in (c.plate, c.well, c.compound):
         if not cell(name):
             raise _BadLine(f"{name} is empty")
-    well = normal_well(cell(c.well), plate_format)
-    volume_nl = _volume(cell(c.volume), c.volume, capacity_nl, labware, is_comma_decimal)
+    well = normal_well(cell(c.well), kind.wells_format)
+    volume_nl = _volume(cell(c.volume), c.volume, kind.max_volume_nl, labware, is_comma_decimal)
     concentration = _number(cell(c.concentration), c.concentration, is_comma_decimal)
     if concentration < 0:
         raise _BadLine(f"{c.concentration} is {concentration}; it cannot be negative")

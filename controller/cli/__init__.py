@@ -18,7 +18,7 @@ def make_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        help="Run an automated screening lab: images in, beliefs updated, the next plate designed, proven and pipetted.",
+        help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
     )
     for module in (running, intake, answers, showing, replaying):
         module.register(app)

@@ -28,12 +28,16 @@ def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:
 def progress_bar(title: str, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show how far a long work is: a bar on a terminal, a line every tenth elsewhere, on standard error."""
     if is_quiet:
-        yield lambda done, total: None
+        yield _say_nothing
     elif sys.stderr.isatty():
         with Bars() as bars:
             yield lambda done, total: bars.show(title, done, total)
     else:
         yield _Lines(title).show
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """Show no progress: the output is for a program."""
 
 
 class _Lines:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from protocols.stock import StockWell, TipRack
 
 from nextplate.prediction import Pick, Prediction
+from protocols.stock import StockWell, TipRack
 
 
 def generator(params: Mapping[str, Any]) -> np.random.Generator:

@@ -10,13 +10,11 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import integer_seed, tested_responses
 from nextplate.chem.library import load_features
-from nextplate.models import lightgbm
-from nextplate.models.design import design_matrix
-from nextplate.models.library import predict_library
+from nextplate.models import column_names, cross_predict, design_matrix, kind_of, predict_library
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
-    """Write belief/, oof.parquet (compound_id, label, n_wells, is_hit, mean, spread) and raw.parquet (all compounds)."""
+    """Write belief/, oof.parquet (out-of-fold, one row per labelled compound) and raw.parquet (all compounds)."""
     features = load_features(inputs["library"])
     labels = _labels(inputs, features.compound_ids)
     X = design_matrix(features, labels["row"].to_numpy())
@@ -25,19 +23,20 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         labels["n_wells"].to_numpy().astype(np.float64),
         integer_seed(params),
     )
-    belief = lightgbm.fit(X, y, weight, seed)
-    mean, spread = lightgbm.cross_predict(X, y, weight, seed)
+    kind = kind_of(params["kind"])
+    belief = kind.fit(X, y, weight, seed)
+    mean, spread = cross_predict(kind, X, y, weight, seed)
     labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")
     rmse = float(np.sqrt(np.mean((mean - y) ** 2)))
-    lightgbm.save(belief, out / "belief", metrics={"rmse": rmse})
-    all_mean, all_spread = predict_library(belief, features)
+    kind.save(belief, out / "belief", feature_names=column_names(features), metrics={"rmse": rmse})
+    all_mean, all_spread = predict_library(kind, belief, features)
     columns = {"compound_id": list(features.compound_ids), "mean": all_mean, "spread": all_spread}
     pl.DataFrame(columns).write_parquet(out / "raw.parquet")
     return {
         "n_compounds": len(labels),
         "n_hits": int(labels["is_hit"].sum()),
         "rmse": rmse if np.isfinite(rmse) else None,
-        "notes": list(belief.notes),
+        "notes": list(getattr(belief, "notes", ())),
     }
 
 

@@ -1,4 +1,4 @@
-"""Hand-written fakes for the controller: a journal that can die, devices with a memory, an executor that knows answers."""
+"""Hand-written fakes for the controller: a journal that can die, devices with a memory, an executor."""
 
 import json
 from collections.abc import Mapping, Sequence

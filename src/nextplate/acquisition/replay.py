@@ -14,7 +14,7 @@ from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
 from nextplate.conformal import calibrate, coverage, hit_probability, intervals
 from nextplate.errors import DataError, PlanError
-from nextplate.models import design_matrix, lightgbm, predict_library
+from nextplate.models import cross_predict, design_matrix, lightgbm, predict_library
 from nextplate.prediction import Pick, Prediction
 
 FloatArray = npt.NDArray[np.float64]
@@ -209,8 +209,8 @@ def believe(
     """
     X, y, seed = design_matrix(features, labelled), values[labelled], plan.seed * 1000 + number
     belief = lightgbm.fit(X, y, seed=seed)
-    calibration = calibrate(*lightgbm.cross_predict(X, y, seed=seed), y, plan.confidence)
-    mean, spread = predict_library(belief, features)
+    calibration = calibrate(*cross_predict(lightgbm, X, y, seed=seed), y, plan.confidence)
+    mean, spread = predict_library(lightgbm, belief, features)
     lower, upper = intervals(calibration, mean, spread)
     p_hit = hit_probability(calibration, mean, spread, threshold)
     return Prediction(features.compound_ids, mean, spread, lower, upper, plan.confidence, p_hit)

@@ -2,8 +2,8 @@
 
     X = design_matrix(features, rows)                       # only the labelled rows
     belief = lightgbm.fit(X, y, weight=None, seed=seed)
-    mean, spread = predict_library(belief, features)        # every compound, in blocks
-    oof_mean, oof_spread = lightgbm.cross_predict(X, y, seed=seed)
+    mean, spread = predict_library(lightgbm, belief, features)        # every compound, in blocks
+    oof_mean, oof_spread = cross_predict(lightgbm, X, y, seed=seed)
 
 A belief is a folder on disk: a JSON card and LightGBM's own text. No pickle is read or written.
 """
@@ -11,6 +11,16 @@ A belief is a folder on disk: a JSON card and LightGBM's own text. No pickle is 
 from nextplate.models import lightgbm
 from nextplate.models.belief import Belief
 from nextplate.models.design import column_names, design_matrix
-from nextplate.models.library import predict_library
+from nextplate.models.kinds import KINDS, Kind, cross_predict, kind_of, predict_library
 
-__all__ = ["Belief", "column_names", "design_matrix", "lightgbm", "predict_library"]
+__all__ = [
+    "KINDS",
+    "Belief",
+    "Kind",
+    "column_names",
+    "cross_predict",
+    "design_matrix",
+    "kind_of",
+    "lightgbm",
+    "predict_library",
+]

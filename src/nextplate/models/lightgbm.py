@@ -9,7 +9,7 @@ spend their time waiting for one another, and the result does not depend on the 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import lightgbm as lgb
@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from nextplate.errors import ModelError
 from nextplate.models.belief import Belief
-from nextplate.models.folds import assign_folds
 from nextplate.models.storage import load, save
 
-__all__ = ["FEWEST_LABELS", "PARAMS", "Belief", "cross_predict", "fit", "load", "predict", "save"]
+__all__ = ["FEWEST_LABELS", "PARAMS", "Belief", "fit", "load", "predict", "save"]
 
 FloatArray = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -32,10 +31,10 @@ N_TREES = 60
 # Fewer labels than this cannot grow a tree worth having: a leaf takes three, and a bootstrap loses a third.
 FEWEST_LABELS = 12
 
-# Compared on five retrospective sets (a synthetic truth on the WEHI library, LIT-PCBA ALDH1 and MAPK1, Enamine
-# docking scores, Tox21 p53), 3 seeds each: 60 trees at 0.15 found as much as 100 at 0.1 or 200 at 0.05; extra trees,
-# weighting the hits and rf boosting were no better, scikit-learn's random forest was worse. Small feature samples
-# decorrelate the members and are what makes a fit cheap; 63 bins because bits need 2 and descriptors few.
+# Compared on retrospective sets (a synthetic truth on the WEHI library, LIT-PCBA ALDH1, Enamine docking scores),
+# 3 seeds each: 60 trees at 0.15 found as much as 100 at 0.1 or 200 at 0.05; extra trees, weighting the hits and rf
+# boosting gave no clear gain. Small feature samples decorrelate the members and are what makes a fit cheap; 63 bins
+# because bits need 2 and descriptors few.
 PARAMS: Mapping[str, float | int | str | bool] = {
     "objective": "regression",
     "learning_rate": 0.15,
@@ -175,54 +174,3 @@ def predict(belief: Belief, X: Matrix, *, n_threads: int = 2) -> tuple[FloatArra
 
 def _ask(member: lgb.Booster, data: Matrix) -> FloatArray:
     return np.asarray(member.predict(data, num_threads=1), dtype=np.float64)
-
-
-def cross_predict(
-    X: Matrix,
-    y: npt.ArrayLike,
-    weight: npt.ArrayLike | None = None,
-    seed: int = 0,
-    *,
-    groups: Sequence[str] | None = None,
-    n_folds: int = 5,
-    n_members: int = N_MEMBERS,
-    n_trees: int = N_TREES,
-    n_threads: int = 2,
-) -> tuple[FloatArray, FloatArray]:
-    """Predict every labelled compound by a belief that has not seen it.
-
-    Args:
-        X: shape (n, p).
-        y: shape (n,).
-        weight: shape (n,) or None.
-        seed: of folds and members.
-        groups: shape (n,), e.g. scaffolds: a group is never split, which tells how the belief does on new
-            chemistry; None makes random folds, which tells how it does on compounds like the tested ones.
-        n_folds: at most; fewer when there are fewer compounds or groups.
-        n_members: boosters per fold.
-        n_trees: of each booster.
-        n_threads: members trained at a time.
-
-    Returns:
-        Out-of-fold mean and spread, each shape (n,); NaN everywhere when there are fewer than two folds.
-
-    Raises:
-        ModelError: as ``fit``.
-    """
-    labels, weights = _checked(X, y, weight)
-    folds = assign_folds(len(labels), n_folds, np.random.default_rng([seed, 1]), groups)
-    mean, spread = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
-    n_used = int(folds.max()) + 1
-    for fold in range(n_used if n_used > 1 else 0):
-        out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        belief = fit(
-            X[kept],
-            labels[kept],
-            weights[kept],
-            seed + fold + 1,
-            n_members=n_members,
-            n_trees=n_trees,
-            n_threads=n_threads,
-        )
-        mean[out], spread[out] = predict(belief, X[out], n_threads=n_threads)
-    return mean, spread

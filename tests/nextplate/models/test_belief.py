@@ -8,7 +8,7 @@ import pytest
 
 from nextplate.compound import Features
 from nextplate.errors import DataError, DiskFull, ModelError
-from nextplate.models import column_names, design_matrix, lightgbm, predict_library
+from nextplate.models import column_names, cross_predict, design_matrix, lightgbm, predict_library
 from nextplate.models.folds import assign_folds
 
 N, N_BITS, N_DESCRIPTORS = 150, 64, 3
@@ -50,7 +50,7 @@ def test_the_design_matrix_is_bits_then_descriptors(features, X):
 
 
 def test_it_learns(X, y, belief):
-    mean, spread = lightgbm.cross_predict(X, y, seed=5)
+    mean, spread = cross_predict(lightgbm, X, y, seed=5)
     assert np.corrcoef(mean, y)[0, 1] > 0.7
     assert (spread > 0).all()
     assert not belief.is_mean_only
@@ -59,7 +59,7 @@ def test_it_learns(X, y, belief):
 
 def test_the_library_is_predicted_row_by_row_as_the_matrix_is(features, X, belief, monkeypatch):
     monkeypatch.setattr("nextplate.models.library._BLOCK", 40)
-    for blocks, whole in zip(predict_library(belief, features), lightgbm.predict(belief, X), strict=True):
+    for blocks, whole in zip(predict_library(lightgbm, belief, features), lightgbm.predict(belief, X), strict=True):
         np.testing.assert_array_equal(blocks, whole)
 
 
@@ -72,10 +72,10 @@ def test_the_same_seed_gives_the_same_belief_on_any_number_of_threads(X, y, beli
 
 
 def test_no_label_helps_to_predict_itself(X, y):
-    mean, spread = lightgbm.cross_predict(X, y, seed=5)
+    mean, spread = cross_predict(lightgbm, X, y, seed=5)
     changed = y.copy()
     changed[17] += 100.0
-    other_mean, other_spread = lightgbm.cross_predict(X, changed, seed=5)
+    other_mean, other_spread = cross_predict(lightgbm, X, changed, seed=5)
     assert (other_mean[17], other_spread[17]) == (mean[17], spread[17])
     assert not np.array_equal(other_mean, mean)
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_fitted_says_why(X, y, rows, damage, says):
 
 
 def test_one_label_has_no_out_of_fold_prediction(X, y):
-    mean, spread = lightgbm.cross_predict(X[:1], y[:1])
+    mean, spread = cross_predict(lightgbm, X[:1], y[:1])
     assert np.isnan(mean).all()
     assert np.isnan(spread).all()
 

@@ -9,9 +9,8 @@ from controller.settings import Settings
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
-    from sim.lab import SimLab
-
     from controller.store.store import Store
+    from sim.lab import SimLab
 
 
 @dataclass(frozen=True, slots=True)

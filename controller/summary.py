@@ -109,9 +109,8 @@ def summary_text(summary: JSON) -> str:
     nominal = f"{100 * summary['coverage']['nominal']:.0f} % intervals"
     lines += [f"coverage of the {nominal}: {_percent(summary['coverage'])}"]
     images = summary["images"]
-    lines += [
-        f"images: {images['n']:,}; measured {_rate(images['measured_per_s'])}, rendered {_rate(images['rendered_per_s'])}"
-    ]
+    lines += [f"images: {images['n']:,}, measured {_rate(images['measured_per_s'])}"]
+    lines += [f"        rendered {_rate(images['rendered_per_s'])}, by the files' own times"]
     seconds = ", ".join(f"{task} {s:.1f}" for task, s in summary["seconds"].items())
     lines += [f"computing, s over all rounds: {seconds}"]
     return "\n".join(lines)
@@ -149,6 +148,7 @@ def _hit_lines(summary: JSON) -> list[str]:
     if not hits["points"]:
         return ["hits: no plate has been measured yet"]
     last = hits["points"][-1]
+    random, similarity, times = last["random"], last["similarity"], hits["enrichment_true"]
     tested = f"{last['n_tested']:,} of {summary['n_library']:,} compounds tested"
     lines = [f"hits called by the assay: {last['n_called']} ({tested})"]
     if hits["retested"]:
@@ -158,11 +158,9 @@ def _hit_lines(summary: JSON) -> list[str]:
     return [
         *lines,
         f"  true hits among the tested   {last['n_true']:>6}   of {hits['true_in_library']} in the library (referee)",
-        f"  random choice                {_plain(last['random']):>6}   {_ends(last['random'])}, {last['random']['kind']}",
-        f"  similarity search            {_plain(last['similarity']):>6}   {_ends(last['similarity'])}, "
-        f"{last['similarity']['kind']}",
-        f"  times random choice          {_plain(hits['enrichment_true']):>6}   {_ends(hits['enrichment_true'])}, "
-        f"{hits['enrichment_true']['kind']}",
+        f"  random choice                {_plain(random):>6}   {_ends(random)}, {random['kind']}",
+        f"  similarity search            {_plain(similarity):>6}   {_ends(similarity)}, {similarity['kind']}",
+        f"  times random choice          {_plain(times):>6}   {_ends(times)}, {times['kind']}",
         f"  true hits among the called   {_percent(hits['precision'])}",
     ]
 

@@ -33,9 +33,7 @@ def draw(campaign: Campaign) -> Drawn:
         pngs["hits.png"] = draw_curve(campaign.curve)
     if campaign.curve.by_reason:
         pngs["hits-by-reason.png"] = draw_by_reason(campaign.curve)
-    calibration = draw_calibration(campaign.rounds)
-    if calibration:
-        pngs["calibration.png"] = calibration
+    pngs |= {f"calibration-{group}.png": image for group, image in draw_calibration(campaign.rounds).items()}
     for plate in campaign.plates:
         pngs |= _maps(plate)
     fields = {p.barcode: make_tiles(p.shots) for p in campaign.plates if p.shots is not None}

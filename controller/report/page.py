@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from controller.report import words
 from controller.report.drawing import Drawn
+from controller.report.figures.calibration import GROUPS
 from controller.report.figures.fields import BAR_UM, caption
 from controller.report.hits import N_CHAINS
 from controller.report.model import Campaign, Estimate, PlateView, WellView
@@ -26,7 +27,7 @@ _QC_NAMES = {
     "edge_effect_z": "edge effect, z",
     "noise_negative": "sd of the negatives, activity",
     "noise_replicates": "sd within replicates, activity",
-    "expected_false_hits": "false hits expected",
+    "expected_false_hits": "false hits expected of noise",
 }
 
 
@@ -54,6 +55,7 @@ def render_page(campaign: Campaign, drawn: Drawn) -> str:
         plates=[_plate(p, drawn) for p in campaign.plates],
         top=campaign.hits[:N_CHAINS],
         structures={name: svg and Markup(svg) for name, svg in drawn.structures.items()},  # noqa: S704 - rebuilt from a list of allowed elements
+        groups=GROUPS,
         image=lambda name: _png(drawn.pngs.get(name)),
         lab_time=words.lab_time(campaign),
         computing=sum(s for r in campaign.rounds for s in r.seconds.values()),
@@ -119,7 +121,12 @@ def _plate(plate: PlateView, drawn: Drawn) -> dict[str, Any]:
 def _numbers(plate: PlateView) -> list[tuple[str, str | None]]:
     others = plate.quality.others if plate.quality else {}
     found = [(text, others[name]) for name, text in _QC_NAMES.items() if name in others]
-    return [(text, None if value is None else f"{value:.2g}") for text, value in found]
+    return [(text, None if value is None else _short(value)) for text, value in found]
+
+
+def _short(value: float) -> str:
+    """Write two digits; what is smaller than a hundredth is no more than that."""
+    return "< 0.01" if 0 < value < 0.01 else f"{value:.2g}"
 
 
 def _flagged(wells: Iterable[WellView]) -> list[tuple[str, str, list[str]]]:

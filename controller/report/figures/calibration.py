@@ -18,17 +18,12 @@ _TITLES = {
 _ROUNDS = ("#8fc1e3", "#0b66a3", "#062f4d", "#e69f00", "#d55e00", "#009e73", "#cc79a7")
 
 
-def draw_calibration(rounds: Sequence[RoundView]) -> bytes | None:
-    """Draw nominal against empirical coverage, a panel per group, a line per round; None before there is any."""
+def draw_calibration(rounds: Sequence[RoundView]) -> dict[str, bytes]:
+    """Draw nominal against empirical coverage, a figure per group, a line per round; nothing before there is any."""
     groups = {group: _of_group(rounds, group) for group in GROUPS}
     if not any(groups.values()):
-        return None
-    made = figure(10.9, 3.9)
-    panels = made.subplots(1, len(GROUPS), sharex=True, sharey=True)
-    for axes, (group, found) in zip(panels, groups.items(), strict=True):
-        _panel(axes, group, found)
-    label(panels[0], "nominal coverage, %", "measured coverage, %", _TITLES[GROUPS[0]])
-    return png(made)
+        return {}
+    return {group: _panel(group, found) for group, found in groups.items()}
 
 
 def _of_group(rounds: Sequence[RoundView], group: str) -> list[tuple[RoundView, list[CoverageRow]]]:
@@ -36,7 +31,9 @@ def _of_group(rounds: Sequence[RoundView], group: str) -> list[tuple[RoundView, 
     return [(r, sorted(found, key=lambda c: c.nominal)) for r, found in rows if found]
 
 
-def _panel(axes: Any, group: str, found: list[tuple[RoundView, list[CoverageRow]]]) -> None:
+def _panel(group: str, found: list[tuple[RoundView, list[CoverageRow]]]) -> bytes:
+    made = figure(3.7, 3.9)
+    axes = made.subplots()
     quiet(axes)
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
     for n, (view, rows) in enumerate(found):
@@ -46,8 +43,9 @@ def _panel(axes: Any, group: str, found: list[tuple[RoundView, list[CoverageRow]
         axes.text(72, 72, "not determined yet", bbox={"facecolor": "white", "edgecolor": HAIRLINE}, **style)
     axes.set_xlim(45, 100)
     axes.set_ylim(25, 102)
-    label(axes, "nominal coverage, %", "", _TITLES[group])
+    label(axes, "nominal coverage, %", "measured coverage, %", _TITLES[group])
     legend(axes, loc="lower right")
+    return png(made)
 
 
 def _line(axes: Any, view: RoundView, rows: list[CoverageRow], shift: float) -> None:

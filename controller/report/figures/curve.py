@@ -67,8 +67,8 @@ def _called(axes: Any, curve: Curve) -> None:
     for n_tested, _, number in ends:
         axes.axvline(n_tested, color=ACCENT, linewidth=0.6, alpha=0.35)
         axes.annotate(
-            f"round {number + 1}", (n_tested, 0), xytext=(-3, 3), textcoords="offset points", rotation=90,
-            ha="right", va="bottom", fontsize=FONT - 1.5, color=MUTED,
+            f"round {number + 1}", (n_tested, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+            textcoords="offset points", ha="center", va="bottom", fontsize=FONT - 1, color=MUTED,
         )  # fmt: skip
 
 
@@ -95,5 +95,5 @@ def draw_by_reason(curve: Curve) -> bytes:
 def _bars(axes: Any, x: list[float], shares: list[Estimate], reason: str) -> None:
     value, low, high = (100 * np.array([_end(e, end) for e in shares]) for end in ("value", "low", "high"))
     error = np.clip([value - low, high - value], 0, None)
-    style = {"fmt": "o", "color": REASONS[reason], "markersize": 6, "linewidth": 1.8, "capsize": 0}
+    style = {"fmt": "o", "color": REASONS[reason], "markersize": 6, "linewidth": 1.8, "capsize": 0, "clip_on": False}
     axes.errorbar(x, value, yerr=error, label=reason, **style)

@@ -123,6 +123,7 @@ def _map(plate: PlateView) -> tuple[Any, Any]:
 
 def _bar(made: Any, image: Any, text: str) -> None:
     bar = made.colorbar(image, cax=made.add_axes(_BAR), orientation="horizontal")
+    bar.set_ticks([0.0, 0.5, 1.0])
     bar.ax.tick_params(labelsize=FONT - 1.5, labelcolor=MUTED, length=2, color=MUTED, pad=2)
     bar.outline.set_visible(False)
     made.text(_BAR[0] + _BAR[2] + 0.03, _BAR[1] + _BAR[3] / 2, text, fontsize=FONT - 1, color=INK, va="center")

@@ -58,7 +58,7 @@ def test_it_learns(X, y, belief):
 
 
 def test_the_library_is_predicted_row_by_row_as_the_matrix_is(features, X, belief, monkeypatch):
-    monkeypatch.setattr("nextplate.models.library._BLOCK", 40)
+    monkeypatch.setattr("nextplate.models.kinds._BLOCK", 40)
     for blocks, whole in zip(predict_library(lightgbm, belief, features), lightgbm.predict(belief, X), strict=True):
         np.testing.assert_array_equal(blocks, whole)
 

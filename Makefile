@@ -13,7 +13,7 @@ demo: $(READY)
 	$(VENV)/bin/nextplate demo $(LAB) --seed $(SEED)
 
 test: lint
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n 2 --dist worksteal
 
 bench: $(READY)
 	$(PY) -m bench.run

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from small_lab import command, device_log, environment, make_lab, nextplate, planned_transfers, run_lab
 
-pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.xdist_group("campaign")]
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
 
 
 @pytest.fixture(scope="module")

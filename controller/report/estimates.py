@@ -29,7 +29,9 @@ def share(n_inside: int, n: int) -> Estimate:
     if n == 0:
         return unknown("nothing was counted", 0)
     low, high = wilson_interval(n_inside, n)
-    return Estimate(n_inside / n, low, high, n, WILSON)
+    value = n_inside / n
+    # At 0 and 1 the ends meet the share only up to rounding.
+    return Estimate(value, min(low, value), max(high, value), n, WILSON)
 
 
 def ratio_of_shares(n_first: int, of_first: int, n_second: int, of_second: int) -> Estimate:

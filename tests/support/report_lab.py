@@ -139,7 +139,12 @@ class ReportLab:
         if r == 0:
             return [(i, "cold-start", 2 if n < 16 else 1) for n, i in enumerate(self.ids[1:337])]
         explored = [(i, "explore", 1) for i in self.ids[800:834]]
-        return [("C0007", "confirm", 1), (EVIL, "exploit", 1), *((i, "exploit", 1) for i in self.ids[400:716]), *explored]
+        return [
+            ("C0007", "confirm", 1),
+            (EVIL, "exploit", 1),
+            *((i, "exploit", 1) for i in self.ids[400:716]),
+            *explored,
+        ]
 
     def _pick(self, r: int) -> dict[str, Any]:
         picked = self._picked(r)
@@ -176,7 +181,9 @@ class ReportLab:
     def _protocol(self, r: int) -> Protocol:
         wells = [w for w in self._wells(r) if w["role"] != "empty"]
         transfers = tuple(
-            Transfer(n + 1, "SRC-1", "A01", w["barcode"], w["well"], 5000, "TIPS-0001", "A01", w["compound_id"] or "DMSO")
+            Transfer(
+                n + 1, "SRC-1", "A01", w["barcode"], w["well"], 5000, "TIPS-0001", "A01", w["compound_id"] or "DMSO"
+            )
             for n, w in enumerate(wells)
         )
         deck = (DeckItem("C3", f"NP-{r + 1:04d}", "corning_384_wellplate_112ul_flat", DeckRole.DESTINATION),)
@@ -226,10 +233,12 @@ class ReportLab:
 
     def _responses(self, r: int) -> pl.DataFrame:
         rng = np.random.default_rng(100 + r)
-        hits = {"C0007", "C0100", "C0200"} if r == 0 else {EVIL, "C0007", *(f"C{n:04d}" for n in range(400, 420)), "C0810"}
+        hits = (
+            {"C0007", "C0100", "C0200"} if r == 0 else {EVIL, "C0007", *(f"C{n:04d}" for n in range(400, 420)), "C0810"}
+        )
         rows = []
         for n, w in enumerate(self._wells(r)):
-            level = 1.0 if w["role"] == "positive" else 2.0 if w["compound_id"] == EVIL else 0.8
+            level = 1.0 if w["role"] == "positive" else {EVIL: 2.0, "C0100": 1.5}.get(w["compound_id"], 0.8)
             is_active = w["role"] == "positive" or w["compound_id"] in hits
             flags = "out-of-focus;undosed" if n in (40, 41) else "few-cells" if n == 200 else ""
             activity = level * is_active + rng.normal(0, 0.05)
@@ -238,17 +247,19 @@ class ReportLab:
             is_hit = is_used and w["role"] == "sample" and activity >= 0.5 and not is_toxic
             viability = 0.2 if is_toxic else 1 + rng.normal(0, 0.05)
             numbers = {"activity": activity if w["role"] != "empty" else float("nan"), "viability": viability}
-            rows.append({"plate": w["barcode"], **{k: w[k] for k in ("well", "role", "compound_id", "replicate", "dose_um")},
-                         **numbers, "flags": flags, "is_used": is_used, "is_hit": is_hit, "is_toxic": is_toxic})  # fmt: skip
+            who = {k: w[k] for k in ("well", "role", "compound_id", "replicate", "dose_um")}
+            calls = {"is_used": is_used, "is_hit": is_hit, "is_toxic": is_toxic}
+            rows.append({"plate": w["barcode"], **who, **numbers, "flags": flags, **calls})
         return pl.DataFrame(rows)
 
     def _normalise(self, r: int) -> dict[str, Any]:
         frame = self._responses(r)
         fails = r == 1 and bool(self.failed_plate)
         reasons = ["Z' 0.10 below 0.30"] if fails else []
-        qc = {"plate": f"NP-{r + 1:04d}", "n_wells": 384, "n_flagged": 3, "z_prime": 0.1 if fails else 0.71,
-              "z_prime_robust": None, "ssmd": 12.0, "signal_to_background": 3.0, "cv_negative": 0.05, "edge_effect_z": 0.4,
-              "flags": {"out-of-focus": 2, "undosed": 2, "few-cells": 1}, "passed": not fails, "reasons": reasons}  # fmt: skip
+        qc = {"plate": f"NP-{r + 1:04d}", "n_wells": 384, "n_flagged": 3, "z_prime": 0.1 if fails else 0.71}
+        qc |= {"z_prime_robust": None, "ssmd": 12.0, "signal_to_background": 3.0, "cv_negative": 0.05}
+        qc |= {"edge_effect_z": 0.4, "passed": not fails, "reasons": reasons}
+        qc |= {"flags": {"out-of-focus": 2, "undosed": 2, "few-cells": 1}}
         summary = {**qc, "n_hits": int(frame["is_hit"].sum()), "n_compounds": len(self._picked(r))}
         return self._step("normalise", r, summary, {"responses.parquet": frame}, {"plate_qc.json": qc})
 

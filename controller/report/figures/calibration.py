@@ -10,6 +10,8 @@ from controller.report.model import CoverageRow, RoundView
 from controller.report.rounds import CROSS_VALIDATION
 
 GROUPS = ("exploit", "explore", CROSS_VALIDATION)
+N_ROUNDS = 6
+"""A figure shows the last so many rounds: more lines cannot be told apart."""
 _TITLES = {
     "exploit": "picked by score (exploit)",
     "explore": "picked by lot (explore)",
@@ -28,7 +30,7 @@ def draw_calibration(rounds: Sequence[RoundView]) -> dict[str, bytes]:
 
 def _of_group(rounds: Sequence[RoundView], group: str) -> list[tuple[RoundView, list[CoverageRow]]]:
     rows = [(r, [c for c in (*r.coverage, *r.held_out) if c.group == group]) for r in rounds]
-    return [(r, sorted(found, key=lambda c: c.nominal)) for r, found in rows if found]
+    return [(r, sorted(found, key=lambda c: c.nominal)) for r, found in rows if found][-N_ROUNDS:]
 
 
 def _panel(group: str, found: list[tuple[RoundView, list[CoverageRow]]]) -> bytes:
@@ -39,7 +41,7 @@ def _panel(group: str, found: list[tuple[RoundView, list[CoverageRow]]]) -> byte
     for n, (view, rows) in enumerate(found):
         _line(axes, view, rows, 0.5 * (n - (len(found) - 1) / 2))
     if not found:
-        style = {"ha": "center", "va": "center", "color": MUTED, "fontsize": 9}
+        style: dict[str, Any] = {"ha": "center", "va": "center", "color": MUTED, "fontsize": 9}
         axes.text(72, 72, "not determined yet", bbox={"facecolor": "white", "edgecolor": HAIRLINE}, **style)
     axes.set_xlim(45, 100)
     axes.set_ylim(25, 102)

@@ -64,12 +64,11 @@ def _called(axes: Any, curve: Curve) -> None:
     axes.step(x, y, where="post", color=ACCENT, linewidth=2.2, label="hits called by the assay", zorder=4)
     ends = [(p.n_tested, p.n_called, p.round) for p in curve.points]
     axes.plot([e[0] for e in ends], [e[1] for e in ends], "o", color=ACCENT, markersize=6, zorder=5)
+    at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
+    at |= {"ha": "center", "va": "bottom", "fontsize": FONT - 1, "color": MUTED}
     for n_tested, _, number in ends:
         axes.axvline(n_tested, color=ACCENT, linewidth=0.6, alpha=0.35)
-        axes.annotate(
-            f"round {number + 1}", (n_tested, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-            textcoords="offset points", ha="center", va="bottom", fontsize=FONT - 1, color=MUTED,
-        )  # fmt: skip
+        axes.annotate(f"round {number + 1}" if len(ends) <= 8 else str(number + 1), (n_tested, 1), **at)
 
 
 def draw_by_reason(curve: Curve) -> bytes:
@@ -84,10 +83,10 @@ def draw_by_reason(curve: Curve) -> bytes:
         found = {r: e for r, name, e in curve.by_reason if name == reason and e.value is not None}
         shift = 0.16 * (n - (len(reasons) - 1) / 2)
         _bars(axes, [rounds.index(r) + shift for r in found], list(found.values()), reason)
-    axes.set_xticks(range(len(rounds)), [f"round {r + 1}" for r in rounds])
+    axes.set_xticks(range(len(rounds)), [str(r + 1) for r in rounds])
     axes.set_xlim(-0.5, len(rounds) - 0.5)
     axes.set_ylim(0, None)
-    label(axes, "", "hits called, % of new compounds")
+    label(axes, "round", "hits called, % of new compounds")
     legend(axes, loc="upper left")
     return png(made)
 

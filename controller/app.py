@@ -1,10 +1,14 @@
 """The composition root: what talks to what. Whether a device is simulated or real is decided here alone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from controller.clock import WallClock
+from controller.devices import make_device
 from controller.settings import Settings
 from drivers.ports import Clock, Device
 
@@ -15,18 +19,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The devices of a lab by kind, its clock, and what only a simulated lab offers."""
+    """The devices of a lab by kind, its clock, and what only a simulated lab offers.
+
+    A real device may have a ``close`` beside the verbs of its port; it is called at the end.
+    """
 
     clock: Clock
     devices: Mapping[str, Device]
     prepare: Callable[["Store"], None]
     """Put registered plates and tips into the simulated lab; in a real one people do that."""
     simulated: "SimLab | None"
+    """None in a real lab."""
     close: Callable[[], None]
 
 
 def connect(folder: Path, settings: Settings) -> Hardware:
-    """Open the devices that lab.toml names."""
+    """Open the devices that lab.toml names.
+
+    Raises:
+        SettingsError: a driver is not installed, or refuses its options.
+    """
+    return _simulated(folder, settings) if settings.is_simulated else _real(folder, settings)
+
+
+def lab_time(folder: Path, settings: Settings) -> datetime:
+    """Tell the lab's own time, which in a simulated lab is not the wall's; no real device is opened for it."""
+    if not settings.is_simulated:
+        return WallClock().now()
+    hardware = _simulated(folder, settings)
+    try:
+        return hardware.clock.now()
+    finally:
+        hardware.close()
+
+
+def _real(folder: Path, settings: Settings) -> Hardware:
+    with ExitStack() as opened:
+        devices: dict[str, Device] = {}
+        for section in settings.device:
+            devices[section.kind] = make_device(section, folder)
+            if close := getattr(devices[section.kind], "close", None):
+                opened.callback(close)
+        return Hardware(WallClock(), devices, lambda _store: None, None, opened.pop_all().close)
+
+
+def _simulated(folder: Path, settings: Settings) -> Hardware:
     from sim.lab import SimLab
 
     lab = SimLab.open(folder, sim_settings(settings))

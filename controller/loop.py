@@ -183,7 +183,10 @@ class Loop:
             self.executor.wait(_SCAN_S)
             return True
         times = [a.until for a in actions if isinstance(a, Wait)]
-        times += [r.ready_at or self.clock.now() + timedelta(seconds=_SCAN_S) for r in running.values()]
+        now = self.clock.now()
+        soon = now + timedelta(seconds=_SCAN_S)
+        # a device that is later than it said is asked again in a moment, not without rest
+        times += [r.ready_at if r.ready_at and r.ready_at > now else soon for r in running.values()]
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))

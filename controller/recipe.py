@@ -328,7 +328,8 @@ def _clear(c: _Context) -> Built:
 
 def _measure(c: _Context) -> Built:
     assay = c.plan.section("assay")
-    inputs = {"readout": c.outcome("acquire").result["folder"]}
+    # where a person said that the plate was imaged, the images are expected under its barcode
+    inputs = {"readout": c.outcome("acquire").result.get("folder", f"readouts/{c.barcode}")}
     params = {
         "dna": assay["dna_channel"],
         "reporter": assay["reporter_channel"],

@@ -1,12 +1,11 @@
 """Library, stock and tips into a lab: from a file that a vendor sent to features on disk and rows in the store."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controller.app import lab_time
 from controller.files import full_disk_named
 from controller.intake import Added, add_library, add_stock, read_stock
 from controller.lab import Lab
@@ -57,8 +56,8 @@ def register_library(
     folder = lab.folder / library_folder(digest)
     with full_disk_named(folder):
         features = featurise(file.rows, folder, progress=progress)
-    with _lab_time(lab) as now:
-        return LibraryAdded(add_library(store, features, name=path.name, now=now), file)
+    now = lab_time(lab.folder, lab.settings)
+    return LibraryAdded(add_library(store, features, name=path.name, now=now), file)
 
 
 def register_stock(lab: Lab, store: "Store", path: Path) -> Added:
@@ -72,8 +71,8 @@ def register_stock(lab: Lab, store: "Store", path: Path) -> Added:
     known = {row["compound_id"] for row in store.select("compounds")}
     assay = lab.settings.assay
     controls = (assay.negative_control, assay.positive_control)
-    with _lab_time(lab) as now:
-        return add_stock(store, read_stock(path), known, controls, now=now)
+    now = lab_time(lab.folder, lab.settings)
+    return add_stock(store, read_stock(path), known, controls, now=now)
 
 
 def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
@@ -84,22 +83,10 @@ def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
     rows = [
         {"barcode": barcode, "labware": TIP_RACKS[robot], "position": first + n} for n, barcode in enumerate(barcodes)
     ]
-    with _lab_time(lab) as now:
-        event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
-        store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
+    now = lab_time(lab.folder, lab.settings)
+    event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
+    store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
     return barcodes
-
-
-@contextmanager
-def _lab_time(lab: Lab) -> Iterator[datetime]:
-    """The lab's own time, which in a simulated lab is not the wall's."""
-    from controller.app import connect
-
-    hardware = connect(lab.folder, lab.settings)
-    try:
-        yield hardware.clock.now()
-    finally:
-        hardware.close()
 
 
 def load_library(lab: Lab, digest: str) -> "Features":

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from nextplate.errors import SettingsError
@@ -110,6 +110,12 @@ class FaultsSection(Section):
     retry_wait_s: Annotated[float, Field(gt=0)] = 30.0
 
 
+def _plain_value(value: Any) -> Any:
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError("an option is text, a number, true or false")
+    return value
+
+
 DeviceKind = Literal["liquid-handler", "plate-mover", "incubator", "imager"]
 
 
@@ -118,14 +124,23 @@ class DeviceSection(Section):
 
     name: Name
     kind: DeviceKind
-    driver: Literal["sim"] = "sim"
+    driver: Name = "sim"
+    """``sim``, or the name of an entry point in group nextplate.drivers, such as ``folder``."""
     robot: Literal["flex", "ot2"] | None = None
     """For a liquid handler."""
+    options: dict[str, Annotated[Any, AfterValidator(_plain_value)]] = Field(default_factory=dict)
+    """For the driver, which checks them; the simulated devices take theirs from [sim]."""
 
     @model_validator(mode="after")
     def _robot_for_handler(self) -> "DeviceSection":
         if (self.kind == "liquid-handler") != (self.robot is not None):
             raise ValueError("robot is needed for a liquid-handler ('flex' or 'ot2') and for no other kind")
+        return self
+
+    @model_validator(mode="after")
+    def _sim_has_its_own_table(self) -> "DeviceSection":
+        if self.driver == "sim" and self.options:
+            raise ValueError("driver 'sim' takes no options; the table [sim] sets up the simulated lab")
         return self
 
 
@@ -189,6 +204,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_kind_of_time(self) -> "Settings":
+        simulated = [d.name for d in self.device if d.driver == "sim"]
+        if simulated and not self.is_simulated:
+            real = ", ".join(f"{d.name} ({d.driver})" for d in self.device if d.driver != "sim")
+            raise ValueError(
+                f"driver 'sim' for {', '.join(simulated)} cannot be mixed with {real}: simulated devices live on "
+                "virtual time; let all devices be 'sim', or none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _plate_has_room(self) -> "Settings":
         taken = self.plate.n_negative + self.plate.n_positive + self.plate.n_confirm
         if taken >= self.plate.wells:
@@ -196,6 +222,11 @@ class Settings(Section):
                 f"controls and confirmations take {taken} of {self.plate.wells} wells; none is left to pick for"
             )
         return self
+
+    @property
+    def is_simulated(self) -> bool:
+        """Tell whether the lab is a simulated one: all of its devices are, or none."""
+        return all(d.driver == "sim" for d in self.device)
 
     def device_of(self, kind: str) -> DeviceSection:
         """Return the one device of a kind."""
@@ -229,7 +260,7 @@ def load_settings(path: Path) -> Settings:
 
 def _explain(path: Path, text: str, item: ErrorDetails) -> str:
     keys = [str(part) for part in item["loc"]]
-    line = _line_of(text, keys)
+    line = _line_of(text, keys) or _line_of(text, keys[:-1])
     where = f"{path}:{line}" if line else str(path)
     dotted = ".".join(keys) or "lab.toml"
     if item["type"] == "extra_forbidden":

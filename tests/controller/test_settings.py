@@ -8,6 +8,10 @@ from controller.lab import default_settings
 from controller.settings import Settings, load_settings
 from nextplate.errors import SettingsError
 
+LAB_OF_FOUR = "".join(
+    f'[[device]]\nname = "{name}"\nkind = "{kind}"\ndriver = "DRIVER"\n' + ('robot = "ot2"\n' if name == "a" else "")
+    for name, kind in zip("abcd", ("liquid-handler", "plate-mover", "incubator", "imager"), strict=True)
+)
 CASES = [
     ("[assay]\ndose_uM = 10\n", "lab.toml:2: assay.dose_uM is not a setting; did you mean dose_um?"),
     ('[assay]\ntransfer_ul = "5 mL"\n', "lab.toml:2: assay.transfer_ul = '5 mL': input should be a valid number"),
@@ -27,6 +31,15 @@ CASES = [
     ),
     ('[[device]]\nname = "a"\nkind = "imager"\n[[device]]\nname = "b"\nkind = "robot"\n', "lab.toml:6: device.1.kind"),
     ('[[device]]\nname = "a"\nkind = "imager"\nrobot = "flex"\n', "robot is needed for a liquid-handler"),
+    ('[[device]]\nname = "a"\nkind = "imager"\noptions = {x = 1}\n', "driver 'sim' takes no options; the table [sim]"),
+    (
+        '[[device]]\nname = "a"\nkind = "imager"\ndriver = "folder"\noptions = {x = [1]}\n',
+        "lab.toml:5: device.0.options",
+    ),
+    (
+        LAB_OF_FOUR.replace("DRIVER", "folder", 1).replace("DRIVER", "sim"),
+        "driver 'sim' for b, c, d cannot be mixed with a (folder): simulated devices live on virtual time",
+    ),
     ('[[device]]\nname = "a"\nkind = "imager"\n', "0 devices of kind 'liquid-handler'; exactly one is needed"),
 ]
 

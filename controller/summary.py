@@ -105,7 +105,7 @@ def summary_text(summary: JSON) -> str:
     """Write the figures for people."""
     plates = [r for r in summary["rounds"] if r["plate"]]
     head = f"campaign {summary['campaign']}, seed {summary['seed']}: {summary['state']}"
-    lines = [head, "", *_table([_HEAD, *(_row(r) for r in plates)]), "", *_hit_lines(summary), ""]
+    lines = [head, "", *_table([_HEAD, *(_row(r) for r in plates)]), _UNCERTAINTY, "", *_hit_lines(summary), ""]
     nominal = f"{100 * summary['coverage']['nominal']:.0f} % intervals"
     lines += [f"coverage of the {nominal}: {_percent(summary['coverage'])}"]
     images = summary["images"]
@@ -116,6 +116,9 @@ def summary_text(summary: JSON) -> str:
     return "\n".join(lines)
 
 
+_UNCERTAINTY = (
+    "  ±: half the 95 % bootstrap interval (Z', SSMD), standard error (RMSE of new picks); s: seconds of computing"
+)
 _HEAD = ("round", "plate", "picked", "Z'", "SSMD", "flagged", "hits", "toxic", "coverage", "RMSE", "transfers", "s")
 
 

@@ -130,7 +130,8 @@ def _bar(made: Any, image: Any, text: str) -> None:
 
 
 def _legend(made: Any, handles: Sequence[Any], top: float = 0.13) -> None:
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.02, top), "ncols": 3, "columnspacing": 1.0}
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.02, top), "columnspacing": 1.0}
+    place["ncols"] = 2 if any(len(h.get_label()) > 16 for h in handles) else 3
     place |= {"handlelength": 1.1, "handletextpad": 0.5}
     made.legend(handles=handles, frameon=False, fontsize=FONT - 1.2, labelcolor=INK, **place)
 

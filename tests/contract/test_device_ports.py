@@ -1,66 +1,91 @@
 """What every device driver promises, simulated or real (drivers.ports.Device).
 
-A driver joins by adding a rig: how to open it in a folder, a command that works, one that fails, the keys their
-results carry, and how to count what physically happened.
+A driver joins by adding a rig (tests/support/device_rig.py): how to open it in a folder, a command that works, one
+that fails, the keys their results carry, and how to count what physically happened. A driver of another package
+joins without a change here: ``NEXTPLATE_RIGS=my_rigs pytest tests/contract`` runs the suite on the mapping
+``RIGS`` of the module my_rigs.
 """
 
+import importlib
 import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from device_rig import Port, Rig
+from lab_software import LabSoftware, small_answers
 
-from drivers.ports import (
-    AcquirePlate,
-    Clock,
-    Device,
-    FetchPlate,
-    Move,
-    MovePlates,
-    Report,
-    Status,
-    StorePlate,
-)
+from drivers.folder import make
+from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, Status, StorePlate
 from nextplate.errors import NeedsOperator, Transient
 from sim.lab import FaultKind, SimLab
 from tests.sim.rig import do, open_lab, set_up, transfers, write_protocol
 
 
-@dataclass(frozen=True)
-class Rig:
-    """One kind of device, ready to take a command."""
+def _open_sim(prepare: Callable[[SimLab], None], name: str, folder: Path) -> Port:
+    lab = open_lab(folder / "lab")
+    prepare(lab)
+    device = getattr(lab, name)
 
-    prepare: Callable[[SimLab], None]
-    works: Callable[[Path], Any]
-    fails: Callable[[Path], Any]
-    result_keys: frozenset[str]
-    device: str
+    def pass_time(share: float) -> None:
+        running = [r for key in ("k", "other", "new") if (r := device.poll(key)).status is Status.RUNNING]
+        ends = [r.ready_at for r in running if r.ready_at]
+        now = lab.clock.now()
+        lab.clock.wait_until(now + (ends[0] - now) * share if ends else now + timedelta(hours=1))
 
-    def open(self, folder: Path) -> "Port":
-        lab = open_lab(folder / "lab")
-        self.prepare(lab)
-        return Port(getattr(lab, self.device), lab.clock, lambda: len(lab.log(self.device)), lab)
+    return Port(
+        device,
+        effects=lambda: len(lab.log(name)),
+        work=lambda: pass_time(1.0),
+        begin=lambda: pass_time(0.5),
+        close=lab.close,
+        faults={kind: partial(lab.break_device, name, FaultKind(kind)) for kind in SIM_FAULTS},
+        repair=lambda: lab.repair_device(name),
+        clock=lab.clock,
+    )
 
 
-@dataclass(frozen=True)
-class Port:
-    """An open device; effects counts physical actions, lab injects faults."""
+SIM_FAULTS = frozenset({"reply-lost", "refused", "offline"})
 
-    device: Device
-    clock: Clock
-    effects: Callable[[], int]
-    lab: SimLab
 
-    def finish(self, key: str) -> Report:
-        for _ in range(100):
-            report = self.device.poll(key)
-            if report.status is not Status.RUNNING:
-                return report
-            self.clock.wait_until(report.ready_at or self.clock.now() + timedelta(minutes=10))
-        raise AssertionError(f"{key} never ends")
+def _sim(prepare: Callable[[SimLab], None], works: Any, fails: Any, keys: frozenset[str], name: str) -> Rig:
+    return Rig(partial(_open_sim, prepare, name), works, fails, keys, SIM_FAULTS, has_clock=True)
+
+
+def _open_folder(kind: str, folder: Path) -> Port:
+    lab = folder / "lab"
+    device = make(kind, {"exchange": "exchange"}, lab)
+    software = LabSoftware(lab / "exchange", small_answers(lab))
+    requests, away = lab / "exchange" / "requests", lab / "exchange" / "unmounted"
+    blocked = requests / ".k.json.tmp"  # a folder where the driver wants to write its file
+
+    def repair() -> None:
+        if away.exists():
+            away.rename(requests)
+        if blocked.exists():
+            blocked.rmdir()
+
+    return Port(
+        device,
+        effects=software.effects,
+        work=lambda: _ignore(software.work()),
+        begin=software.begin,
+        close=lambda: None,
+        faults={"refused": blocked.mkdir, "offline": lambda: _ignore(requests.rename(away))},
+        repair=repair,
+    )
+
+
+def _ignore(_value: object) -> None:
+    pass
+
+
+def _folder(kind: str, works: Any, fails: Any, keys: frozenset[str]) -> Rig:
+    return Rig(partial(_open_folder, kind), works, fails, keys, frozenset({"refused", "offline"}))
 
 
 def _nothing(lab: SimLab) -> None:
@@ -79,39 +104,54 @@ def _stored(lab: SimLab) -> None:
     do(lab, lab.incubator, StorePlate("P1"), "prepare")
 
 
-RIGS: Mapping[str, Rig] = {
-    "sim-handler": Rig(
-        set_up,
-        lambda folder: write_protocol(folder, transfers(12)),
-        lambda folder: write_protocol(folder, tuple(t for _ in range(2) for t in transfers(1))),
-        frozenset({"transfers"}),
-        "handler",
-    ),
-    "sim-mover": Rig(
-        _nothing,
-        lambda folder: MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "deck/A1", "imager"))),
-        lambda folder: MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "imager", "deck/A2"))),
-        frozenset({"moved"}),
-        "mover",
-    ),
-    "sim-incubator-store": Rig(
-        _plate_at("incubator"),
-        lambda folder: StorePlate("P1"),
-        lambda folder: StorePlate("P2"),
-        frozenset({"slot"}),
-        "incubator",
-    ),
-    "sim-incubator-fetch": Rig(
-        _stored, lambda folder: FetchPlate("P1"), lambda folder: FetchPlate("P2"), frozenset(), "incubator"
-    ),
-    "sim-imager": Rig(
-        _plate_at("imager"),
-        lambda folder: AcquirePlate("P1"),
-        lambda folder: AcquirePlate("P2"),
-        frozenset({"folder", "images"}),
-        "imager",
-    ),
+def _load_that_works(folder: Path) -> Any:
+    return write_protocol(folder, transfers(12))
+
+
+def _load_that_fails(folder: Path) -> Any:
+    return write_protocol(folder, tuple(t for _ in range(2) for t in transfers(1)))
+
+
+def _moves_that_work(folder: Path) -> Any:
+    return MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "deck/A1", "imager")))
+
+
+def _moves_that_fail(folder: Path) -> Any:
+    return MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "imager", "deck/A2")))
+
+
+def _plate(command: Callable[[str], Any], barcode: str) -> Callable[[Path], Any]:
+    return lambda folder: command(barcode)
+
+
+TRANSFERS, MOVED, SLOT, READOUT = (frozenset(k) for k in (["transfers"], ["moved"], ["slot"], ["folder", "images"]))
+NOTHING: frozenset[str] = frozenset()
+LOADS = (_load_that_works, _load_that_fails, TRANSFERS)
+MOVES = (_moves_that_work, _moves_that_fail, MOVED)
+STORES = (_plate(StorePlate, "P1"), _plate(StorePlate, "P2"), SLOT)
+FETCHES = (_plate(FetchPlate, "P1"), _plate(FetchPlate, "P2"), NOTHING)
+ACQUIRES = (_plate(AcquirePlate, "P1"), _plate(AcquirePlate, "P2"), READOUT)
+OURS: Mapping[str, Rig] = {
+    "sim-handler": _sim(set_up, *LOADS, "handler"),
+    "sim-mover": _sim(_nothing, *MOVES, "mover"),
+    "sim-incubator-store": _sim(_plate_at("incubator"), *STORES, "incubator"),
+    "sim-incubator-fetch": _sim(_stored, *FETCHES, "incubator"),
+    "sim-imager": _sim(_plate_at("imager"), *ACQUIRES, "imager"),
+    "folder-handler": _folder("liquid-handler", *LOADS),
+    "folder-mover": _folder("plate-mover", *MOVES),
+    "folder-incubator-store": _folder("incubator", *STORES),
+    "folder-incubator-fetch": _folder("incubator", *FETCHES),
+    "folder-imager": _folder("imager", *ACQUIRES),
 }
+GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
+RIGS: Mapping[str, Rig] = importlib.import_module(GUESTS).RIGS if GUESTS else OURS
+
+
+def breakable(fault: str) -> pytest.MarkDecorator:
+    """Run a test on the rigs that can inject a fault."""
+    return pytest.mark.parametrize(
+        "rig", [pytest.param(RIGS[n], id=n) for n in sorted(RIGS) if fault in RIGS[n].faults]
+    )
 
 
 @pytest.fixture(params=sorted(RIGS))
@@ -125,14 +165,24 @@ def test_unknown_keys_are_not_found(rig: Rig, tmp_path: Path) -> None:
     assert port.device.lookup("nobody").status is Status.NOT_FOUND
 
 
-def test_submit_returns_at_once_and_the_work_ends_when_it_was_said(rig: Rig, tmp_path: Path) -> None:
+def test_submit_returns_at_once(rig: Rig, tmp_path: Path) -> None:
     port = rig.open(tmp_path)
-    now, before = port.clock.now(), port.effects()
+    before = port.effects()
+    port.device.submit(rig.works(tmp_path), "k")
+    assert port.effects() == before
+    assert port.device.poll("k").status is Status.RUNNING
+    port.begin()
+    assert port.device.poll("k").status is Status.RUNNING
+
+
+@pytest.mark.parametrize("rig", [pytest.param(RIGS[n], id=n) for n in sorted(RIGS) if RIGS[n].has_clock])
+def test_the_work_ends_when_it_was_said(rig: Rig, tmp_path: Path) -> None:
+    port = rig.open(tmp_path)
+    assert port.clock is not None
+    now = port.clock.now()
     port.device.submit(rig.works(tmp_path), "k")
     assert port.clock.now() == now
-    assert port.effects() == before
     report = port.device.poll("k")
-    assert report.status is Status.RUNNING
     assert report.ready_at is not None
     assert report.ready_at > now
     port.clock.wait_until(report.ready_at - timedelta(milliseconds=10))
@@ -148,7 +198,7 @@ def test_done_carries_its_result_and_stays_done(rig: Rig, tmp_path: Path) -> Non
     assert report.status is Status.DONE
     assert set(report.result) == rig.result_keys
     assert json.loads(json.dumps(report.result)) == report.result
-    port.clock.wait_until(port.clock.now() + timedelta(hours=1))
+    port.work()
     assert port.device.poll("k") == port.device.lookup("k") == report
 
 
@@ -161,7 +211,8 @@ def test_a_key_acts_once_however_often_it_is_submitted(rig: Rig, tmp_path: Path)
     n_effects = port.effects() - before
     assert n_effects > 0
     port.device.submit(rig.works(tmp_path), "k")
-    port.clock.wait_until(port.clock.now() + timedelta(hours=2))
+    port.work()
+    port.work()
     assert port.device.poll("k") == report
     assert port.effects() - before == n_effects
 
@@ -184,7 +235,7 @@ def test_a_new_process_finds_the_command_as_it_stands(rig: Rig, tmp_path: Path, 
     expected, n_effects = undisturbed.finish("k"), undisturbed.effects()
     port = rig.open(tmp_path / "disturbed")
     _advance(port, rig.works(tmp_path), moment)
-    port.lab.close()
+    port.close()
     again = rig.open(tmp_path / "disturbed")
     found = again.device.lookup("k").status
     assert found is {"before": Status.NOT_FOUND, "done": Status.DONE}.get(moment, Status.RUNNING)
@@ -197,18 +248,17 @@ def _advance(port: Port, command: Any, moment: str) -> None:
     if moment == "before":
         return
     port.device.submit(command, "k")
-    ready = port.device.poll("k").ready_at
-    assert ready is not None
     if moment == "half-way":
-        port.clock.wait_until(port.clock.now() + (ready - port.clock.now()) / 2)
+        port.begin()
     elif moment == "done":
         port.finish("k")
 
 
+@breakable("reply-lost")
 def test_a_lost_reply_leaves_the_command_with_the_device(rig: Rig, tmp_path: Path) -> None:
     port = rig.open(tmp_path)
     before = port.effects()
-    port.lab.break_device(rig.device, FaultKind.REPLY_LOST)
+    port.faults["reply-lost"]()
     with pytest.raises(Transient):
         port.device.submit(rig.works(tmp_path), "k")
     assert port.device.lookup("k").status is Status.RUNNING
@@ -217,12 +267,14 @@ def test_a_lost_reply_leaves_the_command_with_the_device(rig: Rig, tmp_path: Pat
     assert port.effects() > before
 
 
+@breakable("refused")
 def test_a_refused_command_is_not_there_and_may_be_tried_again(rig: Rig, tmp_path: Path) -> None:
     port = rig.open(tmp_path)
-    port.lab.break_device(rig.device, FaultKind.REFUSED)
+    port.faults["refused"]()
     with pytest.raises(Transient):
         port.device.submit(rig.works(tmp_path), "k")
     assert port.device.lookup("k").status is Status.NOT_FOUND
+    port.repair()
     port.device.submit(rig.works(tmp_path), "k")
     assert port.finish("k").status is Status.DONE
 
@@ -235,15 +287,16 @@ def test_a_busy_device_takes_no_second_command(rig: Rig, tmp_path: Path) -> None
     assert port.device.lookup("other").status is Status.NOT_FOUND
 
 
+@breakable("offline")
 def test_a_silent_device_is_unknown_not_absent(rig: Rig, tmp_path: Path) -> None:
     port = rig.open(tmp_path)
     port.device.submit(rig.works(tmp_path), "k")
-    port.lab.break_device(rig.device, FaultKind.OFFLINE)
+    port.faults["offline"]()
     assert port.device.poll("k").status is Status.UNKNOWN
     assert port.device.lookup("new").status is Status.UNKNOWN
     with pytest.raises(Transient):
         port.device.submit(rig.works(tmp_path), "new")
-    port.lab.repair_device(rig.device)
+    port.repair()
     assert port.finish("k").status is Status.DONE
 
 

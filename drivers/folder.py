@@ -56,7 +56,10 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> "FolderDevice":
         # never made outside the lab: an empty mount point would be taken for an exchange without requests
         if not folder.is_dir():
             raise SettingsError(f"there is no folder {folder}; mount the share it lies on, or make it: mkdir {folder}")
-    _claim(exchange, lab)
+    try:
+        _claim(exchange, lab)
+    except OSError as error:
+        raise SettingsError(f"the exchange folder {exchange} cannot be used: {error}") from error
     return FolderDevice(exchange, lab, kind)
 
 
@@ -64,7 +67,7 @@ def _claim(exchange: Path, lab: Path) -> None:
     """Tie an exchange to one lab for ever: an older lab's requests and replies would pass for this one's."""
     mine, theirs = lab / "logs" / "lab-id", exchange / "lab-id"
     if not mine.exists():
-        mine.parent.mkdir(exist_ok=True)
+        mine.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(mine, uuid.uuid4().hex.encode())
     is_used = theirs.exists() or any((exchange / "requests").glob("*.json"))
     if is_used and not (theirs.exists() and theirs.read_bytes().strip() == mine.read_bytes().strip()):

@@ -34,9 +34,18 @@ seed = {seed}
 """
 
 
+REAL = "".join(
+    f'[[device]]\nname = "{kind}"\nkind = "{kind}"\ndriver = "folder"\noptions = {{ exchange = "exchange" }}\n{robot}'
+    for kind, robot in {"liquid-handler": 'robot = "flex"\n', "plate-mover": "", "incubator": "", "imager": ""}.items()
+)
+"""Four devices behind the folder driver; for make_lab's ``more``."""
+
+
 def make_lab(
     folder: Path,
     *,
+    assay: str = "",
+    more: str = "",
     rounds: int = 2,
     seed: int = 5,
     policy: str = "auto",
@@ -47,7 +56,7 @@ def make_lab(
     """Make and fill a lab as a user would."""
     nextplate("init", folder)
     text = SETTINGS.format(rounds=rounds, seed=seed, policy=policy, partial_load=partial_load, faults=faults)
-    (folder / "lab.toml").write_text((f'[lab]\ndatabase = "{database}"\n' if database else "") + text)
+    (folder / "lab.toml").write_text((f'[lab]\ndatabase = "{database}"\n' if database else "") + assay + text + more)
     vendor_files(folder.parent / f"vendor-{folder.name}", seed)
     nextplate("library", "add", folder.parent / f"vendor-{folder.name}" / "library.csv", "--lab", folder)
     nextplate("stock", "add", folder.parent / f"vendor-{folder.name}" / "stock.csv", "--lab", folder)

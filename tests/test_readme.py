@@ -1,0 +1,59 @@
+"""The README's examples work as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from controller.settings import DeviceSection
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Fenced blocks of a language, without the indentation of a list they stand in."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, flags=re.DOTALL | re.MULTILINE)
+    return ["\n".join(line.removeprefix(indent) for line in text.split("\n")) for indent, text in found]
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> list[str]:
+    """The python examples as modules in a folder, by the names that their first lines give; returned in order."""
+    names = []
+    for number, text in enumerate(blocks("python")):
+        first = re.match(r"# (\w+)\.py\n", text)
+        names.append(first[1] if first else f"example_{number}")
+        (tmp_path / f"{names[-1]}.py").write_text(text)
+    assert names
+    return names
+
+
+def run(folder: Path, *arguments: str, **more: str) -> str:
+    paths = [folder, ROOT, ROOT / "src", ROOT / "tests" / "support"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))} | more
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_every_python_example_runs(examples: list[str], tmp_path: Path):
+    run(tmp_path, "-W", "error", "-c", "".join(f"import {name}\n" for name in examples))
+
+
+def test_the_example_driver_keeps_the_contract_of_every_driver(examples: list[str], tmp_path: Path):
+    suite = [str(ROOT / "tests" / "contract"), "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    rigs = {"NEXTPLATE_RIGS": "tool_mover_rig"}
+    passed = re.search(r"(\d+) passed", run(tmp_path, "-m", "pytest", *suite, "--rootdir", str(ROOT), **rigs))
+    assert passed
+    assert int(passed[1]) >= 10
+
+
+def test_the_examples_of_lab_toml_are_valid():
+    for text in blocks("toml"):
+        for device in tomllib.loads(text).get("device", ()):
+            DeviceSection.model_validate(device)

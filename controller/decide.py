@@ -65,7 +65,8 @@ def _word_about(state: LabState, plan: Plan, task: str, outcome: Outcome) -> tup
     """Ask about an outcome that needs somebody's word, or give the policy's answer."""
     fault = state.faults.get(outcome.key)
     if fault is None:
-        return (_ask(outcome.key, *_question(task, outcome)),)
+        is_physical = "device" in state.intents[outcome.key].action
+        return (_ask(outcome.key, *_question(task, outcome, is_physical)),)
     choice = _policy_answer(plan, task, fault)
     if choice is None:
         return ()
@@ -81,7 +82,7 @@ def _policy_answer(plan: Plan, task: str, fault: Fault) -> str | None:
     return wish if wish in fault.choices else None
 
 
-def _question(task: str, outcome: Outcome) -> tuple[str, tuple[str, ...]]:
+def _question(task: str, outcome: Outcome, is_physical: bool) -> tuple[str, tuple[str, ...]]:
     if task == "normalise" and outcome.is_done:
         reasons = "; ".join(outcome.result["summary"]["reasons"])
         return f"{outcome.key}: the plate fails its quality control: {reasons}", ("use", "discard", "abort")
@@ -89,12 +90,8 @@ def _question(task: str, outcome: Outcome) -> tuple[str, tuple[str, ...]]:
         moved = [t for t in outcome.result.get("transfers", ()) if t[1]]
         said = f"{outcome.key}: stopped after {len(moved)} transfers: {outcome.message}"
         return said, ("accept", "abort") if moved else ("retry", "abort")
-    is_physical = "folder" not in outcome.result and task not in _COMPUTED
     choices = ("retry", "done", "abort") if is_physical and task != "acquire" else ("retry", "abort")
     return f"{outcome.key}: {outcome.message}", choices
-
-
-_COMPUTED = frozenset(("fit", "calibrate", "pick", "layout", "compile", "check", "measure", "normalise", "evaluate"))
 
 
 def _ask(key: str, question: str, choices: tuple[str, ...]) -> Note:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drivers.ports import Report, Status
-from nextplate.errors import StepError
+from nextplate.errors import DiskFull, StepError
 
 Progress = Callable[[str, int, int], None]
 """Called with step, done, total."""
@@ -68,6 +68,7 @@ class LocalExecutor:
     n_workers: int = 1
     progress: Progress | None = None
     _reports: dict[str, Report] = field(default_factory=dict)
+    _full: dict[str, str] = field(default_factory=dict)
     _queue: "deque[Job]" = field(default_factory=deque)
     _workers: list[_Worker] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -83,8 +84,14 @@ class LocalExecutor:
             self._feed()
 
     def poll(self, key: str) -> Report:
-        """Tell how a job stands."""
+        """Tell how a job stands.
+
+        Raises:
+            DiskFull: it found no room. That is no outcome: the job can be run again once there is some.
+        """
         with self._changed:
+            if key in self._full:
+                raise DiskFull(self._full[key])
             return self._reports.get(key, Report(Status.NOT_FOUND))
 
     def wait(self, timeout_s: float) -> None:
@@ -142,6 +149,8 @@ class LocalExecutor:
             return
         status = Status.DONE if said["kind"] == "done" else Status.FAILED
         with self._changed:
+            if said["kind"] == "full":
+                self._full[said["key"]] = said["message"]
             self._reports[said["key"]] = Report(status, said["result"], said["message"])
             worker.job = None
             self._feed()

@@ -20,13 +20,18 @@ def full_disk_named(where: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if not is_full(error):
             raise
         message = (
             f"the disk is full while writing {where}; free some space and run the same command again: nothing was lost"
         )
         raise DiskFull(message) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error means a full disk; some libraries say so only in words."""
+    return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -170,4 +170,5 @@ _PROJECTORS: Mapping[str, Callable[[Path, str, Intent, JSON], Rows]] = {
     "pick": _pick_rows,
     "measure": _measure_rows,
     "normalise": _normalise_rows,
+    "admit": _normalise_rows,
 }

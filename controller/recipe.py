@@ -18,7 +18,7 @@ from nextplate.errors import PlanError
 
 BELIEF = ("fit", "calibrate")
 PLANNING = ("pick", "layout", "compile", "check", "approve")
-AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise", "evaluate")
+AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise")
 
 Built = Compute | Operate | Note
 
@@ -65,7 +65,19 @@ def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
     if compiled is None or not compiled.is_done:
         return belief + PLANNING
     loads = tuple(t for k in range(len(compiled.result["summary"]["loads"])) for t in (f"deck-{k}", f"run-{k}"))
-    return belief + PLANNING + loads + AFTER_LOADS
+    admit = ("admit",) if _is_admitted(state, round_number) else ()
+    return belief + PLANNING + loads + AFTER_LOADS + admit + ("evaluate",)
+
+
+def _is_admitted(state: LabState, round_number: int) -> bool:
+    """Tell whether somebody said to use a plate that failed: its responses are then made once more, with that word."""
+    fault = state.faults.get(state.latest_key("normalise", round_number))
+    return fault is not None and fault.answer == "use"
+
+
+def judged_task(state: LabState, round_number: int) -> str:
+    """Name the task whose responses of a round hold."""
+    return "admit" if state.outcome("admit", round_number) else "normalise"
 
 
 def is_past(state: LabState, task: str, round_number: int) -> bool:
@@ -159,16 +171,15 @@ def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:
 
 
 def _counts(state: LabState, round_number: int) -> bool:
-    outcome = state.outcome("normalise", round_number)
+    outcome = state.outcome(judged_task(state, round_number), round_number)
     if outcome is None or not outcome.is_done:
         return False
-    fault = state.faults.get(outcome.key)
-    return fault.answer == "use" if fault else bool(outcome.result["summary"]["passed"])
+    return outcome.result["summary"]["passed"] or _is_admitted(state, round_number)
 
 
 def _responses(c: _Context) -> dict[str, str]:
     rounds = accepted_rounds(c.state, c.round)
-    return {f"responses-{r}": c.file("normalise", "responses.parquet", r) for r in rounds}
+    return {f"responses-{r}": c.file(judged_task(c.state, r), "responses.parquet", r) for r in rounds}
 
 
 def _seed(c: _Context, purpose: str) -> dict[str, Any]:
@@ -342,8 +353,8 @@ def _normalise(c: _Context) -> Built:
     assay = c.plan.section("assay")
     keys = ("hit_threshold", "min_viability", "min_z_prime")
     inputs = {"wells": c.file("measure", "wells.parquet"), "layout": c.file("layout", "layout.csv")}
-    params = {**{k: assay[k] for k in keys}, "undosed": _undosed(c)}
-    return c.compute(inputs, params)
+    params = {**{k: assay[k] for k in keys}, "undosed": _undosed(c), "accepts_failed": c.task == "admit"}
+    return Compute(c.key, c.task, c.round, "normalise", inputs, params)
 
 
 def _undosed(c: _Context) -> dict[str, str]:
@@ -357,7 +368,10 @@ def _undosed(c: _Context) -> dict[str, str]:
 
 
 def _evaluate(c: _Context) -> Built:
-    inputs = {"responses": c.file("normalise", "responses.parquet"), "picks": c.file("pick", "picks.parquet")}
+    inputs = {
+        "responses": c.file(judged_task(c.state, c.round), "responses.parquet"),
+        "picks": c.file("pick", "picks.parquet"),
+    }
     if accepted_rounds(c.state, c.round):
         inputs["predictions"] = c.file("calibrate", "predictions.parquet")
         inputs["calibration"] = c.file("calibrate", "calibration.json")
@@ -390,5 +404,6 @@ _BUILDERS: Mapping[str, Callable[[_Context], Built]] = {
     "unstage": _move("imager", "stack/done"),
     "measure": _measure,
     "normalise": _normalise,
+    "admit": _normalise,
     "evaluate": _evaluate,
 }

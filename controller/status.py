@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from controller.recipe import chain, current, plan_of
+from controller.recipe import chain, current, judged_task, plan_of
 from controller.state import LabState
 
 JSON = Mapping[str, Any]
@@ -55,7 +55,7 @@ def _doing(state: LabState) -> str | None:
 def _round(state: LabState, number: int) -> dict[str, Any]:
     tasks = chain(state, plan_of(state), number)
     done = [t for t in tasks if (o := state.outcome(t, number)) and o.is_done]
-    judged = state.outcome("normalise", number)
+    judged = state.outcome(judged_task(state, number), number)
     summary = judged.result["summary"] if judged and judged.is_done else {}
     picked = state.outcome("pick", number)
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from controller.step import run_step
-from nextplate.errors import NextplateError
+from nextplate.errors import DiskFull, NextplateError
 
 
 def main() -> None:
@@ -38,6 +38,8 @@ def _work(lab: Path, job: dict[str, Any], answers: TextIO) -> dict[str, Any]:
 
     try:
         result = run_step(lab, job["step"], job["inputs"], job["params"], progress)
+    except DiskFull as error:
+        return {"kind": "full", "key": job["key"], "result": {}, "message": str(error)}
     except NextplateError as error:
         return {"kind": "failed", "key": job["key"], "result": {}, "message": str(error)}
     except Exception as error:

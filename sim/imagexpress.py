@@ -5,7 +5,7 @@ a temporary name and renamed, so a file that can be seen is whole.
 """
 
 import errno
-import os
+import io
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -33,14 +33,14 @@ def write_image(path: Path, image: Pixels, description: str, *, keep_share: floa
         DiskFull: no room; no part of the file stays.
     """
 
-    def write(temporary: Path) -> None:
-        tifffile.imwrite(
-            temporary, image, photometric="minisblack", description=description, software="MetaSeries", metadata=None
-        )
-        if keep_share < 1.0:
-            os.truncate(temporary, int(keep_share * temporary.stat().st_size))
-
-    _whole_or_nothing(path, write)
+    # Through memory: a full disk met by tifffile itself gives an OSError that does not say so.
+    out = io.BytesIO()
+    tifffile.imwrite(
+        out, image, photometric="minisblack", description=description, software="MetaSeries", metadata=None
+    )
+    content = out.getbuffer()
+    kept = content[: int(keep_share * len(content))]
+    _whole_or_nothing(path, lambda temporary: temporary.write_bytes(kept))
 
 
 def describe(barcode: str, well: str, wave: int, field_px: int, pixel_size_um: float, grid: PlateFormat) -> str:

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from controller.cli import answers, intake, replaying, running, showing
+from controller.files import is_full
 from nextplate.errors import DataError, DeviceError, DiskFull, LabBusy, ModelError, NextplateError, StepError
 
 _NEEDS_PERSON = (DeviceError, DiskFull, LabBusy, StepError, ModelError)
@@ -31,6 +32,11 @@ def main() -> None:
         make_app()()
     except NextplateError as error:
         sys.exit(_explain(error))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        typer.echo("nextplate: the disk is full; free some space and run the same command again", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)

@@ -109,11 +109,10 @@ def control_activities(wells: Sequence[WellView], role: Role) -> estimates.Float
 
 
 def _verdict(source: Source, quality: Quality | None, round_number: int) -> str:
-    outcome = source.outcome("normalise", round_number)
-    if quality is None or outcome is None:
+    if quality is None:
         return "not measured"
     if quality.passed:
         return "passed"
-    fault = source.state.faults.get(outcome.key)
+    fault = source.state.faults.get(source.state.latest_key("normalise", round_number))
     answers = {"use": "failed and used", "discard": "failed and discarded", "abort": "failed; campaign aborted"}
     return answers.get((fault.answer if fault else None) or "", "failed, waits for a decision")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from controller.lab import Lab
-from controller.recipe import Plan, chain, plan_of
+from controller.recipe import Plan, chain, judged_task, plan_of
 from controller.snapshots import library_folder
 from controller.state import LabState, Outcome, fold
 from controller.store import Event, Head, open_store
@@ -44,8 +44,9 @@ class Source:
         return chain(self.state, self.plan, round_number)
 
     def outcome(self, task: str, round_number: int) -> Outcome | None:
-        """Return what became of a task; None while it is not over."""
-        return self.state.outcome(task, round_number)
+        """Return what became of a task; None while it is not over. Responses are those that hold."""
+        name = judged_task(self.state, round_number) if task == "normalise" else task
+        return self.state.outcome(name, round_number)
 
     def result(self, task: str, round_number: int) -> JSON:
         """Return what a task left behind; empty while there is nothing."""

@@ -15,7 +15,7 @@ from nextplate.design import layout_from_csv
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write responses.parquet and plate_qc.json; wells the handler left short carry the flag not-dosed."""
     wells = _with_undosed(pl.read_parquet(inputs["wells"]), params["undosed"])
-    settings = {k: params[k] for k in ("hit_threshold", "min_viability", "min_z_prime")}
+    settings = {k: params[k] for k in ("hit_threshold", "min_viability", "min_z_prime", "accepts_failed")}
     responses, qc = normalise(wells, layout_from_csv(inputs["layout"]), AssayParams(**settings))
     responses.write_parquet(out / "responses.parquet")
     body = finite(qc.to_json())

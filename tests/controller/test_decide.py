@@ -22,8 +22,8 @@ def test_a_campaign_walks_the_recipe_and_ends_with_a_belief_that_knows_every_pla
     state = lab.run()
     loads = ["deck-0", "run-0", "deck-1", "run-1"]
     planning = [t for t in PLANNING if t != "approve"]
-    expected = [f"0.{t}" for t in [*planning, *loads, *AFTER_LOADS]]
-    expected += [f"1.{t}" for t in [*BELIEF, *planning, *loads, *AFTER_LOADS]]
+    expected = [f"0.{t}" for t in [*planning, *loads, *AFTER_LOADS, "evaluate"]]
+    expected += [f"1.{t}" for t in [*BELIEF, *planning, *loads, *AFTER_LOADS, "evaluate"]]
     expected += [f"2.{t}" for t in BELIEF]
     assert tasks_of(lab) == expected
     assert state.is_finished
@@ -143,6 +143,7 @@ def test_a_plate_that_fails_its_quality_control_counts_only_on_somebodys_word(po
     lab = FakeLab(settings=Settings(faults=FaultsSection(failed_plate=policy)))
     lab.executor.bad_plates.add(0)
     assert lab.run().is_finished
+    assert ("0.admit" in tasks_of(lab)) == (policy == "use")
     last_fit = [e for e in lab.journal.events if e.kind == "intent" and e.payload["task"] == "fit"][-1]
     assert tuple(n for n in last_fit.payload["action"]["inputs"] if n.startswith("responses")) == counts
 

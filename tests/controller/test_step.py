@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,26 @@ def test_a_worker_that_is_killed_fails_its_job_and_the_next_one_gets_a_new_worke
         assert finish(executor, "b") is Status.DONE
     finally:
         executor.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_worker_without_room_is_no_outcome(lab: Path):
+    (lab / "logs").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(lab / "logs")]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    (lab / "logs" / "picks.parquet").write_bytes((lab / "picks.parquet").read_bytes())
+    executor = LocalExecutor(lab / "logs")
+    try:
+        with suppress(OSError), (lab / "logs" / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(b"x" * 4096)
+        executor.submit(Job("a", **JOB))
+        with pytest.raises(DiskFull, match="free some space and run the same command again"):
+            finish(executor, "a")
+    finally:
+        executor.close()
+        subprocess.run(["umount", "-l", lab / "logs"], check=True)
 
 
 def test_workers_end_when_their_controller_is_killed(lab: Path):

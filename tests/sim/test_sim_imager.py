@@ -175,12 +175,13 @@ def test_a_full_disk_leaves_no_half_image(tmp_path: Path, monkeypatch: pytest.Mo
     do(lab, lab.mover, MovePlates((Move("P1", "stack/new", "imager"),)), "to-imager")
     lab.imager.submit(AcquirePlate("P1"), "image")
 
-    def full(path: Path, *_: object, **__: object) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:4])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tifffile, "imwrite", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(DiskFull, match="free some space"):
             lab.clock.wait_until(lab.clock.now() + timedelta(hours=2))
     assert not list((tmp_path / "readouts").rglob("*.part"))

@@ -153,6 +153,7 @@ class FakeExecutor:
                     for k in range(2)
                 ],
             },
+            "admit": {"passed": False},
             "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
         }  # fmt: skip
         folder = f"somewhere/{job.step}-{number}"

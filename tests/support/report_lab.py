@@ -90,7 +90,7 @@ class ReportLab:
             self._say("decision", what="approve", round=r, by="policy", reason="4 compounds, at most 400 allowed")
             return
         key = f"first.r{r}.{task}"
-        action = {"step": kind, "inputs": {}, "params": {"barcode": f"NP-{r + 1:04d}"}} if kind in HOMES else {
+        action = {"step": kind, "inputs": {}, "params": {"barcode": f"NP-{r + 1:04d}"}} if kind in {*HOMES, "admit"} else {
             "device": "imager", "command": {"verb": "acquire", "barcode": f"NP-{r + 1:04d}"}}  # fmt: skip
         self._say("intent", key=key, task=task, round=r, action=action)
         if task == "acquire" and r == 0:
@@ -111,7 +111,7 @@ class ReportLab:
         jsons: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        key = hashlib.sha256(f"{step}{r}".encode()).hexdigest()
+        key = hashlib.sha256(f"{step}{r}{inputs or ''}".encode()).hexdigest()
         folder = self.folder / HOMES[step] / f"{step}-{key[:16]}"
         folder.mkdir(parents=True)
         for name, frame in frames.items():
@@ -252,16 +252,22 @@ class ReportLab:
             rows.append({"plate": w["barcode"], **who, **numbers, "flags": flags, **calls})
         return pl.DataFrame(rows)
 
-    def _normalise(self, r: int) -> dict[str, Any]:
+    def _admit(self, r: int) -> dict[str, Any]:
+        return self._normalise(r, is_admitted=True)
+
+    def _normalise(self, r: int, is_admitted: bool = False) -> dict[str, Any]:
         frame = self._responses(r)
         fails = r == 1 and bool(self.failed_plate)
+        if fails and not is_admitted:
+            frame = frame.with_columns(is_used=False, is_hit=False)
         reasons = ["Z' 0.10 below 0.30"] if fails else []
         qc = {"plate": f"NP-{r + 1:04d}", "n_wells": 384, "n_flagged": 3, "z_prime": 0.1 if fails else 0.71}
         qc |= {"z_prime_robust": None, "ssmd": 12.0, "signal_to_background": 3.0, "cv_negative": 0.05}
         qc |= {"edge_effect_z": 0.4, "passed": not fails, "reasons": reasons}
         qc |= {"flags": {"out-of-focus": 2, "undosed": 2, "few-cells": 1}}
         summary = {**qc, "n_hits": int(frame["is_hit"].sum()), "n_compounds": len(self._picked(r))}
-        return self._step("normalise", r, summary, {"responses.parquet": frame}, {"plate_qc.json": qc})
+        inputs = {"word": "use"} if is_admitted else {}
+        return self._step("normalise", r, summary, {"responses.parquet": frame}, {"plate_qc.json": qc}, inputs)
 
     def _evaluate(self, r: int) -> dict[str, Any]:
         groups: Sequence[tuple[str, int]] = [("all", 350), ("exploit", 317), ("explore", 33)] if r else []

@@ -23,3 +23,5 @@ class AssayParams:
     """Take an edge effect out where one is found and enough wells show it; False: only report it."""
     edge_z_limit: float = 4.0
     """An edge effect is one from this |z| on."""
+    accepts_failed: bool = False
+    """A person has said to use the plate in spite of its failures: its good wells are used and may be hits."""

@@ -49,7 +49,7 @@ def normalise(wells: pl.DataFrame, layout: Layout, params: AssayParams) -> tuple
     values, correction = corrected(plate, effect, params)
     scale = control_scale(plate, values, params)
     failures = plate_failures(plate, scale, params)
-    rows = _rows(plate, values, scale, params, is_passed=not failures)
+    rows = _rows(plate, values, scale, params, is_passed=not failures or params.accepts_failed)
     return rows, plate_quality(plate, rows, scale, effect, correction, failures, params)
 
 

@@ -57,3 +57,24 @@ def test_the_examples_of_lab_toml_are_valid():
     for text in blocks("toml"):
         for device in tomllib.loads(text).get("device", ()):
             DeviceSection.model_validate(device)
+
+
+def test_the_example_belief_and_the_example_rule_do_their_work(examples: list[str], tmp_path: Path):
+    code = """
+import numpy as np, ridge, hopeful
+from pathlib import Path
+from nextplate.models import cross_predict
+from nextplate.acquisition import Knobs
+from nextplate.prediction import Prediction
+
+rng = np.random.default_rng(1)
+X = (rng.random((200, 2070)) < 0.05).astype(np.float32)
+X[:, :5] = rng.random((200, 5)) < 0.5
+y = X[:, :5].sum(axis=1) * 0.3
+mean, spread = cross_predict(ridge, X, y, seed=3)
+assert np.corrcoef(mean, y)[0, 1] > 0.3 and (spread > 0).all()
+ridge.save(ridge.fit(X, y), Path("belief"))
+prediction = Prediction(("a", "b"), np.zeros(2), np.ones(2), -np.ones(2), np.array([2.0, np.inf]), 0.9, np.zeros(2))
+assert hopeful.hopeful(prediction, Knobs(best=1.0), rng).tolist() == [2.0, 0.0]
+"""
+    run(tmp_path, "-W", "error", "-c", code)

@@ -90,8 +90,10 @@ class ReportLab:
             self._say("decision", what="approve", round=r, by="policy", reason="4 compounds, at most 400 allowed")
             return
         key = f"first.r{r}.{task}"
-        action = {"step": kind, "inputs": {}, "params": {"barcode": f"NP-{r + 1:04d}"}} if kind in {*HOMES, "admit"} else {
-            "device": "imager", "command": {"verb": "acquire", "barcode": f"NP-{r + 1:04d}"}}  # fmt: skip
+        barcode = {"barcode": f"NP-{r + 1:04d}"}
+        action = {"device": "imager", "command": {"verb": "acquire", **barcode}}
+        if kind in {*HOMES, "admit"}:
+            action = {"step": kind, "inputs": {}, "params": barcode}
         self._say("intent", key=key, task=task, round=r, action=action)
         if task == "acquire" and r == 0:
             self._say("attempt", key=key, message="the imager did not answer")

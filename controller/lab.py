@@ -39,7 +39,9 @@ def open_lab(folder: Path) -> Lab:
     Raises:
         SettingsError: no lab there, or a mistake in lab.toml.
     """
-    return Lab(folder, load_settings(folder / "lab.toml"))
+    settings = load_settings(folder / "lab.toml")
+    # Absolute from here on: devices and workers need not share this process's working folder.
+    return Lab(folder.resolve(), settings)
 
 
 def init_lab(folder: Path, text: str | None = None) -> Lab:

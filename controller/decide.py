@@ -87,9 +87,10 @@ def _question(task: str, outcome: Outcome, is_physical: bool) -> tuple[str, tupl
         reasons = "; ".join(outcome.result["summary"]["reasons"])
         return f"{outcome.key}: the plate fails its quality control: {reasons}", ("use", "discard", "abort")
     if task.startswith("run-"):
-        moved = [t for t in outcome.result.get("transfers", ()) if t[1]]
-        said = f"{outcome.key}: stopped after {len(moved)} transfers: {outcome.message}"
-        return said, ("accept", "abort") if moved else ("retry", "abort")
+        tried = outcome.result.get("transfers", ())
+        said = f"{outcome.key}: stopped after {len(tried)} transfers: {outcome.message}"
+        # Even a transfer that moved nothing has used its tip: a load is retried only if it never began.
+        return said, ("accept", "abort") if tried else ("retry", "abort")
     choices = ("retry", "done", "abort") if is_physical and task != "acquire" else ("retry", "abort")
     return f"{outcome.key}: {outcome.message}", choices
 

@@ -43,7 +43,8 @@ def _outcome(task: str, p: JSON) -> str | None:
 
 def _fit(r: JSON, _n: int) -> str:
     s = r["summary"]
-    return f"belief fitted on {s['n_compounds']} compounds, {s['n_hits']} hits; cross-validated RMSE {_num(s['rmse'])}"
+    rmse = f"{_num(s['rmse'])} +- {_num(s['rmse_error'])}"
+    return f"belief fitted on {s['n_compounds']} compounds, {s['n_hits']} hits; cross-validated RMSE {rmse}"
 
 
 def _pick(r: JSON, _n: int) -> str:
@@ -76,7 +77,7 @@ def _acquire(r: JSON, _n: int) -> str:
 def _normalise(r: JSON, _n: int) -> str:
     s = r["summary"]
     verdict = "passes" if s["passed"] else "FAILS"
-    z = f"Z' {_num(s['z_prime'])}, SSMD {_num(s['ssmd'])}"
+    z = f"Z' {with_interval(s, 'z_prime')}, SSMD {with_interval(s, 'ssmd')}"
     return (
         f"plate {s['plate']} {verdict}: {z}, {s['n_flagged']} wells flagged; {s['n_hits']} hits of {s['n_compounds']}"
     )
@@ -86,8 +87,17 @@ def _evaluate(r: JSON, _n: int) -> str | None:
     s = r["summary"]
     if s["n"] == 0:
         return None
-    nominal = f"{100 * s['confidence']:.0f}% intervals held {s['n_inside']} of {s['n']}"
-    return f"{nominal} measured responses of picked compounds"
+    low, high = (round(100 * s[end]) for end in ("low", "high"))
+    held = f"{100 * s['confidence']:.0f}% intervals held {s['n_inside']} of {s['n']}"
+    return f"{held} measured responses of picked compounds (95 % interval {low} to {high} %)"
+
+
+def with_interval(quality: JSON, name: str) -> str:
+    """Write a number of a plate with its 95 % bootstrap interval."""
+    if quality[name] is None:
+        return "not determined"
+    interval = quality["intervals"].get(name)
+    return f"{quality[name]:.2f} " + (f"({interval[0]:.2f} to {interval[1]:.2f})" if interval else "(no interval)")
 
 
 def _num(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from controller.state import fold
 from nextplate.errors import DataError
 from nextplate.plate import FORMATS, parse_well, row_letters
 
@@ -25,7 +26,15 @@ def plate_body(store: "Store", barcode: str) -> dict[str, Any]:
     responses = {r["well"]: r for r in store.select("responses", {"plate": barcode})}
     wells = [_well(w, responses.get(w["well"])) for w in store.select("wells", {"plate": barcode})]
     plate = plates[0]
-    return {"barcode": barcode, "campaign": plate["campaign"], "round": plate["round"] + 1, "wells": wells}
+    head = {"barcode": barcode, "campaign": plate["campaign"], "round": plate["round"] + 1}
+    return {**head, "noise": _noise(store, barcode), "wells": wells}
+
+
+def _noise(store: "Store", barcode: str) -> float | None:
+    """Return the standard deviation of the plate's negatives on the activity scale, as last judged."""
+    summaries = (o.result.get("summary", {}) for o in fold(store.events()).outcomes.values())
+    found = [s["noise_negative"] for s in summaries if s.get("plate") == barcode and "noise_negative" in s]
+    return found[-1] if found else None
 
 
 def _well(well: Mapping[str, Any], response: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -45,7 +54,9 @@ def plate_text(body: Mapping[str, Any]) -> str:
         for r in range(shape.n_rows)
     ]
     legend = "- negative  + positive  * hit  x toxic  ! flagged  0..9 activity in tenths  . empty"
-    return "\n".join([head, columns, *rows, legend, *_lists(body["wells"])])
+    noise = body["noise"]
+    error = "no error is known" if noise is None else f"+- {noise:.2f}, one sd of the plate's negatives"
+    return "\n".join([head, columns, *rows, legend, f"error of an activity: {error}", *_lists(body["wells"])])
 
 
 def _mark(well: Mapping[str, Any]) -> str:

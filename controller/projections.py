@@ -70,12 +70,19 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
     moved = _moved(status, planned, result)
     rows = [
         RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in moved.items() if nl]),
-        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in moved]),
+        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in _touched(status, planned, moved)]),
     ]
     short = [
         [p.destination_well, moved.get(t, 0), p.volume_nl] for t, p in planned.items() if moved.get(t, 0) < p.volume_nl
     ]
     return [r for r in rows if r.rows], {**result, "short": short}
+
+
+def _touched(status: str, planned: Mapping[int, Transfer], moved: Mapping[int, int]) -> list[int]:
+    """List the transfers whose tip is gone: those reported, and in a load that broke off the one under way."""
+    under_way = next((t for t in planned if t not in moved), None)
+    is_broken_off = status == "failed" and moved and under_way is not None
+    return [*moved, under_way] if is_broken_off and under_way is not None else list(moved)
 
 
 def _moved(status: str, planned: Mapping[int, Transfer], result: JSON) -> dict[int, int]:

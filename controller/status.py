@@ -64,6 +64,7 @@ def _round(state: LabState, number: int) -> dict[str, Any]:
         "compounds": picked.result["summary"]["n_compounds"] if picked and picked.is_done else None,
         "plate": summary.get("plate"),
         "z_prime": summary.get("z_prime"),
+        "z_prime_interval": summary.get("intervals", {}).get("z_prime"),
         "passed": summary.get("passed"),
         "hits": summary.get("n_hits"),
         "flagged": summary.get("n_flagged"),
@@ -94,7 +95,9 @@ def status_text(body: JSON) -> str:
 def _round_line(r: JSON) -> str:
     if r["plate"] is None:
         return f"round {r['round']}: {r['tasks_done']} tasks done"
-    z = "not determined" if r["z_prime"] is None else f"{r['z_prime']:.2f}"
+    ends = r["z_prime_interval"]
+    interval = f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else " (no interval)"
+    z = "not determined" if r["z_prime"] is None else f"{r['z_prime']:.2f}{interval}"
     verdict = "passed" if r["passed"] else "FAILED"
     return (
         f"round {r['round']}: plate {r['plate']} {verdict}, Z' {z}, {r['flagged']} wells flagged, "

@@ -1,6 +1,6 @@
 """Numbers with their uncertainty: shares, ratios, errors of prediction, quality of a plate."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import exp, sqrt
 
 import numpy as np
@@ -9,14 +9,11 @@ import numpy.typing as npt
 from controller.report.model import Estimate
 from nextplate.conformal.coverage import wilson_interval
 
-FloatArray = npt.NDArray[np.float64]
 WILSON = "95 % Wilson interval"
 KATZ = "95 % Katz log interval"
 BOOTSTRAP = "95 % bootstrap interval over the control wells"
 STANDARD_ERROR = "± 1 standard error"
 _Z_95 = 1.959963984540054
-_N_BOOTSTRAP = 2000
-_MAD_TO_SD = 1.4826
 
 
 def unknown(why: str, n: int | None = None) -> Estimate:
@@ -70,61 +67,10 @@ def rmse(predicted: npt.ArrayLike, measured: npt.ArrayLike, why: str) -> Estimat
     return Estimate(value, max(0.0, value - half), value + half, len(squared), STANDARD_ERROR)
 
 
-def z_prime(negative: FloatArray, positive: FloatArray) -> FloatArray:
-    """Z' (Zhang et al., J. Biomol. Screen. 1999, 4, 67) along the last axis."""
-    noise = negative.std(axis=-1, ddof=1) + positive.std(axis=-1, ddof=1)
-    distance = np.abs(positive.mean(axis=-1) - negative.mean(axis=-1))
-    return _quotient(distance, noise, lambda d, s: 1 - 3 * s / d)
-
-
-def z_prime_robust(negative: FloatArray, positive: FloatArray) -> FloatArray:
-    """Z' with medians and scaled MADs along the last axis."""
-    noise = _mad(negative) + _mad(positive)
-    distance = np.abs(np.median(positive, axis=-1) - np.median(negative, axis=-1))
-    return _quotient(distance, noise, lambda d, s: 1 - 3 * s / d)
-
-
-def ssmd(negative: FloatArray, positive: FloatArray) -> FloatArray:
-    """Strictly standardised mean difference (Zhang, Genomics 2007, 89, 552) along the last axis."""
-    noise = np.sqrt(negative.var(axis=-1, ddof=1) + positive.var(axis=-1, ddof=1))
-    return _quotient(positive.mean(axis=-1) - negative.mean(axis=-1), noise, lambda d, s: d / s)
-
-
-def with_bootstrap(
-    value: float | None,
-    why: str,
-    negative: FloatArray,
-    positive: FloatArray,
-    statistic: Callable[[FloatArray, FloatArray], FloatArray],
-) -> Estimate:
-    """Put a bootstrap interval around a recorded number: control wells are drawn again, with replacement.
-
-    The generator is seeded by a constant, so that a report says the same each time it is written.
-    """
+def recorded(value: float | None, interval: Sequence[float] | None, n: int, why: str) -> Estimate:
+    """Put the interval that was recorded with a number of a plate beside it."""
     if value is None:
         return unknown(why)
-    n = len(negative) + len(positive)
-    if len(negative) < 3 or len(positive) < 3:
-        return Estimate(value, n=n, why="fewer than 3 wells of a control: no interval")
-    rng = np.random.default_rng(20260105)
-    drawn = [a[rng.integers(0, len(a), (_N_BOOTSTRAP, len(a)))] for a in (negative, positive)]
-    values = statistic(*drawn)
-    known = values[np.isfinite(values)]
-    if len(known) < _N_BOOTSTRAP // 2:
+    if interval is None:
         return Estimate(value, n=n, why="the controls are too few or too alike for an interval")
-    low, high = np.percentile(known, [2.5, 97.5])
-    return Estimate(value, float(low), float(high), n, BOOTSTRAP)
-
-
-def _mad(values: FloatArray) -> FloatArray:
-    centre = np.median(values, axis=-1, keepdims=True)
-    scaled: FloatArray = _MAD_TO_SD * np.median(np.abs(values - centre), axis=-1)
-    return scaled
-
-
-def _quotient(
-    distance: FloatArray, noise: FloatArray, value: Callable[[FloatArray, FloatArray], FloatArray]
-) -> FloatArray:
-    is_possible = (distance != 0) & (noise > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(is_possible, value(distance, noise), np.nan)
+    return Estimate(value, interval[0], interval[1], n, BOOTSTRAP)

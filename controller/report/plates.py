@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from controller.recipe import accepted_rounds, barcode_of
@@ -26,7 +27,7 @@ def gather_plate(source: Source, round_number: int) -> PlateView | None:
     if layout is None:
         return None
     wells = _wells(source, layout, round_number)
-    quality = _quality(source, wells, round_number)
+    quality = _quality(source, round_number)
     assay = source.plan.section("assay")
     return PlateView(
         barcode=barcode_of(source.state, source.plan, round_number),
@@ -72,19 +73,14 @@ def _well(planned: JSON, response: JSON | None, measured: JSON) -> WellView:
     )
 
 
-def _quality(source: Source, wells: tuple[WellView, ...], round_number: int) -> Quality | None:
+def _quality(source: Source, round_number: int) -> Quality | None:
     body = source.json("normalise", round_number, "plate_qc.json")
     if body is None:
         return None
-    negative, positive = (control_activities(wells, role) for role in (Role.NEGATIVE, Role.POSITIVE))
-    statistics = {
-        "z_prime": estimates.z_prime,
-        "z_prime_robust": estimates.z_prime_robust,
-        "ssmd": estimates.ssmd,
-    }
+    n = body["n_negative"] + body["n_positive"]
     found = {
-        name: estimates.with_bootstrap(body.get(name), _why(name, body["reasons"]), negative, positive, statistic)
-        for name, statistic in statistics.items()
+        name: estimates.recorded(body.get(name), body["intervals"].get(name), n, _why(name, body["reasons"]))
+        for name in ("z_prime", "z_prime_robust", "ssmd")
     }
     others = {k: v for k, v in body.items() if k not in _SHOWN_APART and (v is None or isinstance(v, int | float))}
     return Quality(
@@ -102,7 +98,7 @@ def _why(name: str, reasons: Sequence[str]) -> str:
     return next(said, "the controls do not allow it")
 
 
-def control_activities(wells: Sequence[WellView], role: Role) -> estimates.FloatArray:
+def control_activities(wells: Sequence[WellView], role: Role) -> npt.NDArray[np.float64]:
     """Return the activities of a role's good wells, shape (n,); on a plate that failed no well is used."""
     good = [w.activity for w in wells if w.role == role and w.activity is not None and (w.is_used or not w.flags)]
     return np.array(good, dtype=np.float64)

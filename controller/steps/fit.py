@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
@@ -27,7 +28,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     belief = kind.fit(X, y, weight, seed)
     mean, spread = cross_predict(kind, X, y, weight, seed)
     labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")
-    rmse = float(np.sqrt(np.mean((mean - y) ** 2)))
+    rmse, rmse_error = root_mean_square((mean - y) ** 2)
     kind.save(belief, out / "belief", feature_names=column_names(features), metrics={"rmse": rmse})
     all_mean, all_spread = predict_library(kind, belief, features)
     columns = {"compound_id": list(features.compound_ids), "mean": all_mean, "spread": all_spread}
@@ -36,8 +37,17 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_compounds": len(labels),
         "n_hits": int(labels["is_hit"].sum()),
         "rmse": rmse if np.isfinite(rmse) else None,
+        "rmse_error": rmse_error if np.isfinite(rmse_error) else None,
         "notes": list(getattr(belief, "notes", ())),
     }
+
+
+def root_mean_square(squares: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the root of the mean and its standard error, sd(squares) / (2 root sqrt(n)) by the delta method."""
+    root = float(np.sqrt(squares.mean()))
+    if len(squares) < 2 or not root > 0:
+        return root, float("nan")
+    return root, float(squares.std(ddof=1)) / (2 * root * np.sqrt(len(squares)))
 
 
 def _labels(inputs: Mapping[str, Path], compound_ids: tuple[str, ...]) -> pl.DataFrame:

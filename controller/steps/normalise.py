@@ -11,6 +11,9 @@ from controller.steps.data import finite, write_json
 from nextplate.assay import AssayParams, normalise
 from nextplate.design import layout_from_csv
 
+_TOLD = ("plate", "passed", "reasons", "n_flagged", "z_prime", "z_prime_robust", "ssmd", "intervals", "noise_negative")
+"""What of the plate's quality goes into the journal, for people who look at the loop."""
+
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write responses.parquet and plate_qc.json; wells the handler left short carry the flag not-dosed."""
@@ -22,7 +25,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     write_json(body, out / "plate_qc.json")
     samples = responses.filter(pl.col("role") == "sample")
     return {
-        **{k: body[k] for k in ("plate", "passed", "reasons", "n_flagged", "z_prime", "z_prime_robust", "ssmd")},
+        **{k: body[k] for k in _TOLD},
         "n_compounds": samples["compound_id"].n_unique(),
         "n_hits": samples.filter(pl.col("is_hit"))["compound_id"].n_unique(),
         "n_toxic": samples.filter(pl.col("is_toxic"))["compound_id"].n_unique(),

@@ -264,6 +264,7 @@ class ReportLab:
             frame = frame.with_columns(is_used=False, is_hit=False)
         reasons = ["Z' 0.10 below 0.30"] if fails else []
         qc = {"plate": f"NP-{r + 1:04d}", "n_wells": 384, "n_flagged": 3, "z_prime": 0.1 if fails else 0.71}
+        qc |= {"n_negative": 20, "n_positive": 12, "intervals": {"z_prime": [0.05, 0.8], "ssmd": [9.0, 16.0]}}
         qc |= {"z_prime_robust": None, "ssmd": 12.0, "signal_to_background": 3.0, "cv_negative": 0.05}
         qc |= {"edge_effect_z": 0.4, "passed": not fails, "reasons": reasons}
         qc |= {"flags": {"out-of-focus": 2, "undosed": 2, "few-cells": 1}}

@@ -39,6 +39,8 @@ class PlateQc:
     z_prime_robust: float | None
     """This one decides whether the plate passes: one bad control well must not fail a plate."""
     ssmd: float | None
+    intervals: Mapping[str, tuple[float, float]]
+    """95 % bootstrap intervals over the control wells of z_prime, z_prime_robust and ssmd, where there are any."""
     signal_to_background: float | None
     """Positive over negative, of nucleus / ring on the linear scale."""
     cv_negative: float | None
@@ -72,7 +74,8 @@ class PlateQc:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, keys in field order."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return row | {"flags": dict(self.flags), "reasons": list(self.reasons)}
+        intervals = {name: list(ends) for name, ends in self.intervals.items()}
+        return row | {"flags": dict(self.flags), "intervals": intervals, "reasons": list(self.reasons)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "PlateQc":
@@ -85,7 +88,8 @@ class PlateQc:
         if set(row) != names:
             wrong = ", ".join(sorted(set(row) ^ names))
             raise DataError(f"plate QC of {row.get('plate', 'an unnamed plate')}: keys missing or unknown: {wrong}")
-        return cls(**{**row, "flags": dict(row["flags"]), "reasons": tuple(row["reasons"])})
+        intervals = {name: (low, high) for name, (low, high) in row["intervals"].items()}
+        return cls(**{**row, "flags": dict(row["flags"]), "intervals": intervals, "reasons": tuple(row["reasons"])})
 
 
 @dataclass(frozen=True, slots=True)

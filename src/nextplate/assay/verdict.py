@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from nextplate.assay import statistics
+from nextplate.assay.bootstrap import control_intervals
 from nextplate.assay.control import ControlScale, Occupied
 from nextplate.assay.params import AssayParams
 from nextplate.assay.quality import PlateQc
@@ -67,6 +68,7 @@ def plate_quality(
         n_wells=len(rows),
         n_flagged=int((rows["flags"] != "").sum()),
         flags=dict(sorted(counts.items())),
+        intervals=control_intervals(positive, negative),
         n_negative=len(negative),
         n_positive=len(positive),
         negative_median=scale.negative_median,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.report import estimates
-from nextplate.assay import statistics
+from controller.report.model import Estimate
 
 
 @given(st.integers(0, 500), st.integers(1, 500))
@@ -55,25 +55,7 @@ def test_rmse_leaves_unknown_pairs_out():
     assert estimates.rmse([1], [1], "one pair").why == "one pair"
 
 
-@pytest.mark.parametrize("name", ["z_prime", "z_prime_robust", "ssmd"])
-def test_statistics_of_the_bootstrap_are_those_of_the_assay(name):
-    rng = np.random.default_rng(3)
-    negative, positive = rng.normal(0, 0.1, 20), rng.normal(1, 0.1, 12)
-    mine = float(getattr(estimates, name)(negative, positive))
-    assert mine == pytest.approx(getattr(statistics, name)(positive, negative))
-
-
-def test_bootstrap_is_the_same_every_time_and_holds_the_value():
-    rng = np.random.default_rng(3)
-    negative, positive = rng.normal(0, 0.1, 20), rng.normal(1, 0.1, 12)
-    value = float(estimates.z_prime(negative, positive))
-    first, second = (estimates.with_bootstrap(value, "", negative, positive, estimates.z_prime) for _ in range(2))
-    assert first == second
-    assert first.low < value < first.high
-
-
-def test_too_few_controls_leave_the_number_without_an_interval():
-    found = estimates.with_bootstrap(0.5, "", np.zeros(2), np.ones(9), estimates.z_prime)
-    assert found.value == 0.5
-    assert found.low is None
-    assert found.why
+def test_a_recorded_number_keeps_the_interval_recorded_with_it():
+    assert estimates.recorded(0.6, [0.5, 0.7], 32, "") == Estimate(0.6, 0.5, 0.7, 32, estimates.BOOTSTRAP)
+    assert estimates.recorded(0.6, None, 4, "").low is None
+    assert estimates.recorded(None, None, 0, "no window").why == "no window"

@@ -1,0 +1,45 @@
+"""Stock and tips are debited by what the handler says, once, and on the safe side where nobody can say."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from controller.projections import rows_of
+from controller.state import Intent
+from protocols.model import DeckLoad, Protocol, Transfer
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    transfers = tuple(
+        Transfer(n, "SRC-1", f"A{n:02d}", "NP-1", f"B{n:02d}", 5000, "TIPS-1", f"C{n:02d}", f"C{n}") for n in (1, 2, 3)
+    )
+    protocol = Protocol("p", "flex", "flex_1channel_50", "left", (DeckLoad(0, (), transfers),))
+    (tmp_path / "protocol.json").write_text(protocol.to_json())
+    return tmp_path
+
+
+CASES = [
+    ("all moved", "done", {"transfers": [[1, 5000], [2, 5000], [3, 5000]]}, {1: 5000, 2: 5000, 3: 5000}, [1, 2, 3]),
+    ("a clogged tip", "done", {"transfers": [[1, 5000], [2, 0], [3, 5000]]}, {1: 5000, 3: 5000}, [1, 2, 3]),
+    ("broken off", "failed", {"transfers": [[1, 5000]]}, {1: 5000}, [1, 2]),
+    ("broken off at a clog", "failed", {"transfers": [[1, 0]]}, {}, [1, 2]),
+    ("never began", "failed", {"transfers": []}, {}, []),
+    ("a person says done", "done", {"told_by": "ann", "choice": "done"}, {1: 5000, 2: 5000, 3: 5000}, [1, 2, 3]),
+    ("a person says not done", "failed", {"told_by": "ann", "choice": "not-done"}, {}, []),
+    ("nobody will ever know", "failed", {"told_by": "ann", "choice": "abort"}, {1: 5000, 2: 5000, 3: 5000}, [1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize(("status", "result", "moved", "tips"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_debits(lab: Path, status, result, moved, tips):
+    command = {"verb": "run-load", "protocol": "protocol.json", "rendered": "x.py", "digest": "d", "load": 0}
+    action = {"device": "liquid-handler", "command": command}
+    intent = Intent("first.r0.run-0", "run-0", 0, action, datetime(2026, 1, 5, tzinfo=UTC))
+    rows, kept = rows_of(lab, "first", status, intent, result)
+    tables = {r.table: r.rows for r in rows}
+    assert {m["transfer_id"]: -m["delta_nl"] for m in tables.get("stock_movements", ())} == moved
+    assert [int(t["well"][1:]) for t in tables.get("tips_used", ())] == tips
+    short = {f"B{n:02d}" for n in (1, 2, 3) if moved.get(n, 0) < 5000}
+    assert {well for well, _, _ in kept["short"]} == short

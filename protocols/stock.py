@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DOSE_TOLERANCE = 0.05
+"""A source well gives a dose when its concentration misses the one needed by at most this share."""
+
 
 @dataclass(frozen=True, slots=True)
 class StockWell:
@@ -17,6 +20,11 @@ class StockWell:
     concentration_um: float
     labware: str
     """Load name of the source plate."""
+
+    def gives(self, dose_um: float, transfer_nl: int, well_volume_nl: int) -> bool:
+        """Tell whether one transfer into a well that held well_volume_nl before makes the dose."""
+        made_um = self.concentration_um * transfer_nl / (transfer_nl + well_volume_nl)
+        return abs(made_um / dose_um - 1) <= DOSE_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,19 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import generator, read_prediction, tested_responses, write_json, write_picks
+from controller.steps.data import (
+    generator,
+    read_prediction,
+    stock_wells,
+    tested_responses,
+    write_json,
+    write_picks,
+)
 from nextplate.acquisition import choose, cold_start, score
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.prediction import Pick
-from protocols.labware import labware
-
-_DOSE_TOLERANCE = 0.05
+from protocols.draws import n_transfers
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
@@ -46,14 +51,15 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
 
 def _in_stock(path: Path, params: Mapping[str, Any]) -> set[str]:
-    """List compounds with a well that holds enough and gives the dose within 5 %."""
-    share = params["transfer_ul"] / (params["transfer_ul"] + params["well_volume_ul"])
-    stock = pl.read_parquet(path).filter(~pl.col("compound_id").is_in(params["controls"]))
-    dead = {name: labware(name).dead_volume_nl for name in stock["labware"].unique().sort()}
-    reach = pl.col("labware").replace_strict(dead, return_dtype=pl.Int64) + round(params["transfer_ul"] * 1000)
-    dose = pl.col("concentration_um") * share / params["dose_um"]
-    fit = stock.filter((pl.col("volume_nl") >= reach) & ((dose - 1).abs() <= _DOSE_TOLERANCE))
-    return set(fit["compound_id"])
+    """List compounds with a well that holds enough and gives the dose."""
+    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
+    return {
+        well.compound_id
+        for well in stock_wells(path)
+        if well.compound_id not in params["controls"]
+        and n_transfers(well, transfer_nl)
+        and well.gives(params["dose_um"], transfer_nl, well_volume_nl)
+    }
 
 
 def _confirm(tested: pl.DataFrame, in_stock: set[str], params: Mapping[str, Any]) -> tuple[Pick, ...]:

@@ -1,0 +1,58 @@
+"""A compound in stock at several strengths is picked and drawn at the strength that makes the dose, and no other."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from protocol_lab import PLATE, RESERVOIR, full_rack, small_layout
+
+from controller.steps import compile as compile_step
+from controller.steps import pick as pick_step
+from nextplate.design import layout_to_csv
+from nextplate.errors import PlanError
+from protocols.labware import robot_deck
+from protocols.model import Protocol
+
+WELLS = {
+    "A01": ("C1", 20_000, 100.0),
+    "B01": ("C1", 60_000, 10_000.0),  # fuller, and a hundred times too strong
+    "C01": ("C2", 60_000, 10_000.0),
+    "D01": ("C3", 8_000, 100.0),  # the right strength, and too little over its dead volume
+    "E01": ("C4", 60_000, 104.0),
+}
+PARAMS = {"transfer_ul": 5.0, "well_volume_ul": 45.0, "dose_um": 10.0, "controls": ["DMSO", "REF-1"]}
+PARAMS |= {"robot": "flex", "negative": "DMSO", "positive": "REF-1", "labware": None}
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Path:
+    rows = [("SRC-1", well, name, volume, strength, PLATE) for well, (name, volume, strength) in WELLS.items()]
+    rows += [("CTRL", "A01", "DMSO", 5_000_000, 0.0, RESERVOIR), ("CTRL", "A12", "REF-1", 5_000_000, 100.0, RESERVOIR)]
+    names = ("source_plate", "source_well", "compound_id", "volume_nl", "concentration_um", "labware")
+    pl.DataFrame(rows, schema=names, orient="row").write_parquet(tmp_path / "stock.parquet")
+    return tmp_path / "stock.parquet"
+
+
+def run_compile(stock: Path, compounds: list[str], monkeypatch: pytest.MonkeyPatch) -> Protocol:
+    out = stock.parent
+    (out / "layout.csv").write_text(layout_to_csv(small_layout(compounds)))
+    racks = (full_rack("TIPS-1", robot_deck("flex")),)
+    monkeypatch.setattr(compile_step, "tip_racks", lambda _path: racks)
+    inputs = {"layout": out / "layout.csv", "stock": stock, "tips": out}
+    compile_step.run(inputs, PARAMS, out, lambda _done, _total: None)
+    return Protocol.from_json((out / "protocol.json").read_text())
+
+
+def test_only_a_compound_with_a_well_of_the_right_strength_can_be_picked(stock: Path):
+    assert pick_step._in_stock(stock, PARAMS) == {"C1", "C4"}
+
+
+def test_a_well_of_another_strength_is_never_drawn_from(stock: Path, monkeypatch: pytest.MonkeyPatch):
+    protocol = run_compile(stock, ["C1", "C4"], monkeypatch)
+    drawn = {t.compound_id: t.source_well for t in protocol.transfers if t.source_plate == "SRC-1"}
+    assert drawn == {"C1": "A01", "C4": "E01"}
+
+
+def test_a_compound_of_another_strength_alone_cannot_be_compiled(stock: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(PlanError, match="C2 for A01: 5000 nl missing"):
+        run_compile(stock, ["C2"], monkeypatch)

@@ -74,5 +74,5 @@ def locked_store(lab: Lab, command: str) -> Iterator["Store"]:
     Raises:
         LabBusy: another process works on this lab.
     """
-    with lab_lock(lab.folder, command), open_store(lab.database, create=True) as store:
+    with lab_lock(lab.folder, command, lab.database), open_store(lab.database, create=True) as store:
         yield store

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.lab import Lab, locked_store
 from controller.lock import lab_holder, lab_lock
+from controller.settings import LabSection, Settings
 from controller.store import open_store
 from nextplate.errors import LabBusy, StoreError
 
@@ -115,3 +117,17 @@ def test_a_database_server_is_locked_from_two_folders(cluster, tmp_path: Path):
         except LabBusy:
             assert time.monotonic() < end
             time.sleep(0.05)
+
+
+@pytest.mark.postgres
+def test_two_labs_on_one_database_server_are_not_run_at_once(cluster, tmp_path: Path):
+    settings = Settings(lab=LabSection(database=cluster.new_database()))
+    labs = [Lab(tmp_path / name, settings) for name in ("here", "there")]
+    for lab in labs:
+        lab.folder.mkdir()
+    with (
+        locked_store(labs[0], "nextplate run"),
+        pytest.raises(LabBusy, match=r"nextplate run .+ works on"),
+        locked_store(labs[1], "nextplate run"),
+    ):
+        pass

@@ -16,7 +16,6 @@ from nextplate.errors import DataError
 if TYPE_CHECKING:
     from controller.store.store import Store
     from nextplate.chem.library import LibraryFile
-    from nextplate.compound import Features
 
 Progress = Callable[[int, int], None]
 TIP_RACKS: Mapping[str, str] = {"flex": "opentrons_flex_96_tiprack_50ul", "ot2": "opentrons_96_tiprack_20ul"}
@@ -87,10 +86,3 @@ def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
     event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
     store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
     return barcodes
-
-
-def load_library(lab: Lab, digest: str) -> "Features":
-    """Open the features of a registered library."""
-    from nextplate.chem.library import load_features
-
-    return load_features(lab.folder / library_folder(digest))

@@ -14,8 +14,8 @@
     ├── StepError             a computing step failed in its worker process
     ├── DiskFull              no room left; nothing half-written stays
     └── DeviceError           a device refused or failed
-        ├── Transient         asking again with the same key may help; nothing moved
-        └── NeedsOperator     a person has to look
+        ├── Transient         no answer, or not now: the device may have the key or not; lookup(key) tells
+        └── NeedsOperator     refused, nothing moved; a person has to look
 """
 
 
@@ -68,8 +68,8 @@ class DeviceError(NextplateError):
 
 
 class Transient(DeviceError):
-    """Asking again with the same key may help; nothing physical happened."""
+    """No answer, or not now: the device may have the command or not; ask it, then hand over under the same key."""
 
 
 class NeedsOperator(DeviceError):
-    """A person has to look at the device."""
+    """The device refused the command and moved nothing; a person has to look at it."""

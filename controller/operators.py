@@ -1,9 +1,11 @@
 """Operators' decisions: checked against the state twice, when given and when taken into the journal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from controller.state import LabState
+from controller.state import LabState, fold
 from nextplate.errors import DataError
 
 JSON = Mapping[str, Any]
@@ -64,12 +66,31 @@ _CHECKS = {
 }
 
 
+_SOME_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""A decision means the same at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A decision as if it were in the journal already."""
+
+    payload: JSON
+    kind: str = "decision"
+    time: datetime = _SOME_TIME
+
+
 def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, JSON], ...]:
-    """Pair each waiting decision with the kind of event it becomes: decision, or decision.refused with a reason."""
+    """Pair each waiting decision with the kind of event it becomes: decision, or decision.refused with a reason.
+
+    Each is judged after those before it: of two answers to one fault the first counts.
+    """
     sorted_out: list[tuple[str, JSON]] = []
     for decision in waiting:
-        reason = why_not(state, decision)
-        sorted_out.append(("decision.refused", {**decision, "why": reason}) if reason else ("decision", decision))
+        if reason := why_not(state, decision):
+            sorted_out.append(("decision.refused", {**decision, "why": reason}))
+        else:
+            sorted_out.append(("decision", decision))
+            state = fold([_Taken(decision)], state)
     return tuple(sorted_out)
 
 

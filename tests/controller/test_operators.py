@@ -1,0 +1,44 @@
+"""Decisions that wait together are judged one after the other."""
+
+import pytest
+from controller_fakes import FakeLab
+
+from controller.operators import sort_out
+from controller.settings import ApprovalSection, Settings
+from controller.state import LabState
+
+
+def lab_with_a_question() -> tuple[LabState, str]:
+    lab = FakeLab()
+    lab.device.unknown.add("first.r0.run-0")
+    state = lab.run()
+    return state, state.open_faults()[0].fault
+
+
+@pytest.mark.parametrize("choices", [("done", "not-done"), ("not-done", "done"), ("done", "done")])
+def test_of_two_answers_to_one_fault_the_first_counts(choices):
+    state, fault = lab_with_a_question()
+    waiting = [{"what": "answer", "fault": fault, "choice": c, "by": who} for c, who in zip(choices, "ab", strict=True)]
+    (first, told), (second, refused) = sort_out(state, waiting)
+    assert (first, second) == ("decision", "decision.refused")
+    assert told == waiting[0]
+    assert refused["why"] == f"fault {fault} was answered {choices[0]!r} already, by a"
+
+
+def test_a_round_is_not_approved_and_rejected_at_once():
+    state = FakeLab(settings=Settings(approval=ApprovalSection(policy="hand"))).run()
+    waiting = [{"what": what, "round": 0, "by": "ann", "reason": ""} for what in ("approve", "reject")]
+    assert [kind for kind, _ in sort_out(state, waiting)] == ["decision", "decision.refused"]
+
+
+def test_after_an_abort_nothing_is_left_to_decide():
+    state, fault = lab_with_a_question()
+    answer = {"what": "answer", "fault": fault, "choice": "done", "by": "b"}
+    kinds = [kind for kind, _ in sort_out(state, [{"what": "abort", "by": "a"}, answer])]
+    assert kinds == ["decision", "decision.refused"]
+
+
+def test_pause_and_resume_wait_together():
+    state = FakeLab(settings=Settings(approval=ApprovalSection(policy="hand"))).run()
+    waiting = [{"what": what, "by": "ann"} for what in ("pause", "resume", "resume")]
+    assert [kind for kind, _ in sort_out(state, waiting)] == ["decision", "decision", "decision.refused"]

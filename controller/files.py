@@ -54,6 +54,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 handle.flush()
                 os.fsync(handle.fileno())
             scratch.replace(path)
+            sync_entry(path)
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -61,8 +62,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 def sync_folder(folder: Path) -> None:
     """Force a folder's files and its entries to the disk."""
     for path in (*sorted(p for p in folder.iterdir() if p.is_file()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(path)
+
+
+def sync_entry(path: Path) -> None:
+    """Force the name of a file or folder to the disk: a rename outlives a power cut only when its folder is synced."""
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -15,7 +15,7 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
-from controller.files import full_disk_named, sync_folder, write_text
+from controller.files import full_disk_named, sync_entry, sync_folder, write_text
 from nextplate.errors import StepError
 
 HOMES = {
@@ -102,6 +102,7 @@ def _run(
         if not (folder / "record.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
+            sync_entry(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -78,6 +78,23 @@ def test_a_missing_input_is_named(lab: Path):
         run_step(lab, "layout", {"picks": "gone.parquet"}, PARAMS, no_progress)
 
 
+def test_what_the_journal_will_call_done_outlives_a_power_cut(lab: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def watched(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    done = run_step(lab, progress=no_progress, **JOB)
+    assert synced[-1] == lab / "protocols", "the rename itself is on the disk"
+    assert {p.name for p in synced} >= {"layout.csv", "record.json"} | {synced[-2].name}
+    write_bytes(lab / "snapshots" / "stock.parquet", b"stock")
+    assert synced[-1] == lab / "snapshots"
+    assert done["outputs"]
+
+
 def test_a_full_disk_is_named_and_leaves_nothing(lab: Path, monkeypatch: pytest.MonkeyPatch):
     def full(_fd: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,16 +1,13 @@
 """The clock of a real lab."""
 
-import threading
+import time
 from datetime import UTC, datetime
 
 
 class WallClock:
-    """Real time, UTC; waiting ends early when interrupt is called."""
+    """Real time, UTC."""
 
     is_virtual = False
-
-    def __init__(self) -> None:
-        self._interrupted = threading.Event()
 
     def now(self) -> datetime:
         """Return the time to the millisecond."""
@@ -18,9 +15,5 @@ class WallClock:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def wait_until(self, when: datetime) -> None:
-        """Sleep until ``when`` or until interrupted."""
-        self._interrupted.wait(max(0.0, (when - datetime.now(UTC)).total_seconds()))
-
-    def interrupt(self) -> None:
-        """End every present and future wait."""
-        self._interrupted.set()
+        """Sleep until ``when``; return at once when it has passed."""
+        time.sleep(max(0.0, (when - datetime.now(UTC)).total_seconds()))

@@ -20,7 +20,7 @@ from protocols.model import Protocol
 from protocols.proof import SeenTransfer, compare_commands, read_commands
 from protocols.render import find_load
 
-__all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "compare_file", "transfers_of"]
+__all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
 
 # Runs in the vendor's interpreter: one import for all files (the import is most of the time), the command's own code
 # for each. The command ends by SystemExit; anything else is told on stderr and leaves no output.
@@ -143,8 +143,3 @@ def compare(analysis: Analysis, protocol: Protocol, load_index: int) -> list[str
     if not analysis.is_ok:
         return [f"{analysis.path.name}: the analysis ended {analysis.result}: {'; '.join(analysis.errors)}"]
     return compare_commands(analysis.commands, analysis.robot_type, protocol, load)
-
-
-def compare_file(path: Path, python: Path | None, protocol: Protocol, load_index: int) -> list[str]:
-    """Analyse a file and compare it with the plan in one call; empty means proven."""
-    return compare(analyze(path, python), protocol, load_index)

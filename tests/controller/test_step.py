@@ -79,20 +79,23 @@ def test_a_missing_input_is_named(lab: Path):
 
 
 def test_what_the_journal_will_call_done_outlives_a_power_cut(lab: Path, monkeypatch: pytest.MonkeyPatch):
-    synced: list[Path] = []
+    synced: list[tuple[int, int]] = []
     fsync = os.fsync
 
     def watched(handle: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        synced.append(identity(os.fstat(handle)))
         fsync(handle)
 
+    def identity(found: os.stat_result) -> tuple[int, int]:
+        return found.st_dev, found.st_ino
+
     monkeypatch.setattr(os, "fsync", watched)
-    done = run_step(lab, progress=no_progress, **JOB)
-    assert synced[-1] == lab / "protocols", "the rename itself is on the disk"
-    assert {p.name for p in synced} >= {"layout.csv", "record.json"} | {synced[-2].name}
+    folder = lab / run_step(lab, progress=no_progress, **JOB)["folder"]
+    names = [folder / "layout.csv", folder / "record.json", folder, folder.parent]
+    assert [identity(p.stat()) for p in names[:-1]] == synced[-4:-1]
+    assert synced[-1] == identity(folder.parent.stat()), "the rename itself is on the disk"
     write_bytes(lab / "snapshots" / "stock.parquet", b"stock")
-    assert synced[-1] == lab / "snapshots"
-    assert done["outputs"]
+    assert synced[-1] == identity((lab / "snapshots").stat())
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(lab: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.clock import WallClock
 from controller.devices import make_device
 from controller.settings import Settings
+from controller.state import AGAIN
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Hardware:
     devices: Mapping[str, Device]
     prepare: Callable[["Store"], None]
     """Put registered plates and tips into the simulated lab; in a real one people do that."""
+    lend_hand: Callable[[Mapping[str, Any], str], None]
+    """Do in the simulated lab what a person who answers about a command has done with her hands."""
     simulated: "SimLab | None"
     """None in a real lab."""
     close: Callable[[], None]
@@ -60,7 +63,8 @@ def _real(folder: Path, settings: Settings) -> Hardware:
             devices[section.kind] = make_device(section, folder)
             if close := getattr(devices[section.kind], "close", None):
                 opened.callback(close)
-        return Hardware(WallClock(), devices, lambda _store: None, None, opened.pop_all().close)
+        close_all = opened.pop_all().close
+        return Hardware(WallClock(), devices, lambda _store: None, lambda _command, _choice: None, None, close_all)
 
 
 def _simulated(folder: Path, settings: Settings) -> Hardware:
@@ -73,7 +77,24 @@ def _simulated(folder: Path, settings: Settings) -> Hardware:
         "incubator": lab.incubator,
         "imager": lab.imager,
     }
-    return Hardware(lab.clock, devices, lambda store: _deliver(lab, settings, store), lab, lab.close)
+    return Hardware(
+        lab.clock,
+        devices,
+        lambda store: _deliver(lab, settings, store),
+        lambda command, choice: _lend_hand(lab, command, choice),
+        lab,
+        lab.close,
+    )
+
+
+def _lend_hand(lab: "SimLab", command: Mapping[str, Any], choice: str) -> None:
+    """Carry the plates that a broken move left behind: to the end of it, or back to where it is tried again from."""
+    for barcode, source, target in command.get("moves", ()):
+        place = lab.where(barcode)
+        if choice == "done" and place not in (None, target):
+            lab.place_by_hand(barcode, target)
+        elif choice in AGAIN and place == "floor":
+            lab.place_by_hand(barcode, source)
 
 
 def sim_settings(settings: Settings) -> Any:

@@ -121,7 +121,7 @@ def _loop(
     rim = Rim(
         resolve=lambda action: resolve(lab.folder, store, library, action),
         rows=lambda status, intent, result: rows_of(lab.folder, plan.name, status, intent, result),
-        inbox=lambda current: _inbox(store, current),
+        inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,
     )
     return Loop(
@@ -137,10 +137,17 @@ def _loop(
     )
 
 
-def _inbox(store: "Store", state: LabState) -> tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]:
+def _inbox(
+    store: "Store", hardware: Hardware, state: LabState
+) -> tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]:
     waiting = store.waiting_decisions()
     taken = [RowWrite("inbox", [row], mode="upsert", event=n) for n, row in enumerate(waiting)]
-    return sort_out(state, [json.loads(row["decision"]) for row in waiting]), taken
+    decisions = sort_out(state, [json.loads(row["decision"]) for row in waiting])
+    for kind, decision in decisions:
+        if kind == "decision" and decision["what"] == "answer":
+            intent = state.intents.get(state.faults[decision["fault"]].key)
+            hardware.lend_hand(intent.action.get("command", {}) if intent else {}, decision["choice"])
+    return decisions, taken
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Compute, Note, Operate, load_command, moves_command, plate_command
+from controller.deck import clear_deck, set_deck
 from controller.state import LabState, Outcome
 from drivers.ports import Move
 from nextplate.errors import PlanError
@@ -277,48 +278,7 @@ def _approve(c: _Context) -> Built:
 
 def _deck(c: _Context) -> Built:
     deck = c.outcome("compile").result["summary"]["loads"][c.load]["deck"]
-    wanted = {f"deck/{slot}": barcode for slot, barcode, _role in deck}
-    roles = {barcode: role for _slot, barcode, role in deck}
-    return c.operate("plate-mover", moves_command(_clear_moves(c, wanted) + _set_moves(c, wanted, roles)))
-
-
-def _on_deck(c: _Context) -> dict[str, str]:
-    return {place: barcode for barcode, place in c.state.places.items() if place.startswith("deck/")}
-
-
-def _clear_moves(c: _Context, wanted: Mapping[str, str]) -> tuple[Move, ...]:
-    """Take away what sits where something else is wanted, or nothing is."""
-    standing = _on_deck(c)
-    return tuple(
-        Move(barcode, place, home_of(c.state, barcode))
-        for place, barcode in sorted(standing.items())
-        if wanted.get(place) != barcode
-    )
-
-
-def _set_moves(c: _Context, wanted: Mapping[str, str], roles: Mapping[str, str]) -> tuple[Move, ...]:
-    standing = _on_deck(c)
-    new = {place: barcode for place, barcode in wanted.items() if standing.get(place) != barcode}
-    return tuple(
-        Move(barcode, "stack/new" if roles[barcode] == "destination" else _home(roles[barcode], barcode), place)
-        if barcode not in standing.values()
-        else Move(barcode, home_of(c.state, barcode), place)
-        for place, barcode in sorted(new.items())
-    )
-
-
-def _home(role: str, barcode: str) -> str:
-    return f"tips/{barcode}" if role == "tips" else f"hotel/{barcode}"
-
-
-def home_of(state: LabState, barcode: str) -> str:
-    """Tell where a plate on the deck belongs: assay plates to the done stack, tips and sources to their homes."""
-    for outcome in state.outcomes.values():
-        for load in outcome.result.get("summary", {}).get("loads", ()):
-            for _slot, item, role in load["deck"]:
-                if item == barcode:
-                    return "stack/done" if role == "destination" else _home(role, barcode)
-    return "stack/done"
+    return c.operate("plate-mover", moves_command(set_deck(c.state, deck)))
 
 
 def _run(c: _Context) -> Built:
@@ -330,11 +290,7 @@ def _run(c: _Context) -> Built:
 
 
 def _clear(c: _Context) -> Built:
-    moves = tuple(
-        Move(barcode, place, "incubator" if barcode == c.barcode else home_of(c.state, barcode))
-        for place, barcode in sorted(_on_deck(c).items())
-    )
-    return c.operate("plate-mover", moves_command(moves))
+    return c.operate("plate-mover", moves_command(clear_deck(c.state, c.barcode)))
 
 
 def _measure(c: _Context) -> Built:

@@ -162,3 +162,24 @@ def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(
     assert len(wells) == 96
     assert 0 < len(flagged) < 30
     assert {f for flags in flagged["flags"] for f in flags.split(";")} <= {"no-image", "unreadable"}
+
+
+@pytest.mark.parametrize("choice", ["retry", "done"])
+def test_a_dropped_plate_is_put_before_a_person_and_every_answer_leads_on(tmp_path: Path, choice: str):
+    folder = make_lab(tmp_path / "lab", rounds=1, faults="plate_dropped = 0.12\nout_of_focus = 0.0")
+    answers = 0
+    body = json.loads(nextplate("run", "--lab", folder, "--json", code=1))
+    while body["faults"]:
+        (fault,) = body["faults"]
+        assert fault["choices"] == ["retry", "done", "abort"]
+        assert "look on the floor" in fault["question"]
+        nextplate("answer", fault["fault"], choice, "--lab", folder)
+        answers += 1
+        assert answers < 40
+        done = subprocess.run(
+            command("run", "--lab", folder, "--json"), capture_output=True, text=True, env=environment()
+        )
+        body = json.loads(done.stdout)
+    assert body["finished"]
+    log = device_log(folder, "handler")
+    assert Counter((row["destination_plate"], row["transfer_id"]) for row in log) == planned_transfers(folder)

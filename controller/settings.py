@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from nextplate.errors import SettingsError
+from protocols.labware import LABWARE, pipette, robot_deck
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
@@ -18,7 +20,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 class Section(BaseModel):
     """A table of lab.toml: unknown keys are errors, values are not coerced from text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class LabSection(Section):
@@ -223,6 +225,13 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _liquids_fit(self) -> "Settings":
+        # A campaign keeps the settings it began with: what no protocol can do must be told before, not at the robot.
+        if problems := list(_liquid_problems(self)):
+            raise ValueError("; ".join(problems))
+        return self
+
     @property
     def is_simulated(self) -> bool:
         """Tell whether the lab is a simulated one: all of its devices are, or none."""
@@ -231,6 +240,23 @@ class Settings(Section):
     def device_of(self, kind: str) -> DeviceSection:
         """Return the one device of a kind."""
         return next(d for d in self.device if d.kind == kind)
+
+
+def _liquid_problems(settings: Settings) -> Iterator[str]:
+    assay, plate = settings.assay, settings.plate
+    if assay.negative_control == assay.positive_control:
+        yield f"both controls are {assay.negative_control!r}; give each its own liquid"
+    tool = pipette(robot_deck(settings.device_of("liquid-handler").robot or "").pipette)
+    if not tool.min_nl <= assay.transfer_ul * 1000 <= tool.max_nl:
+        allowed = f"{tool.min_nl / 1000:g} to {tool.max_nl / 1000:g}"
+        yield f"transfer_ul = {assay.transfer_ul:g}: {tool.load_name} takes {allowed} microlitres"
+    kind = LABWARE.get(plate.labware)
+    if kind is None or kind.is_tip_rack or kind.n_wells != plate.wells:
+        fits = sorted(n for n, item in LABWARE.items() if item.n_wells == plate.wells and not item.is_tip_rack)
+        yield f"labware = {plate.labware!r} is no known plate of {plate.wells} wells (allowed: {', '.join(fits)})"
+    elif (assay.transfer_ul + assay.well_volume_ul) * 1000 > kind.max_volume_nl:
+        full = f"{assay.well_volume_ul:g} + {assay.transfer_ul:g}"
+        yield f"well_volume_ul and transfer_ul: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
 
 
 def load_settings(path: Path) -> Settings:

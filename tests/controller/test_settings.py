@@ -40,6 +40,12 @@ CASES = [
         LAB_OF_FOUR.replace("DRIVER", "folder", 1).replace("DRIVER", "sim"),
         "driver 'sim' for b, c, d cannot be mixed with a (folder): simulated devices live on virtual time",
     ),
+    ("[assay]\ndose_um = inf\n", "lab.toml:2: assay.dose_um = inf: input should be a finite number"),
+    ("[assay]\ntransfer_ul = 0.5\n", "transfer_ul = 0.5: flex_1channel_50 takes 1 to 50 microlitres"),
+    ("[assay]\nwell_volume_ul = 110\n", "110 + 5 microlitres overfill a well of 112"),
+    ("[plate]\nwells = 96\n", "'corning_384_wellplate_112ul_flat' is no known plate of 96 wells (allowed: corning_96"),
+    ('[plate]\nlabware = "opentrons_flex_96_tiprack_50ul"\n', "is no known plate of 384 wells"),
+    ('[assay]\npositive_control = "DMSO"\n', "both controls are 'DMSO'; give each its own liquid"),
     ('[[device]]\nname = "a"\nkind = "imager"\n', "0 devices of kind 'liquid-handler'; exactly one is needed"),
 ]
 

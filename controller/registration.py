@@ -39,6 +39,7 @@ def register_library(
     smiles_column: str | None = None,
     id_column: str | None = None,
     skip_bad: bool = False,
+    encoding: str = "utf-8",
     progress: Progress | None = None,
 ) -> LibraryAdded:
     """Read, standardise and featurise a library and register it; the same library again changes nothing.
@@ -50,7 +51,9 @@ def register_library(
     from nextplate.chem.folder import library_digest
     from nextplate.chem.library import featurise, read_library
 
-    file = read_library(path, smiles_column=smiles_column, id_column=id_column, skip_bad=skip_bad, progress=progress)
+    file = read_library(
+        path, smiles_column=smiles_column, id_column=id_column, skip_bad=skip_bad, encoding=encoding, progress=progress
+    )
     digest = library_digest((row.compound_id, row.smiles) for row in file.rows)
     folder = lab.folder / library_folder(digest)
     with full_disk_named(folder):

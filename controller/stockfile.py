@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,8 @@ _COMPOUND = ("compound_id",)
 _VOLUME = {"volume_ul": 1000, "volume_nl": 1}
 _CONCENTRATION = {"concentration_um": 1, "concentration_mm": 1000}
 _SEPARATORS = (",", ";", "\t")
+_BARCODE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
+"""Barcodes name places (hotel/SRC-001) and labware in protocols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ def _row(
     for name in (c.plate, c.well, c.compound):
         if not cell(name):
             raise _BadLine(f"{name} is empty")
+    if not _BARCODE.match(cell(c.plate)):
+        raise _BadLine(f"{c.plate} {cell(c.plate)!r} is no barcode; use up to 40 letters, digits, '_', '-' and '.'")
     well = normal_well(cell(c.well), kind.wells_format)
     volume_nl = _volume(cell(c.volume), c.volume, kind.max_volume_nl, labware, is_comma_decimal)
     concentration = _number(cell(c.concentration), c.concentration, is_comma_decimal)

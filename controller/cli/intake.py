@@ -32,6 +32,7 @@ def library_add(
     smiles: Annotated[str | None, typer.Option(help="Column of the structures; found by its name if left out.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the compound ids, likewise.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows and list them.")] = False,
+    encoding: Annotated[str, typer.Option(help="Encoding of a file that is not UTF-8, e.g. latin-1.")] = "utf-8",
     as_json: JsonOption = False,
 ) -> None:
     """Register a library: structures standardised, fingerprints and descriptors cached.
@@ -44,7 +45,14 @@ def library_add(
     opened = open_lab(lab)
     with locked_store(opened, "nextplate library add") as store, progress_bar("compounds", as_json) as progress:
         result = register_library(
-            opened, store, file, smiles_column=smiles, id_column=id_column, skip_bad=skip_bad, progress=progress
+            opened,
+            store,
+            file,
+            smiles_column=smiles,
+            id_column=id_column,
+            skip_bad=skip_bad,
+            encoding=encoding,
+            progress=progress,
         )
     kinds = Counter(issue.kind for issue in result.file.issues)
     body = {

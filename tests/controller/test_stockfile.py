@@ -152,3 +152,9 @@ def test_an_absent_file(tmp_path: Path):
 def test_microlitres_are_read_to_the_nanolitre(nanolitres: int):
     text = f"{nanolitres // 1000}.{nanolitres % 1000:03d}"
     assert _number(text, "volume_ul", False) * 1000 == Decimal(nanolitres)
+
+
+@pytest.mark.parametrize("barcode", ["../../x", "a b", "SRC/1", "x" * 41, "-1", "S;1"])
+def test_a_plate_is_named_by_a_barcode(read, barcode: str):
+    (issue,) = read(f"{HEADER},labware\n{barcode},A01,C1,50,1,\n").issues
+    assert "is no barcode" in issue.what

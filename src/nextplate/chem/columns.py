@@ -115,7 +115,7 @@ def _headless(table: Delimited, id_column: str | None) -> Columns:
     if len(smiles) != 1 or len(others) > 1 or id_column is not None:
         raise DataError(
             f"{table.path}: line {table.records[0].line}: no column is called smiles; the columns are: "
-            f"{_listed(first)}. Name the column of structures (smiles_column), or give the file a header line"
+            f"{_listed(first)}. Name the column of structures (--smiles), or give the file a header line"
         )
     names = tuple(f"column {i + 1}" for i in range(len(first)))
     return Columns(smiles[0], others[0] if others else None, False, names)

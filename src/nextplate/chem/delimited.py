@@ -7,6 +7,7 @@ told for sure (an encoding, an unclosed quote) is an error that names the line, 
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: the gzip file is damaged ({error}); send it again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -75,7 +76,7 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}: line {line}: byte 0x{data[error.start]:02x} is not {error.encoding} text; save the file "
-            "as CSV UTF-8, or name its encoding (for example latin-1)"
+            "as CSV UTF-8, or name its encoding (--encoding latin-1)"
         ) from error
     if "\0" in text:
         raise DataError(f"{path}: holds NUL bytes, so it is not a text file; save it as CSV UTF-8")

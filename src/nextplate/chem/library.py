@@ -122,7 +122,7 @@ def _raw_rows(table: Delimited, columns: Columns, max_rows: int | None) -> tuple
     if columns.compound_id is None:
         raise DataError(
             f"{table.path}: no column of compound ids was found; the columns are: {', '.join(columns.names)}. "
-            "Name it (id_column): the ids are what the stock list and the results refer to"
+            "Name it (--id): the ids are what the stock list and the results refer to"
         )
     records = table.records[int(columns.has_header) :]
     if not records:
@@ -171,7 +171,7 @@ def _refuse_bad_rows(path: Path, issues: Sequence[Issue]) -> None:
     if bad:
         raise DataError(
             f"{path}: {_counted(bad, 'row cannot', 'rows cannot')} be used: {_first(bad)}. Correct the file, "
-            "or ask to leave such rows out (skip_bad), and each will be reported"
+            "or leave such rows out (--skip-bad), and each will be reported"
         )
 
 

@@ -59,7 +59,7 @@ REFUSED = [
     ("smiles,id\n", "0 rows"),
     ("structure_data,id\nC1CC,A\n", "no column is called smiles; the columns are: 'structure_data', 'id'"),
     ("smiles,amount\nCCO,4\n", "no column of compound ids .*smiles, amount"),
-    ("smiles,id\nCCO,A\nC1CC,B\n", r"1 row cannot be used: line 3: B: 'C1CC' is not valid SMILES.*skip_bad"),
+    ("smiles,id\nCCO,A\nC1CC,B\n", r"1 row cannot be used: line 3: B: 'C1CC' is not valid SMILES.*--skip-bad"),
     ("smiles,id\nCCO,\n", "line 2: no compound id"),
     ("smiles,id\n,A\n", "line 2: A has no structure"),
     ("smiles,id\nCCO,A\nCCC\n", "line 3: only 1 cells"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from nextplate.errors import SettingsError
@@ -67,6 +67,13 @@ class PlateSection(Section):
     n_positive: Annotated[int, Field(ge=3)] = 12
     n_confirm: Annotated[int, Field(ge=0)] = 16
     """Wells that test an earlier hit once more; duplicates of new compounds in the first round."""
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "PlateSection":
+        taken = self.n_negative + self.n_positive + self.n_confirm
+        if taken >= self.wells:
+            raise ValueError(f"controls and confirmations take {taken} of {self.wells} wells; none is left to pick for")
+        return self
 
 
 class PickingSection(Section):
@@ -193,17 +200,18 @@ class Settings(Section):
     sim: SimSection = SimSection()
     device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=_default_devices)
 
-    @model_validator(mode="after")
-    def _devices_make_a_lab(self) -> "Settings":
-        names = [d.name for d in self.device]
+    @field_validator("device", mode="after")
+    @classmethod
+    def _devices_make_a_lab(cls, devices: tuple[DeviceSection, ...]) -> tuple[DeviceSection, ...]:
+        names = [d.name for d in devices]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"two devices are called {', '.join(map(repr, twice))}; every device needs its own name")
-        kinds = [d.kind for d in self.device]
+        kinds = [d.kind for d in devices]
         for kind in get_args(DeviceKind):
             if kinds.count(kind) != 1:
                 raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; exactly one is needed")
-        return self
+        return devices
 
     @model_validator(mode="after")
     def _one_kind_of_time(self) -> "Settings":
@@ -213,15 +221,6 @@ class Settings(Section):
             raise ValueError(
                 f"driver 'sim' for {', '.join(simulated)} cannot be mixed with {real}: simulated devices live on "
                 "virtual time; let all devices be 'sim', or none"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _plate_has_room(self) -> "Settings":
-        taken = self.plate.n_negative + self.plate.n_positive + self.plate.n_confirm
-        if taken >= self.plate.wells:
-            raise ValueError(
-                f"controls and confirmations take {taken} of {self.plate.wells} wells; none is left to pick for"
             )
         return self
 
@@ -288,12 +287,13 @@ def _explain(path: Path, text: str, item: ErrorDetails) -> str:
     keys = [str(part) for part in item["loc"]]
     line = _line_of(text, keys) or _line_of(text, keys[:-1])
     where = f"{path}:{line}" if line else str(path)
-    dotted = ".".join(keys) or "lab.toml"
+    dotted = ".".join(keys)
     if item["type"] == "extra_forbidden":
         return f"{where}: {dotted} is not a setting{_did_you_mean(keys)}"
-    found = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+    found = "" if isinstance(item["input"], dict | tuple | list) else f" = {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {dotted}{found}: {message[0].lower()}{message[1:]}"
+    key = f"{dotted}{found}: " if dotted else ""
+    return f"{where}: {key}{message[0].lower()}{message[1:]}"
 
 
 def _did_you_mean(keys: list[str]) -> str:
@@ -329,12 +329,15 @@ def _line_of(text: str, keys: list[str]) -> int | None:
             table = header[2]
             index = seen if header[1] and keys[:1] == [table] else -1
             seen += index >= 0
-            if keys == [table] or (len(keys) == 2 and index == wanted_index and keys[0] == table and keys[1].isdigit()):
+            if ".".join(keys) == table or (
+                len(keys) == 2 and index == wanted_index and keys[0] == table and keys[1].isdigit()
+            ):
                 return number
         elif (
             keys
             and re.match(rf"^{re.escape(keys[-1])}\s*=", line)
-            and (table == (keys[0] if len(keys) > 1 else "") and (wanted_index is None or index == wanted_index))
+            and (table == ".".join(k for k in keys[:-1] if not k.isdigit()))
+            and (wanted_index is None or index == wanted_index)
         ):
             return number
     return None

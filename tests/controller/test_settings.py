@@ -21,13 +21,19 @@ CASES = [
     ("[campain]\nrounds = 3\n", "campain is not a setting; did you mean campaign?"),
     ("[campaign]\nrounds = 0\n", "lab.toml:2: campaign.rounds = 0: input should be greater than or equal to 1"),
     ("[campaign]\nrounds = true\n", "campaign.rounds = True: input should be a valid integer"),
-    ("[plate]\nn_negative = 200\nn_positive = 200\n", "controls and confirmations take 416 of 384 wells"),
-    ("[sim.faults]\nclogged_tip = 2.0\n", "sim.faults.clogged_tip = 2.0: input should be less than or equal to 1"),
+    (
+        "[plate]\nn_negative = 200\nn_positive = 200\n",
+        "lab.toml:1: plate: controls and confirmations take 416 of 384 wells",
+    ),
+    (
+        "[sim.faults]\nclogged_tip = 2.0\n",
+        "lab.toml:2: sim.faults.clogged_tip = 2.0: input should be less than or equal to 1",
+    ),
     ("rounds = 3\n", "lab.toml:1: rounds is not a setting"),
     ("[lab\n", "not valid TOML"),
     (
         '[[device]]\nname = "a"\nkind = "imager"\n[[device]]\nname = "a"\nkind = "incubator"\n',
-        "two devices are called 'a'; every device needs its own name",
+        "lab.toml:1: device: two devices are called 'a'; every device needs its own name",
     ),
     ('[[device]]\nname = "a"\nkind = "imager"\n[[device]]\nname = "b"\nkind = "robot"\n', "lab.toml:6: device.1.kind"),
     ('[[device]]\nname = "a"\nkind = "imager"\nrobot = "flex"\n', "robot is needed for a liquid-handler"),

@@ -16,7 +16,7 @@ ACCEPTED = {
     "utf-16": PLAIN.encode("utf-16"),
     "windows line ends": PLAIN.replace("\n", "\r\n").encode(),
     "old mac line ends": PLAIN.replace("\n", "\r").encode(),
-    "gzip": gzip.compress(PLAIN.encode()),
+    "gzip": gzip.compress(PLAIN.encode(), mtime=0),
     "semicolons": PLAIN.replace(",", ";").encode(),
     "tabs": PLAIN.replace(",", "\t").encode(),
     "quotes": b'"smiles","id"\n"CCO","A"\n"c1ccccc1","B"\n',
@@ -68,7 +68,7 @@ REFUSED = [
     (b"PK\x03\x04xxxx", "Excel workbook"),
     (b"smiles,id\nCCO,A\nCCC,\xe9t\xe9\n", "line 3: byte 0xe9 is not utf-8 text.*latin-1"),
     (b"smiles,id\nCC\x00O,A\n", "NUL"),
-    (gzip.compress(PLAIN.encode())[:-9], "gzip file is damaged"),
+    (gzip.compress(PLAIN.encode(), mtime=0)[:-9], "gzip file is damaged"),
 ]
 
 

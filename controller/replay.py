@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from controller.files import write_bytes, write_text
 from nextplate.acquisition.replay import SIMILARITY, STRATEGIES, ReplayCurve, ReplayPlan
 from nextplate.acquisition.replay import replay as replay_campaign
 from nextplate.chem.valued import ValuedStructures, read_valued
+from nextplate.conformal.coverage import wilson_interval
 from nextplate.errors import DataError, PlanError
 
 Progress = Callable[[int, int], None]
@@ -82,7 +82,8 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
 
     Returns:
         The content of replay.json: the sizes, and per strategy the final figures and the curve, as mean and
-        standard deviation (of the population) over seeds; null where a figure does not exist.
+        sample standard deviation over seeds, and the coverage with its 95 % Wilson interval; null where a figure
+        does not exist (one seed has no deviation).
 
     Raises:
         DataError: the file cannot be used.
@@ -173,11 +174,15 @@ def _figures(strategy: str, campaigns: Sequence[_Campaign]) -> dict[str, Any]:
     curves = [campaign.curve for campaign in campaigns]
     points = [_point(curves, number) for number in range(min(len(curve.rounds) for curve in curves))]
     covered = [(r.coverage * r.n_covered_of, r.n_covered_of) for c in curves for r in c.rounds if r.n_covered_of]
-    n_covered_of = sum(n for _, n in covered)
+    n_inside, n_covered_of = round(sum(inside for inside, _ in covered)), sum(n for _, n in covered)
+    low, high = wilson_interval(n_inside, n_covered_of) if n_covered_of else (None, None)
     return {
         "strategy": strategy,
         **points[-1],
-        "coverage_90": sum(inside for inside, _ in covered) / n_covered_of if n_covered_of else None,
+        "coverage_90": n_inside / n_covered_of if n_covered_of else None,
+        "coverage_90_low": low,
+        "coverage_90_high": high,
+        "n_covered_of": n_covered_of,
         "seconds_mean": round(float(np.mean([campaign.seconds for campaign in campaigns])), 3),
         "curve": points,
     }
@@ -195,7 +200,7 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
     point: dict[str, Any] = {"tested": rounds[0].n_tested}
     for name, numbers in columns.items():
         point[f"{name}_mean"] = float(np.mean(numbers))
-        point[f"{name}_sd"] = float(np.std(numbers))
+        point[f"{name}_sd"] = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
     return point
 
 
@@ -209,7 +214,7 @@ def _picture(body: Mapping[str, Any]) -> bytes:
     for entry in body["strategies"]:
         tested = [point["tested"] for point in entry["curve"]]
         mean = 100 * np.array([point["recall_structures_mean"] for point in entry["curve"]])
-        sd = 100 * np.array([point["recall_structures_sd"] for point in entry["curve"]])
+        sd = 100 * np.array([point["recall_structures_sd"] or 0.0 for point in entry["curve"]])
         style = "--" if entry["strategy"] in BASELINES else "-"
         (line,) = axes.plot(tested, mean, style, marker="o", markersize=3.5, label=entry["strategy"])
         axes.fill_between(tested, mean - sd, mean + sd, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -228,6 +233,9 @@ def _found_label(body: Mapping[str, Any]) -> str:
     return f"% of the {what} found"
 
 
+_UNCERTAINTY = "±: sample standard deviation over seeds; cover: 95 % Wilson interval of the share inside 90 % intervals"
+
+
 def replay_text(body: Mapping[str, Any]) -> str:
     """Set the final figures as a table for a terminal."""
     goal = "hits" if body["goal"] == "hits" else f"top {body['top_k']}"
@@ -235,9 +243,9 @@ def replay_text(body: Mapping[str, Any]) -> str:
         f"{body['file']}: {body['n_compounds']} compounds, {body['n_unscored']} without a value, "
         f"{body['n_left_out']} left out; {body['n_hits']} hits (value {_side(body)} {body['hit_threshold']:g})"
     )
-    title = f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'x chance':>8} "
+    title = f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'x chance':>14} "
     rows = [_line(entry) for entry in body["strategies"]]
-    return "\n".join([head, "", title + f"{'cover 90%':>9} {'seconds':>8}", *rows])
+    return "\n".join([head, "", title + f"{'cover 90%':>13} {'seconds':>8}", *rows, _UNCERTAINTY])
 
 
 def _side(body: Mapping[str, Any]) -> str:
@@ -245,14 +253,14 @@ def _side(body: Mapping[str, Any]) -> str:
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    def percent(name: str) -> str:
-        return f"{100 * entry[name + '_mean']:.1f} ± {100 * entry[name + '_sd']:.1f}"
+    def told(name: str, scale: float = 1.0, digits: int = 1) -> str:
+        mean, sd = entry[f"{name}_mean"], entry[f"{name}_sd"]
+        return f"{scale * mean:.{digits}f}" + (" (1 seed)" if sd is None else f" ± {scale * sd:.{digits}f}")
 
     covered = entry["coverage_90"]
-    cover = "" if covered is None or math.isnan(covered) else f"{100 * covered:.1f}"
-    hits = f"{entry['hits_mean']:.1f} ± {entry['hits_sd']:.1f}"
+    ends = "" if covered is None else f"{100 * entry['coverage_90_low']:.1f} to {100 * entry['coverage_90_high']:.1f}"
     return (
-        f"{entry['strategy']:<12} {entry['tested']:>6} {percent('recall_structures'):>18} "
-        f"{percent('recall_scores'):>14} {hits:>14} {entry['enrichment_mean']:>8.2f} {cover:>9} "
+        f"{entry['strategy']:<12} {entry['tested']:>6} {told('recall_structures', 100):>18} "
+        f"{told('recall_scores', 100):>14} {told('hits'):>14} {told('enrichment', digits=2):>14} {ends:>13} "
         f"{entry['seconds_mean']:>8.1f}"
     )

@@ -47,11 +47,22 @@ def test_a_replay_is_written_and_said(request_):
     assert by["ucb"]["tested"] == 44
     assert [point["tested"] for point in by["ucb"]["curve"]] == [20, 32, 44]
     assert by["ucb"]["recall_structures_mean"] > by["random"]["recall_structures_mean"]
-    assert 0 <= by["ucb"]["coverage_90"] <= 1
+    assert 0 <= by["ucb"]["coverage_90_low"] <= by["ucb"]["coverage_90"] <= by["ucb"]["coverage_90_high"] <= 1
+    assert by["ucb"]["n_covered_of"] > 20
     assert by["random"]["coverage_90"] is None
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
-    assert "ucb" in text
+    (line,) = (one for one in text.splitlines() if one.startswith("ucb"))
+    assert line.count(" ± ") == 4, "structures, scores, hits, times chance"
+    assert f"{100 * by['ucb']['coverage_90_low']:.1f} to {100 * by['ucb']['coverage_90_high']:.1f}" in line
+
+
+def test_one_seed_shows_no_deviation(request_):
+    body = run_replay(replace(request_, seeds=1, strategies=("random",)), lambda *_: None)
+    assert body["strategies"][0]["hits_sd"] is None
+    (line,) = (one for one in replay_text(body).splitlines() if one.startswith("random"))
+    assert line.count("(1 seed)") == 4
+    assert "±" not in line
 
 
 def test_hits_are_recalled_over_all_hits(request_):

@@ -34,7 +34,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     confirm = _confirm(tested, in_stock, params)
     done = {*tested["compound_id"], *params["excluded"]}
     available = np.array([i in in_stock and i not in done for i in features.compound_ids])
-    picks = (*confirm, *_new(inputs, params, features, available, tested, params["n_wells"] - len(confirm)))
+    picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
     write_picks(picks, out / "picks.parquet")
     unavailable = {
         "tested": sum(i in done for i in features.compound_ids),
@@ -50,19 +50,17 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     }
 
 
-def _in_stock(path: Path, params: Mapping[str, Any]) -> set[str]:
-    """List compounds with a well that holds enough and gives the dose."""
+def _in_stock(path: Path, params: Mapping[str, Any]) -> Mapping[str, int]:
+    """Count the transfers that each compound's wells of the right strength can give; at least one."""
     transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
-    return {
-        well.compound_id
-        for well in stock_wells(path)
-        if well.compound_id not in params["controls"]
-        and n_transfers(well, transfer_nl)
-        and well.gives(params["dose_um"], transfer_nl, well_volume_nl)
-    }
+    counts: Counter[str] = Counter()
+    for well in stock_wells(path):
+        if well.compound_id not in params["controls"] and well.gives(params["dose_um"], transfer_nl, well_volume_nl):
+            counts[well.compound_id] += n_transfers(well, transfer_nl)
+    return {compound: n for compound, n in counts.items() if n}
 
 
-def _confirm(tested: pl.DataFrame, in_stock: set[str], params: Mapping[str, Any]) -> tuple[Pick, ...]:
+def _confirm(tested: pl.DataFrame, in_stock: Mapping[str, int], params: Mapping[str, Any]) -> tuple[Pick, ...]:
     """Test the best hits that had a single well once more: a hit seen twice is worth more than two seen once."""
     if tested.is_empty() or not params["n_confirm"]:
         return ()
@@ -83,11 +81,12 @@ def _new(
     features: Features,
     available: npt.NDArray[np.bool_],
     tested: pl.DataFrame,
+    in_stock: Mapping[str, int],
     n_wells: int,
 ) -> tuple[Pick, ...]:
     rng = generator(params)
     if "predictions" not in inputs:
-        return _first(features, available, n_wells, params["n_confirm"], rng)
+        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)
     prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     scores = score(params["rule"], prediction, best, rng, beta=params["beta"])
@@ -107,9 +106,14 @@ def _new(
 
 
 def _first(
-    features: Features, available: npt.NDArray[np.bool_], n_wells: int, n_twice: int, rng: np.random.Generator
+    features: Features,
+    available: npt.NDArray[np.bool_],
+    in_stock: Mapping[str, int],
+    n_wells: int,
+    n_twice: int,
+    rng: np.random.Generator,
 ) -> tuple[Pick, ...]:
-    """Fill the first plate; some compounds get two wells, which tells the noise of the assay."""
+    """Fill the first plate; some compounds of which there is enough get two wells: that tells the assay's noise."""
     picks = cold_start(features, available, n_wells - n_twice, rng)
-    twice = min(n_twice, len(picks))
-    return tuple(replace(p, n_wells=2) if n < twice else p for n, p in enumerate(picks))
+    twice = {p.compound_id for p in [p for p in picks if in_stock[p.compound_id] > 1][:n_twice]}
+    return tuple(replace(p, n_wells=2) if p.compound_id in twice else p for p in picks)

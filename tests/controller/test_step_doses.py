@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from protocol_lab import PLATE, RESERVOIR, full_rack, small_layout
 
 from controller.steps import compile as compile_step
 from controller.steps import pick as pick_step
+from nextplate.compound import Features
 from nextplate.design import layout_to_csv
 from nextplate.errors import PlanError
 from protocols.labware import robot_deck
@@ -44,7 +46,19 @@ def run_compile(stock: Path, compounds: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_only_a_compound_with_a_well_of_the_right_strength_can_be_picked(stock: Path):
-    assert pick_step._in_stock(stock, PARAMS) == {"C1", "C4"}
+    assert pick_step._in_stock(stock, PARAMS) == {"C1": 3, "C4": 11}
+
+
+def test_only_a_compound_with_liquid_for_two_wells_gets_two():
+    n = 40
+    bits = np.random.default_rng(0).integers(0, 256, (n, 256), dtype=np.uint8)
+    names = tuple(f"C{i}" for i in range(n))
+    features = Features(Path(), "", names, names, bits, np.zeros((n, 0), np.float32), ())
+    in_stock = {name: 1 + i % 2 for i, name in enumerate(names)}
+    picks = pick_step._first(features, np.ones(n, dtype=bool), in_stock, 30, 8, np.random.default_rng(1))
+    assert sum(p.n_wells for p in picks) == 30
+    assert [p.n_wells for p in picks].count(2) == 8
+    assert all(in_stock[p.compound_id] >= p.n_wells for p in picks)
 
 
 def test_a_well_of_another_strength_is_never_drawn_from(stock: Path, monkeypatch: pytest.MonkeyPatch):

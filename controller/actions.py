@@ -75,9 +75,10 @@ def moves_command(moves: tuple[Move, ...]) -> dict[str, Any]:
     return {"verb": "move", "moves": [[m.barcode, m.source, m.target] for m in moves]}
 
 
-def load_command(protocol: str, rendered: str, digest: str, load: int) -> dict[str, Any]:
+def load_command(protocol: str, rendered: str, digest: str, load: int, rendered_sha256: str) -> dict[str, Any]:
     """Write a RunLoad; both paths are relative to the lab folder."""
-    return {"verb": "run-load", "protocol": protocol, "rendered": rendered, "digest": digest, "load": load}
+    files = {"protocol": protocol, "rendered": rendered, "rendered_sha256": rendered_sha256}
+    return {"verb": "run-load", **files, "digest": digest, "load": load}
 
 
 def plate_command(verb: str, barcode: str) -> dict[str, Any]:
@@ -95,7 +96,9 @@ def read_command(body: JSON, lab: Path) -> Command:
         case "move":
             return MovePlates(tuple(Move(*m) for m in body["moves"]))
         case "run-load":
-            return RunLoad(lab / body["protocol"], lab / body["rendered"], body["digest"], body["load"])
+            return RunLoad(
+                lab / body["protocol"], lab / body["rendered"], body["digest"], body["load"], body["rendered_sha256"]
+            )
         case "store":
             return StorePlate(body["barcode"])
         case "fetch":

@@ -29,8 +29,9 @@ class Hardware:
     devices: Mapping[str, Device]
     prepare: Callable[["Store"], None]
     """Put registered plates and tips into the simulated lab; in a real one people do that."""
-    lend_hand: Callable[[Mapping[str, Any], str], None]
-    """Do in the simulated lab what a person who answers about a command has done with her hands."""
+    lend_hand: Callable[[Mapping[str, Any], str, str], None]
+    """Do in the simulated lab what a person who answers about a command has done with her hands: command, answer,
+    barcode of the round's assay plate."""
     simulated: "SimLab | None"
     """None in a real lab."""
     close: Callable[[], None]
@@ -64,7 +65,7 @@ def _real(folder: Path, settings: Settings) -> Hardware:
             if close := getattr(devices[section.kind], "close", None):
                 opened.callback(close)
         close_all = opened.pop_all().close
-        return Hardware(WallClock(), devices, lambda _store: None, lambda _command, _choice: None, None, close_all)
+        return Hardware(WallClock(), devices, lambda _store: None, lambda *_: None, None, close_all)
 
 
 def _simulated(folder: Path, settings: Settings) -> Hardware:
@@ -81,14 +82,16 @@ def _simulated(folder: Path, settings: Settings) -> Hardware:
         lab.clock,
         devices,
         lambda store: _deliver(lab, settings, store),
-        lambda command, choice: _lend_hand(lab, command, choice),
+        lambda command, choice, assay_plate: _lend_hand(lab, command, choice, assay_plate),
         lab,
         lab.close,
     )
 
 
-def _lend_hand(lab: "SimLab", command: Mapping[str, Any], choice: str) -> None:
+def _lend_hand(lab: "SimLab", command: Mapping[str, Any], choice: str, assay_plate: str) -> None:
     """Carry the plates that a broken move left behind: to the end of it, or back to where it is tried again from."""
+    if choice == "lose-plate":
+        lab.place_by_hand(assay_plate, "stack/done")
     for barcode, source, target in command.get("moves", ()):
         place = lab.where(barcode)
         if choice == "done" and place not in (None, target):

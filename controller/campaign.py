@@ -14,7 +14,7 @@ from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
-from controller.recipe import Plan, plan_of
+from controller.recipe import Plan, barcode_of, plan_of
 from controller.snapshots import resolve
 from controller.state import LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
@@ -84,7 +84,7 @@ def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> Lab
     """Return the state of the campaign to run, starting it when its name is new."""
     wanted = lab.settings.campaign
     if state.campaign is not None and state.campaign.name == wanted.name:
-        if state.is_aborted:
+        if state.is_aborted and not state.pending():
             raise PlanError(f"campaign {wanted.name!r} was aborted; give the next one another name in lab.toml")
         return state
     if state.campaign is not None and not (state.is_finished or state.is_aborted):
@@ -100,6 +100,10 @@ def _start(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> Lab
         raise PlanError("this lab has no library; add one with: nextplate library add FILE")
     if not store.stock_now():
         raise PlanError("this lab has no stock; add it with: nextplate stock add FILE")
+    if store.select("campaigns", {"campaign": lab.settings.campaign.name}):
+        raise PlanError(
+            f"campaign {lab.settings.campaign.name!r} was run before; give the new one its own name in lab.toml"
+        )
     wanted, body, now = lab.settings.campaign, settings_body(lab), hardware.clock.now()
     payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
     payload |= {"library": state.library, "settings": body}
@@ -145,8 +149,9 @@ def _inbox(
     decisions = sort_out(state, [json.loads(row["decision"]) for row in waiting])
     for kind, decision in decisions:
         if kind == "decision" and decision["what"] == "answer":
-            intent = state.intents.get(state.faults[decision["fault"]].key)
-            hardware.lend_hand(intent.action.get("command", {}) if intent else {}, decision["choice"])
+            intent = state.intents[state.faults[decision["fault"]].key]
+            plate = barcode_of(state, plan_of(state), intent.round)
+            hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate)
     return decisions, taken
 
 

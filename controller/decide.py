@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Action, Note, Resubmit, Wait
-from controller.recipe import Plan, build, current, not_before
+from controller.recipe import WITH_PLATE, Plan, build, current, not_before
 from controller.state import Fault, Intent, LabState, Outcome
 
 ANSWERS: Mapping[str, str] = {
@@ -15,6 +15,8 @@ ANSWERS: Mapping[str, str] = {
     "accept": "go on; wells that got too little are left out of the responses",
     "use": "use the plate's responses in spite of its quality",
     "discard": "keep the plate's data but learn nothing from it",
+    "write-off": "go on; nobody knows which wells of the load were dosed, so all are left out and all stock is debited",
+    "lose-plate": "the assay plate has been taken away; the campaign goes on with the next round",
     "abort": "end the campaign here",
 }
 """Every answer a fault may offer, and what it does."""
@@ -90,9 +92,11 @@ def _question(task: str, outcome: Outcome, is_physical: bool) -> tuple[str, tupl
         tried = outcome.result.get("transfers", ())
         said = f"{outcome.key}: stopped after {len(tried)} transfers: {outcome.message}"
         # Even a transfer that moved nothing has used its tip: a load is retried only if it never began.
-        return said, ("accept", "abort") if tried else ("retry", "abort")
-    choices = ("retry", "done", "abort") if is_physical and task != "acquire" else ("retry", "abort")
-    return f"{outcome.key}: {outcome.message}", choices
+        return said, ("accept", "lose-plate", "abort") if tried else ("retry", "lose-plate", "abort")
+    choices = ["retry"]
+    choices += ["done"] if is_physical and task != "acquire" else []
+    choices += ["lose-plate"] if task in WITH_PLATE else []
+    return f"{outcome.key}: {outcome.message}", (*choices, "abort")
 
 
 def _ask(key: str, question: str, choices: tuple[str, ...]) -> Note:
@@ -102,7 +106,12 @@ def _ask(key: str, question: str, choices: tuple[str, ...]) -> Note:
 def unknown_fate(intent: Intent, message: str) -> Note:
     """Ask about an action of which the device cannot say whether it happened."""
     question = f"{intent.key}: {message}; nobody can tell whether it was done: look at the device, then answer"
-    return _ask(intent.key, question, ("done", "not-done", "abort"))
+    half = ("write-off",) if intent.task.startswith("run-") else ()
+    return _ask(intent.key, question, ("done", "not-done", *half, "abort"))
+
+
+_TELLING = ("done", "not-done", "write-off", "abort")
+"""Answers that tell the fate of an action that no device can tell."""
 
 
 def _words_about_unknown(state: LabState) -> tuple[Action, ...]:
@@ -110,12 +119,12 @@ def _words_about_unknown(state: LabState) -> tuple[Action, ...]:
     return tuple(
         Note("outcome", _told(intent, fault))
         for intent in state.pending()
-        if (fault := state.faults.get(intent.key)) and fault.answer in ("done", "not-done", "abort")
+        if (fault := state.faults.get(intent.key)) and fault.answer in _TELLING
     )
 
 
 def _told(intent: Intent, fault: Fault) -> dict[str, Any]:
-    status = "done" if fault.answer == "done" else "failed"
+    status = "done" if fault.answer in ("done", "write-off") else "failed"
     message = f"{fault.by} answered {fault.answer}"
     return {
         "key": intent.key,

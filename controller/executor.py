@@ -11,12 +11,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from drivers.ports import Report, Status
 from nextplate.errors import DiskFull, StepError
+
+_MAX_DEATHS = 3
+"""Workers that may die over one job before it is reported as failed."""
 
 Progress = Callable[[str, int, int], None]
 """Called with step, done, total."""
@@ -57,7 +61,7 @@ class Executor(Protocol):
 @dataclass(slots=True)
 class _Worker:
     process: "subprocess.Popen[str]"
-    job: str | None = None
+    job: Job | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class LocalExecutor:
     n_workers: int = 1
     progress: Progress | None = None
     _reports: dict[str, Report] = field(default_factory=dict)
+    _deaths: dict[str, int] = field(default_factory=dict)
     _full: dict[str, str] = field(default_factory=dict)
     _queue: "deque[Job]" = field(default_factory=deque)
     _workers: list[_Worker] = field(default_factory=list)
@@ -107,8 +112,9 @@ class LocalExecutor:
             worker.process.kill()
             worker.process.wait()
             for pipe in (worker.process.stdin, worker.process.stdout):
-                if pipe:
-                    pipe.close()
+                # What is still in the pipe to a dead worker cannot be written any more.
+                with suppress(BrokenPipeError):
+                    pipe.close() if pipe else None
 
     def _feed(self) -> None:
         while self._queue:
@@ -116,12 +122,14 @@ class LocalExecutor:
             if worker is None:
                 return
             job = self._queue.popleft()
-            worker.job = job.key
+            worker.job = job
             stdin = worker.process.stdin
             if stdin is None:
                 raise StepError("a worker was started without a pipe")
-            stdin.write(job.line())
-            stdin.flush()
+            # A worker that has just died is mourned by its listener, which puts the job back.
+            with suppress(BrokenPipeError):
+                stdin.write(job.line())
+                stdin.flush()
 
     def _idle_worker(self) -> _Worker | None:
         idle = next((w for w in self._workers if w.job is None and w.process.poll() is None), None)
@@ -157,13 +165,19 @@ class LocalExecutor:
             self._changed.notify_all()
 
     def _mourn(self, worker: _Worker) -> None:
-        """Report the job of a worker that died; a job may be run again freely, so this is a failure, not a fault."""
+        """Run the job of a worker that died once more, for a computation may be repeated freely; then report it."""
         with self._changed:
             if worker.job is None or self._is_closed:
                 return
             code = worker.process.wait()
+            deaths = self._deaths[worker.job.key] = self._deaths.get(worker.job.key, 0) + 1
+            if deaths < _MAX_DEATHS:
+                self._queue.appendleft(worker.job)
+                worker.job = None
+                self._feed()
+                return
             message = f"the worker process died (exit code {code}); see logs/worker.log in the lab folder"
-            self._reports[worker.job] = Report(Status.FAILED, {}, message)
+            self._reports[worker.job.key] = Report(Status.FAILED, {}, message)
             worker.job = None
             self._feed()
             self._changed.notify_all()

@@ -86,9 +86,13 @@ class Loop:
                 self._conclude(intent, report)
             elif report.status is Status.UNKNOWN and intent.key not in self.state.faults:
                 self._note(unknown_fate(intent, report.message))
+            elif report.status is Status.NOT_FOUND and self._was_taken(intent.key):
+                self._note(unknown_fate(intent, "the device took it and knows nothing of it now"))
             elif report.status is Status.RUNNING:
                 running[intent.key] = report
-                if intent.key in self.state.attempts:
+                if "step" in intent.action:
+                    continue
+                if intent.key not in self.state.accepted or intent.key in self.state.faults:
                     self._note(Note("accepted", {"key": intent.key}))
         return running
 
@@ -100,12 +104,27 @@ class Loop:
         device = self.devices[intent.action["device"]]
         if intent.key in self._known:
             return device.poll(intent.key)
-        self._known.add(intent.key)
         report = device.lookup(intent.key)
         if report.status is Status.NOT_FOUND and not self.state.attempts.get(intent.key):
+            if not self._may_hand_over(intent):
+                return report
             self._operate(intent)
             report = device.poll(intent.key)
+        self._known.add(intent.key)
         return report
+
+    def _was_taken(self, key: str) -> bool:
+        """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
+        s = self.state
+        is_taken = key in s.accepted or (key in self._known and key not in s.attempts)
+        return is_taken and not (key in s.outcomes or key in s.faults)
+
+    def _may_hand_over(self, intent: Intent) -> bool:
+        """Tell whether what a killed process announced may still be begun: not against anybody's word."""
+        s = self.state
+        is_stopped = s.is_paused or s.is_aborted or s.is_finished
+        is_spoken_for = intent.key in s.faults or intent.key in s.accepted
+        return not (is_stopped or is_spoken_for) and intent.key.startswith(f"{self.plan.name}.r")
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status = "done" if report.status is Status.DONE else "failed"

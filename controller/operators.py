@@ -15,7 +15,9 @@ def why_not(state: LabState, decision: JSON) -> str | None:
     """Say why a decision cannot be taken now; None when it can."""
     if state.campaign is None:
         return "no campaign has been started; start one with: nextplate run"
-    if state.is_finished or state.is_aborted:
+    owed = [f.fault for f in state.open_faults() if f.key not in state.outcomes]
+    is_owed = decision["what"] == "answer" and decision["fault"] in owed
+    if (state.is_finished or state.is_aborted) and not is_owed:
         how = "finished" if state.is_finished else "aborted"
         return f"campaign {state.campaign.name!r} is {how}; nothing is left to decide"
     return _CHECKS[decision["what"]](state, decision)

@@ -72,8 +72,10 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
         RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in moved.items() if nl]),
         RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in _touched(status, planned, moved)]),
     ]
+    # A load written off has debited everything and dosed nothing that anybody can vouch for.
+    dosed = {} if result.get("choice") == "write-off" else moved
     short = [
-        [p.destination_well, moved.get(t, 0), p.volume_nl] for t, p in planned.items() if moved.get(t, 0) < p.volume_nl
+        [p.destination_well, dosed.get(t, 0), p.volume_nl] for t, p in planned.items() if dosed.get(t, 0) < p.volume_nl
     ]
     return [r for r in rows if r.rows], {**result, "short": short}
 

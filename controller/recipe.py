@@ -21,6 +21,9 @@ BELIEF = ("fit", "calibrate")
 PLANNING = ("pick", "layout", "compile", "check", "approve")
 AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise")
 
+WITH_PLATE = frozenset((*AFTER_LOADS, "admit", "evaluate"))
+"""Tasks, beside the loads, after whose failure the assay plate can be given up and the campaign go on."""
+
 Built = Compute | Operate | Note
 
 
@@ -67,7 +70,14 @@ def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
         return belief + PLANNING
     loads = tuple(t for k in range(len(compiled.result["summary"]["loads"])) for t in (f"deck-{k}", f"run-{k}"))
     admit = ("admit",) if _is_admitted(state, round_number) else ()
-    return belief + PLANNING + loads + AFTER_LOADS + admit + ("evaluate",)
+    return _until_lost(state, round_number, belief + PLANNING + loads + AFTER_LOADS + admit + ("evaluate",))
+
+
+def _until_lost(state: LabState, round_number: int, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """End a round with the task at which its plate was given up."""
+    answers = (state.faults.get(state.latest_key(t, round_number)) for t in tasks)
+    lost = next((n for n, f in enumerate(answers) if f is not None and f.answer == "lose-plate"), None)
+    return tasks if lost is None else tasks[: lost + 1]
 
 
 def _is_admitted(state: LabState, round_number: int) -> bool:
@@ -285,8 +295,10 @@ def _run(c: _Context) -> Built:
     compiled = c.outcome("compile")
     summary = compiled.result["summary"]
     folder = compiled.result["folder"]
-    rendered = f"{folder}/{summary['loads'][c.load]['file']}"
-    return c.operate("liquid-handler", load_command(f"{folder}/protocol.json", rendered, summary["digest"], c.load))
+    file = summary["loads"][c.load]["file"]
+    proven = compiled.result["outputs"][file]
+    command = load_command(f"{folder}/protocol.json", f"{folder}/{file}", summary["digest"], c.load, proven)
+    return c.operate("liquid-handler", command)
 
 
 def _clear(c: _Context) -> Built:

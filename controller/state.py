@@ -7,10 +7,10 @@ library.added      library: digest of a library that was registered
 stock.added        source wells were registered
 tips.added         tip racks were registered
 campaign.started   name, seed, rounds, library digest and the settings that shape decisions
-controller.started a process took over; the only kind that differs between a disturbed and an undisturbed run
+controller.started a process took over; with attempt and accepted, the kinds in which a disturbed run may differ
 intent             key, task, round, action: written and committed before anything is tried
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
-accepted           key: the device has it after all
+accepted           key: the device has it; from here on it may not say that it never had
 outcome            key, status (done | failed), result, message
 decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
 decision.refused   a decision that came too late or made no sense, with the reason
@@ -127,6 +127,8 @@ class LabState:
     """When each key's hand-over failed, of those not known to have arrived."""
     proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds that were put before a person, with the summary shown."""
+    accepted: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    """Keys that a device was seen to have, and since when."""
     places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Where each plate that ever moved is, by confirmed moves."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
@@ -163,8 +165,8 @@ class LabState:
         return key
 
     def digest(self) -> str:
-        """Return the sha256 of the state, leaving out how often a process had to start."""
-        body = replace(self, n_starts=0, attempts={})
+        """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
+        body = replace(self, n_starts=0, attempts={}, accepted={})
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
@@ -193,6 +195,7 @@ class _Draft:
     faults: dict[str, Fault]
     approvals: dict[int, Approval]
     proposals: dict[int, str]
+    accepted: dict[str, datetime]
     places: dict[str, str]
     is_paused: bool
     is_aborted: bool
@@ -233,6 +236,9 @@ def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.campaign = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
     draft.approvals.clear()
     draft.proposals.clear()
+    over = [f for f, fault in draft.faults.items() if fault.answer is None and fault.key in draft.outcomes]
+    for name in over:
+        del draft.faults[name]
     draft.is_paused = draft.is_aborted = draft.is_finished = False
 
 
@@ -248,14 +254,19 @@ def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.attempts[p["key"]] = (*draft.attempts.get(p["key"], ()), time)
 
 
-def _accepted(draft: _Draft, p: JSON, _time: datetime) -> None:
+def _accepted(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.accepted[p["key"]] = time
     draft.attempts.pop(p["key"], None)
+    draft.faults.pop(p["key"], None)
 
 
 def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
+    if "told_by" not in p["result"]:
+        draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
     moved = set(p["result"].get("moved", ()))
-    _apply_moves(draft, p["key"], lambda barcode: barcode in moved)
+    is_told_done = p["result"].get("choice") == "done"
+    _apply_moves(draft, p["key"], lambda barcode: is_told_done or barcode in moved)
 
 
 def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
@@ -287,9 +298,20 @@ def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
 def _answer(draft: _Draft, p: JSON) -> None:
     fault = draft.faults[p["fault"]]
     draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
-    draft.is_aborted = draft.is_aborted or p["choice"] == "abort"
-    if p["choice"] == "done":
+    is_ours = draft.campaign is not None and fault.key.startswith(f"{draft.campaign.name}.r")
+    draft.is_aborted = draft.is_aborted or (p["choice"] == "abort" and is_ours)
+    if p["choice"] == "done" and fault.key in draft.outcomes:
         _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] == "lose-plate":
+        _lose_plate(draft, draft.intents[fault.key])
+
+
+def _lose_plate(draft: _Draft, intent: Intent) -> None:
+    """A person has taken the round's assay plate away: it stands nowhere any more."""
+    campaign = intent.key.split(".r")[0]
+    for other in draft.intents.values():
+        if other.task == "layout" and other.round == intent.round and other.key.split(".r")[0] == campaign:
+            draft.places.pop(other.action["params"]["barcode"], None)
 
 
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from drivers.folder_reply import Request, WrongReply, judged, parsed, shown
 from drivers.options import checked
 from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
+from drivers.proven import proven_file
 from nextplate.errors import DataError, NeedsOperator, SettingsError, Transient
 from protocols.model import DeckLoad, Protocol
 
@@ -264,10 +265,11 @@ def _load_described(command: RunLoad, name: str) -> tuple[dict[str, Any], dict[s
     try:
         files = {"protocol.json": command.protocol_path.read_bytes()}
         protocol = Protocol.from_json(files["protocol.json"].decode())
-        if command.rendered_path is not None:
-            files[command.rendered_path.name] = command.rendered_path.read_bytes()
     except (OSError, DataError, UnicodeDecodeError) as error:
         raise NeedsOperator(f"cannot read protocol {command.protocol_path}: {error}; nothing was asked for") from error
+    rendered_file = proven_file(command)
+    if command.rendered_path is not None and rendered_file is not None:
+        files[command.rendered_path.name] = rendered_file
     load = _load_of(protocol, command)
     rendered = None if command.rendered_path is None else f"{name}.files/{command.rendered_path.name}"
     body = {

@@ -54,6 +54,8 @@ class RunLoad:
     """The same load as the vendor's protocol file; None where the device reads the JSON."""
     protocol_digest: str
     load: int
+    rendered_sha256: str = ""
+    """Of the rendered file as it was proven; a driver that sends the file refuses another one. "" when unknown."""
 
 
 @dataclass(frozen=True, slots=True)

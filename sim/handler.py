@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.ports import RunLoad
+from drivers.proven import proven_file
 from nextplate.errors import DataError, NeedsOperator
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 from sim.device import Plan, SimDevice, Work
@@ -32,6 +33,7 @@ class SimHandler(SimDevice):
         if not isinstance(command, RunLoad):
             raise self._wrong_command(command)
         load = self._read_load(command)
+        proven_file(command)
         return Plan({"load": asdict(load)}, [DECK_CHECK_S] + [TRANSFER_S] * len(load.transfers), {"transfers": []})
 
     def _read_load(self, command: RunLoad) -> DeckLoad:

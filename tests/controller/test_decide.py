@@ -114,7 +114,7 @@ def test_a_load_that_stopped_half_way_is_never_run_again_on_a_guess():
     state = lab.run()
     (fault,) = state.open_faults()
     assert fault.fault == "first.r0.run-0"
-    assert fault.choices == ("accept", "abort")
+    assert fault.choices == ("accept", "lose-plate", "abort")
     lab.decide(what="answer", fault=fault.fault, choice="accept")
     assert lab.run().is_finished
     assert [k for k, _ in lab.device.log].count("first.r0.run-0") == 1
@@ -132,7 +132,7 @@ def test_a_load_that_moved_nothing_may_be_retried_under_a_new_key():
     lab = FakeLab()
     lab.device.fail["first.r0.run-0"] = {"transfers": []}
     (fault,) = lab.run().open_faults()
-    assert fault.choices == ("retry", "abort")
+    assert fault.choices == ("retry", "lose-plate", "abort")
     lab.decide(what="answer", fault=fault.fault, choice="retry")
     assert lab.run().is_finished
     assert [k for k, _ in lab.device.log if ".r0.run-0" in k] == ["first.r0.run-0", "first.r0.run-0.1"]

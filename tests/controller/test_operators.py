@@ -31,11 +31,11 @@ def test_a_round_is_not_approved_and_rejected_at_once():
     assert [kind for kind, _ in sort_out(state, waiting)] == ["decision", "decision.refused"]
 
 
-def test_after_an_abort_nothing_is_left_to_decide():
+def test_after_an_abort_only_the_fate_of_what_was_begun_is_left_to_tell():
     state, fault = lab_with_a_question()
     answer = {"what": "answer", "fault": fault, "choice": "done", "by": "b"}
-    kinds = [kind for kind, _ in sort_out(state, [{"what": "abort", "by": "a"}, answer])]
-    assert kinds == ["decision", "decision.refused"]
+    waiting = [{"what": "abort", "by": "a"}, {"what": "pause", "by": "b"}, answer]
+    assert [kind for kind, _ in sort_out(state, waiting)] == ["decision", "decision.refused", "decision"]
 
 
 def test_pause_and_resume_wait_together():

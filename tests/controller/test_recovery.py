@@ -1,7 +1,7 @@
 """Killed at every step: the loop ends as if nothing had happened, and nothing physical happens twice."""
 
 import pytest
-from controller_fakes import FakeLab
+from controller_fakes import FakeLab, Killed
 
 
 def undisturbed() -> FakeLab:
@@ -37,13 +37,134 @@ def test_killed_between_a_device_and_the_journal(key):
     assert lab.device.log == calm.device.log
 
 
-def test_only_the_starts_differ_in_the_journal():
+def test_only_starts_and_sightings_differ_in_the_journal():
     calm, lab = undisturbed(), FakeLab(rounds=2)
     lab.journal.die_at, lab.journal.die_after_commit = 20, True
     lab.run()
 
     def story(one: FakeLab) -> list[tuple[object, ...]]:
-        events = [e for e in one.journal.events if e.kind != "controller.started"]
+        events = [e for e in one.journal.events if e.kind not in ("controller.started", "accepted")]
         return [(e.kind, e.time, e.payload) for e in events]
 
     assert story(lab) == story(calm)
+
+
+def killed_before(key: str) -> FakeLab:
+    """A lab whose controller announced an action and died before handing it over."""
+    calm = undisturbed()
+    seq = next(e.seq for e in calm.journal.events if e.kind == "intent" and e.payload["key"] == key)
+    lab = FakeLab(rounds=2)
+    lab.journal.die_at, lab.journal.die_after_commit = appends_until(seq), True
+    with pytest.raises(Killed):
+        lab.start().run()
+    assert lab.journal.events[-1].payload["key"] == key
+    return lab
+
+
+def appends_until(seq: int) -> int:
+    lab, n = FakeLab(rounds=2), 0
+    lab.journal.die_after_commit = True
+    while True:
+        n += 1
+        lab = FakeLab(rounds=2)
+        lab.journal.die_at, lab.journal.die_after_commit = n, True
+        try:
+            lab.start().run()
+        except Killed:
+            if lab.journal.events[-1].seq >= seq:
+                return n
+
+
+RUN = "first.r0.run-0"
+
+
+def runs(lab: FakeLab) -> list[str]:
+    return [k for k, _ in lab.device.log if ".r0.run-0" in k]
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("done", []), ("not-done", [f"{RUN}.1"]), ("abort", [])])
+def test_a_lost_intent_is_not_handed_over_against_a_persons_answer(choice, expected):
+    lab = killed_before(RUN)
+    lab.device.unknown.add(RUN)
+    assert [f.fault for f in lab.run().open_faults()] == [RUN]
+    lab.device.unknown.clear()
+    lab.decide(what="answer", fault=RUN, choice=choice)
+    lab.run()
+    assert runs(lab) == expected
+
+
+@pytest.mark.parametrize("what", ["abort", "pause"])
+def test_a_lost_intent_is_not_begun_after_abort_or_pause(what):
+    lab = killed_before(RUN)
+    lab.decide(what=what)
+    lab.run()
+    assert runs(lab) == []
+
+
+def test_the_next_campaign_does_not_carry_out_what_the_last_one_announced():
+    lab = killed_before(RUN)
+    lab.decide(what="abort")
+    lab.run()
+    lab.begin("second")
+    lab.run()
+    assert runs(lab) == ["second.r0.run-0"]
+
+
+def test_the_devices_own_word_settles_an_open_question():
+    lab = FakeLab(rounds=1)
+    lab.device.unknown.add(RUN)
+    assert lab.run().open_faults()
+    lab.device.unknown.clear()
+    state = lab.run()
+    assert state.is_finished
+    assert not state.faults
+    assert runs(lab) == [RUN]
+
+
+def test_a_device_that_forgets_what_it_had_is_a_question_even_after_a_restart():
+    lab = FakeLab(rounds=1)
+    lab.device.forget_at_poll = RUN
+    (fault,) = lab.run().open_faults()
+    assert "knows nothing of it now" in fault.question
+    assert lab.run().open_faults() == (fault,)
+    assert runs(lab) == [RUN]
+
+
+def test_a_load_written_off_is_not_run_again_and_the_campaign_goes_on():
+    lab = FakeLab(rounds=1)
+    lab.device.unknown.add(RUN)
+    (fault,) = lab.run().open_faults()
+    assert fault.choices == ("done", "not-done", "write-off", "abort")
+    lab.decide(what="answer", fault=RUN, choice="write-off")
+    assert lab.run().is_finished
+    assert runs(lab) == [RUN]
+
+
+@pytest.mark.parametrize("task", ["run-0", "store", "acquire", "measure"])
+def test_a_lost_plate_does_not_end_the_campaign(task):
+    lab = FakeLab(rounds=2)
+    key = f"first.r0.{task}"
+    if task == "measure":
+        lab.executor.fail.add(key)
+    else:
+        lab.device.fail[key] = {"transfers": [[1, 5000]]} if task == "run-0" else {}
+    (fault,) = lab.run().open_faults()
+    lab.decide(what="answer", fault=fault.fault, choice="lose-plate")
+    state = lab.run()
+    assert state.is_finished
+    assert "NP-0001" not in state.places
+    assert state.places["NP-0002"] == "stack/done"
+    pick = [e for e in lab.journal.events if e.kind == "intent" and e.payload["task"] == "pick"][-1]
+    assert pick.payload["action"]["params"]["excluded"] == [f"C0-{n}" for n in range(4)]
+
+
+def test_an_old_campaigns_question_does_not_bother_the_next():
+    lab = FakeLab(rounds=1)
+    lab.executor.fail.add("first.r0.compile")
+    (fault,) = lab.run().open_faults()
+    lab.decide(what="abort")
+    lab.run()
+    lab.begin("second")
+    state = lab.run()
+    assert state.is_finished
+    assert fault.fault not in state.faults

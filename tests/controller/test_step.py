@@ -133,15 +133,27 @@ def test_an_executor_runs_jobs_in_a_worker_and_forgets_none(lab: Path):
         executor.close()
 
 
-def test_a_worker_that_is_killed_fails_its_job_and_the_next_one_gets_a_new_worker(lab: Path):
+def test_the_job_of_a_worker_that_is_killed_is_run_by_the_next_one(lab: Path):
     executor = LocalExecutor(lab)
     try:
         executor.submit(Job("a", **JOB))
         executor._workers[0].process.send_signal(signal.SIGKILL)
-        assert finish(executor, "a") is Status.FAILED
-        assert "the worker process died" in executor.poll("a").message
+        assert finish(executor, "a") is Status.DONE
         executor.submit(Job("b", **JOB))
         assert finish(executor, "b") is Status.DONE
+    finally:
+        executor.close()
+
+
+def test_a_job_that_kills_every_worker_is_reported(lab: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "false")
+    monkeypatch.setenv("PATH", "/bin:/usr/bin")
+    executor = LocalExecutor(lab)
+    try:
+        executor.submit(Job("a", **JOB))
+        assert finish(executor, "a") is Status.FAILED
+        assert "the worker process died" in executor.poll("a").message
+        assert len(executor._workers) == 3
     finally:
         executor.close()
 

@@ -77,6 +77,7 @@ class FakeDevice:
     fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     die_after_submit: str | None = None
+    forget_at_poll: str | None = None
 
     def submit(self, command: Any, key: str) -> None:
         if self.refuse.get(key, 0) > 0:
@@ -98,6 +99,8 @@ class FakeDevice:
         if key not in self.memory:
             return Report(Status.NOT_FOUND)
         command, ready = self.memory[key]
+        if key == self.forget_at_poll and self.clock.now() >= ready:
+            return Report(Status.NOT_FOUND)
         if self.clock.now() < ready:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:
@@ -157,7 +160,12 @@ class FakeExecutor:
             "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
         }  # fmt: skip
         folder = f"somewhere/{job.step}-{number}"
-        return {"folder": folder, "key": job.key, "outputs": {}, "summary": summaries.get(job.step, {})}
+        return {
+            "folder": folder,
+            "key": job.key,
+            "outputs": {"load-0.py": "a", "load-1.py": "b"},
+            "summary": summaries.get(job.step, {}),
+        }
 
 
 @dataclass
@@ -177,8 +185,15 @@ class FakeLab:
         self.device = FakeDevice(self.clock)
         body = json.loads(self.settings.model_dump_json(exclude={"lab", "sim"}))
         self.plan = Plan("first", 1, self.rounds, body)
-        payload = {"name": "first", "seed": 1, "rounds": self.rounds, "library": "L", "settings": body}
-        self.journal.append([NewEvent("campaign.started", START, "first", payload)], expected_seq=0)
+        self.begin("first")
+
+    def begin(self, name: str) -> None:
+        """Start a campaign."""
+        body = self.plan.settings
+        self.plan = Plan(name, 1, self.rounds, body)
+        payload = {"name": name, "seed": 1, "rounds": self.rounds, "library": "L", "settings": body}
+        event = NewEvent("campaign.started", self.clock.now(), name, payload)
+        self.journal.append([event], expected_seq=len(self.journal.events))
 
     def start(self) -> Loop:
         """Start a controller process on what is there."""

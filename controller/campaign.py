@@ -14,9 +14,10 @@ from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
+from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
 from controller.snapshots import resolve
-from controller.state import LabState, fold
+from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
 from nextplate.errors import PlanError
 
@@ -57,11 +58,14 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
     Raises:
         PlanError: nothing to start with (no library, no stock), or the campaign was aborted.
     """
+    before = fold(store.events())
+    if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
+        check_ready(lab.settings, store, before.library)
     hardware = connect(lab.folder, lab.settings)
     executor = LocalExecutor(lab.folder, progress=watcher.step)
     try:
         hardware.prepare(store)
-        state = _begun(lab, store, hardware, fold(store.events()))
+        state = _begun(lab, store, hardware, before)
         plan = plan_of(state)
         loop = _loop(lab, store, hardware, executor, plan, state, watcher)
         if not state.is_finished:
@@ -86,7 +90,7 @@ def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> Lab
     if state.campaign is not None and state.campaign.name == wanted.name:
         if state.is_aborted and not state.pending():
             raise PlanError(f"campaign {wanted.name!r} was aborted; give the next one another name in lab.toml")
-        return state
+        return _with_adopted(lab, store, hardware, state, state.campaign)
     if state.campaign is not None and not (state.is_finished or state.is_aborted):
         raise PlanError(
             f"campaign {state.campaign.name!r} is not over, but lab.toml now names {wanted.name!r}; "
@@ -95,19 +99,34 @@ def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> Lab
     return _start(lab, store, hardware, state)
 
 
+def _with_adopted(lab: Lab, store: "Store", hardware: Hardware, state: LabState, campaign: Campaign) -> LabState:
+    """Adopt from lab.toml what may change while a campaign runs: policies, the prover, names of channels.
+
+    What decides which liquid goes where stays as the campaign began.
+    """
+    now = settings_body(lab)
+    assay = {**campaign.settings["assay"], **{k: now["assay"][k] for k in _ADOPTED_OF_ASSAY}}
+    settings = {**campaign.settings, **{k: now[k] for k in _ADOPTED}, "assay": assay}
+    if settings == campaign.settings or state.is_finished:
+        return state
+    event = NewEvent("settings.adopted", hardware.clock.now(), campaign.name, {"settings": settings})
+    return fold(store.append([event], expected_seq=store.head().seq), state)
+
+
+_ADOPTED = ("approval", "faults", "proof")
+_ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
+
+
 def _start(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:
-    if state.library is None:
-        raise PlanError("this lab has no library; add one with: nextplate library add FILE")
-    if not store.stock_now():
-        raise PlanError("this lab has no stock; add it with: nextplate stock add FILE")
     if store.select("campaigns", {"campaign": lab.settings.campaign.name}):
         raise PlanError(
             f"campaign {lab.settings.campaign.name!r} was run before; give the new one its own name in lab.toml"
         )
     wanted, body, now = lab.settings.campaign, settings_body(lab), hardware.clock.now()
+    library = state.library or ""
     payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
-    payload |= {"library": state.library, "settings": body}
-    row = campaign_row(wanted.name, wanted.seed, wanted.rounds, state.library, body, now.isoformat())
+    payload |= {"library": library, "settings": body}
+    row = campaign_row(wanted.name, wanted.seed, wanted.rounds, library, body, now.isoformat())
     event = NewEvent("campaign.started", now, wanted.name, payload)
     return fold(store.append([event], [row], expected_seq=store.head().seq), state)
 

@@ -96,11 +96,12 @@ def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, JSON]
     return tuple(sorted_out)
 
 
-def require(state: LabState, decision: JSON) -> None:
-    """Refuse a decision that cannot be taken.
+def require(state: LabState, waiting: Sequence[JSON], decision: JSON) -> None:
+    """Refuse a decision that could not be taken after those that wait already.
 
     Raises:
         DataError: with the reason.
     """
-    if reason := why_not(state, decision):
-        raise DataError(reason)
+    kind, told = sort_out(state, [*waiting, decision])[-1]
+    if kind != "decision":
+        raise DataError(told["why"])

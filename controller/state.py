@@ -7,6 +7,7 @@ library.added      library: digest of a library that was registered
 stock.added        source wells were registered
 tips.added         tip racks were registered
 campaign.started   name, seed, rounds, library digest and the settings that shape decisions
+settings.adopted   settings: what lab.toml may change while a campaign runs was changed
 controller.started a process took over; with attempt and accepted, the kinds in which a disturbed run may differ
 intent             key, task, round, action: written and committed before anything is tried
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
@@ -242,6 +243,11 @@ def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.is_paused = draft.is_aborted = draft.is_finished = False
 
 
+def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
+    if draft.campaign is not None:
+        draft.campaign = replace(draft.campaign, settings=p["settings"])
+
+
 def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
     draft.n_starts += 1
 
@@ -327,6 +333,7 @@ _HANDLERS = {
     "stock.added": _nothing,
     "tips.added": _nothing,
     "campaign.started": _campaign_started,
+    "settings.adopted": _settings_adopted,
     "controller.started": _controller_started,
     "intent": _intent,
     "attempt": _attempt,

@@ -85,7 +85,9 @@ def _decide(folder: Path, decision: Mapping[str, Any], as_json: bool) -> None:
     from controller.store import open_store
 
     with open_store(open_lab(folder).database) as store:
-        require(fold(store.events()), decision)
-        store.post_decision(json.dumps({**decision, "by": getpass.getuser()}, sort_keys=True))
+        waiting = [json.loads(row["decision"]) for row in store.waiting_decisions()]
+        signed = {**decision, "by": getpass.getuser()}
+        require(fold(store.events()), waiting, signed)
+        store.post_decision(json.dumps(signed, sort_keys=True))
     said = f"{decision['what']}: noted; a running `nextplate run` takes it up now, else the next one does"
     say({"noted": decision}, said, as_json)

@@ -22,6 +22,7 @@ from controller.steps.data import (
 from nextplate.acquisition import choose, cold_start, score
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
+from nextplate.errors import PlanError
 from nextplate.prediction import Pick
 from protocols.draws import n_transfers
 
@@ -34,12 +35,15 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     confirm = _confirm(tested, in_stock, params)
     done = {*tested["compound_id"], *params["excluded"]}
     available = np.array([i in in_stock and i not in done for i in features.compound_ids])
-    picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
-    write_picks(picks, out / "picks.parquet")
     unavailable = {
         "tested": sum(i in done for i in features.compound_ids),
         "no stock well that gives the dose": sum(i not in in_stock for i in features.compound_ids),
     }
+    if not (available.any() or confirm):
+        counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
+        raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
+    picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
+    write_picks(picks, out / "picks.parquet")
     write_json(unavailable, out / "unavailable.json")
     return {
         "n_compounds": len(picks),
@@ -84,6 +88,8 @@ def _new(
     in_stock: Mapping[str, int],
     n_wells: int,
 ) -> tuple[Pick, ...]:
+    if not available.any():
+        return ()
     rng = generator(params)
     if "predictions" not in inputs:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)

@@ -3,9 +3,10 @@
 import pytest
 from controller_fakes import FakeLab
 
-from controller.operators import sort_out
+from controller.operators import require, sort_out
 from controller.settings import ApprovalSection, Settings
 from controller.state import LabState
+from nextplate.errors import DataError
 
 
 def lab_with_a_question() -> tuple[LabState, str]:
@@ -42,3 +43,14 @@ def test_pause_and_resume_wait_together():
     state = FakeLab(settings=Settings(approval=ApprovalSection(policy="hand"))).run()
     waiting = [{"what": what, "by": "ann"} for what in ("pause", "resume", "resume")]
     assert [kind for kind, _ in sort_out(state, waiting)] == ["decision", "decision", "decision.refused"]
+
+
+def test_what_waits_already_is_heeded_when_a_decision_is_given():
+    state = FakeLab(settings=Settings(approval=ApprovalSection(policy="hand"))).run()
+    pause, resume = ({"what": what, "by": "ann"} for what in ("pause", "resume"))
+    require(state, [pause], resume)
+    with pytest.raises(DataError, match="not paused"):
+        require(state, [], resume)
+    approve = {"what": "approve", "round": 0, "by": "ann", "reason": ""}
+    with pytest.raises(DataError, match="approved already"):
+        require(state, [approve], approve)

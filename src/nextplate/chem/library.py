@@ -151,6 +151,8 @@ def _missing_cell(cells: Sequence[str], smiles: int, compound_id: int) -> tuple[
         return "short-row", f"only {len(cells)} cells"
     if not cells[compound_id]:
         return "no-id", "no compound id"
+    if not cells[compound_id].isprintable():
+        return "no-id", f"the compound id {cells[compound_id]!r} holds characters that cannot be printed"
     return None if cells[smiles] else ("no-smiles", f"{cells[compound_id]} has no structure")
 
 

@@ -1,0 +1,59 @@
+"""What a campaign needs before it may start: said at once and by name, not after a plate has been made."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from controller.settings import Settings
+from nextplate.errors import PlanError
+from protocols.stock import StockWell
+
+if TYPE_CHECKING:
+    from controller.store.store import Store
+
+_SHOWN = 3
+
+
+def check_ready(settings: Settings, store: "Store", library: str | None) -> None:
+    """Check library, stock, controls, doses and tips.
+
+    Raises:
+        PlanError: what is missing, and the command or key that mends it.
+    """
+    if library is None:
+        raise PlanError("this lab has no library; add one with: nextplate library add FILE")
+    wells = [StockWell(*well) for well in store.stock_now()]
+    if not wells:
+        raise PlanError("this lab has no stock; add it with: nextplate stock add FILE")
+    if not store.tip_racks_now():
+        raise PlanError("this lab has no tips; register full racks with: nextplate tips add N")
+    known = {row["compound_id"] for row in store.select("compounds")}
+    if problems := list(_problems(settings, wells, known)):
+        raise PlanError("; ".join(problems))
+
+
+def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[str]) -> Iterator[str]:
+    assay = settings.assay
+    controls = {assay.negative_control: "negative", assay.positive_control: "positive"}
+    stocked = {well.compound_id for well in wells}
+    for name, role in controls.items():
+        if name not in stocked:
+            yield f"the stock holds no {name!r}, which lab.toml names as assay.{role}_control"
+    strangers = [w for w in wells if w.compound_id not in known and w.compound_id not in controls]
+    if strangers:
+        first = ", ".join(f"{w.compound_id!r} in {w.source_plate} {w.source_well}" for w in strangers[:_SHOWN])
+        yield f"{len(strangers)} stock wells hold what is neither in the library nor a control in lab.toml: {first}"
+    yield from _dose_problem(settings, [w for w in wells if w.compound_id in known])
+
+
+def _dose_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[str]:
+    assay = settings.assay
+    transfer_nl, well_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
+    if any(well.gives(assay.dose_um, transfer_nl, well_nl) for well in samples):
+        return
+    share = assay.transfer_ul / (assay.transfer_ul + assay.well_volume_ul)
+    strengths = sorted({well.concentration_um for well in samples})[:_SHOWN]
+    made = ", ".join(f"{c:g} uM stock gives {c * share:g} uM" for c in strengths) or "no compound is in stock"
+    yield (
+        f"no stock well gives the dose of {assay.dose_um:g} uM (assay.dose_um) when {assay.transfer_ul:g} ul go into "
+        f"{assay.well_volume_ul:g} ul: {made}; change dose_um, transfer_ul or well_volume_ul, or dilute the stock"
+    )

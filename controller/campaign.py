@@ -143,7 +143,7 @@ def _loop(
     library = state.campaign.library if state.campaign else ""
     rim = Rim(
         resolve=lambda action: resolve(lab.folder, store, library, action),
-        rows=lambda status, intent, result: rows_of(lab.folder, plan.name, status, intent, result),
+        rows=lambda *told: rows_of(lab.folder, plan.name, *told),
         inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,
     )

@@ -34,8 +34,8 @@ class Rim:
 
     resolve: Callable[[Compute], Compute]
     """Replace @library, @stock and @tips by paths of files that hold them now."""
-    rows: Callable[[str, Intent, JSON], tuple[Sequence[RowWrite], JSON]]
-    """From a status and a result make the projected rows, and the result as the journal shall keep it."""
+    rows: Callable[[str, Intent, JSON, str], tuple[Sequence[RowWrite], JSON]]
+    """From a status, a result and a message make the projected rows, and the result as the journal shall keep it."""
     inbox: Callable[[LabState], tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]]
     """Operator decisions not yet in the journal, each with its kind of event, and the rows that mark them taken."""
     watch: Callable[[Event], None]
@@ -128,7 +128,7 @@ class Loop:
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status = "done" if report.status is Status.DONE else "failed"
-        rows, result = self.rim.rows(status, intent, report.result)
+        rows, result = self.rim.rows(status, intent, report.result, report.message)
         payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
         self._record([NewEvent("outcome", self.clock.now(), self.plan.name, payload)], rows)
 

@@ -18,10 +18,12 @@ Rows = list[RowWrite]
 _TOP_PREDICTIONS = 500
 
 
-def rows_of(lab: Path, campaign: str, status: str, intent: Intent, result: JSON) -> tuple[Sequence[RowWrite], JSON]:
+def rows_of(
+    lab: Path, campaign: str, status: str, intent: Intent, result: JSON, message: str = ""
+) -> tuple[Sequence[RowWrite], JSON]:
     """Make the rows of one outcome, and the result as the journal shall keep it."""
     if intent.action.get("device"):
-        return _device_rows(lab, campaign, status, intent, result)
+        return _device_rows(lab, campaign, status, intent, result, message)
     projector = _PROJECTORS.get(intent.task)
     rows = projector(lab, campaign, intent, result) if projector and status == "done" else []
     return rows, result
@@ -29,13 +31,13 @@ def rows_of(lab: Path, campaign: str, status: str, intent: Intent, result: JSON)
 
 def campaign_row(name: str, seed: int, rounds: int, library: str, settings: JSON, started_at: str) -> RowWrite:
     """Make the row of a campaign that starts."""
-    row = {"campaign": name, "seed": seed, "rounds": rounds, "library": library, "state": "running"}
+    row = {"campaign": name, "seed": seed, "rounds": rounds, "library": library}
     row |= {"started_at": started_at, "settings": json.dumps(settings, sort_keys=True)}
     return RowWrite("campaigns", [row])
 
 
 def _device_rows(
-    lab: Path, campaign: str, status: str, intent: Intent, result: JSON
+    lab: Path, campaign: str, status: str, intent: Intent, result: JSON, message: str
 ) -> tuple[Sequence[RowWrite], JSON]:
     command = intent.action["command"]
     row = {
@@ -49,8 +51,7 @@ def _device_rows(
         "load": command.get("load"),
         "status": status,
         "started_at": intent.time.isoformat(),
-        "ended_at": None,
-        "message": str(result.get("message", "")),
+        "message": message,
     }
     rows = [RowWrite("runs", [row], mode="upsert")]
     if command["verb"] != "run-load":
@@ -124,9 +125,7 @@ def _layout_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows
         "campaign": campaign,
         "round": intent.round,
         "labware": f"{intent.action['params']['wells']}-well",
-        "state": "planned",
         "layout_digest": result["outputs"]["layout.csv"],
-        "protocol_digest": None,
     }
     frame = pl.read_csv(lab / result["folder"] / "layout.csv", schema_overrides={"compound_id": pl.String})
     columns = ["well", "role", "compound_id", "replicate", "dose_um", "reason"]

@@ -140,12 +140,11 @@ _POSTGRESQL_FENCES = (
 def _library() -> None:
     op.create_table(
         "campaigns",
-        _text("campaign"), _big("seed"), _integer("rounds"), _text("library"), _text("state"),
+        _text("campaign"), _big("seed"), _integer("rounds"), _text("library"),
         _text("started_at"), _text("settings"),
         *_seq("campaigns"),
         _pk("campaigns", "campaign"),
         _ck("campaigns", "rounds", "rounds > 0"),
-        _ck("campaigns", "state", "state IN ('running', 'paused', 'aborted', 'finished')"),
     )
     op.create_table(
         "libraries",
@@ -205,8 +204,8 @@ def _tips() -> None:
 def _plates() -> None:
     op.create_table(
         "plates",
-        _text("barcode"), _text("campaign"), _integer("round"), _text("labware"), _text("state"),
-        _text("layout_digest", nullable=True), _text("protocol_digest", nullable=True),
+        _text("barcode"), _text("campaign"), _integer("round"), _text("labware"),
+        _text("layout_digest", nullable=True),
         *_seq("plates"),
         _pk("plates", "barcode"),
         _fk("plates", "campaign", to="campaigns", of=("campaign",)),
@@ -229,11 +228,11 @@ def _plates() -> None:
         "runs",
         _text("key"), _text("campaign"), _integer("round"), _text("plate"), _text("device"), _text("command"),
         _text("protocol_digest", nullable=True), _integer("load", nullable=True), _text("status"),
-        _text("started_at"), _text("ended_at", nullable=True), _text("message"),
+        _text("started_at"), _text("message"),
         *_seq("runs"),
         _pk("runs", "key"),
         _fk("runs", "campaign", to="campaigns", of=("campaign",)),
-        _ck("runs", "status", "status IN ('running', 'done', 'failed', 'unknown')"),
+        _ck("runs", "status", "status IN ('done', 'failed')"),
     )
     op.create_index("ix_runs_campaign", "runs", ["campaign", "round"])
 

@@ -70,12 +70,10 @@ CAMPAIGNS = Table(
     Column("seed", BigInteger, nullable=False),
     _integer("rounds"),
     _text("library"),
-    _text("state"),  # running, paused, aborted, finished
     _text("started_at"),
     _text("settings"),  # canonical JSON
     _seq(),
     CheckConstraint("rounds > 0", name="rounds"),
-    CheckConstraint("state IN ('running', 'paused', 'aborted', 'finished')", name="state"),
 )
 
 LIBRARIES = Table(
@@ -154,9 +152,7 @@ PLATES = Table(
     Column("campaign", Text, ForeignKey("campaigns.campaign"), nullable=False),
     _integer("round"),
     _text("labware"),
-    _text("state"),
     Column("layout_digest", Text),
-    Column("protocol_digest", Text),
     _seq(),
     CheckConstraint("round >= 0", name="round"),
     Index("ix_plates_campaign", "campaign", "round"),
@@ -246,10 +242,9 @@ RUNS = Table(
     Column("load", Integer),
     _text("status"),
     _text("started_at"),
-    Column("ended_at", Text),
     _text("message"),
     _seq(),
-    CheckConstraint("status IN ('running', 'done', 'failed', 'unknown')", name="status"),
+    CheckConstraint("status IN ('done', 'failed')", name="status"),
     Index("ix_runs_campaign", "campaign", "round"),
 )
 

@@ -205,7 +205,12 @@ class FakeLab:
             clock=self.clock,
             executor=FakeExecutor(fail=self.executor.fail, bad_plates=self.executor.bad_plates),
             devices=dict.fromkeys(kinds, self.device),
-            rim=Rim(resolve=_same, rows=lambda status, intent, result: ((), result), inbox=self._take, watch=_ignore),
+            rim=Rim(
+                resolve=_same,
+                rows=lambda status, intent, result, message: ((), result),
+                inbox=self._take,
+                watch=_ignore,
+            ),
             state=fold(self.journal.events),
             head=len(self.journal.events),
         )

@@ -105,4 +105,7 @@ def _is_full(path: Path) -> bool:
 
 def absent(address: Address) -> StoreError:
     """Say that there is no database yet."""
-    return StoreError(f"there is no lab database at {address.shown}; `nextplate init {address.lab}` makes one")
+    return StoreError(
+        f"there is no lab database at {address.shown}; `nextplate init {address.lab}` makes "
+        "one, and for a lab that is there already `nextplate db upgrade --lab LAB` does"
+    )

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _VERSION = table("alembic_version", column("version_num"))
 
 
+EMPTY = "empty"
+"""What upgrade_schema found where nothing was."""
+
+
 def check_schema(engine: Engine, address: Address) -> None:
     """Refuse a database of another schema version; cheap, Alembic is not loaded.
 
@@ -43,18 +47,15 @@ def create_schema(engine: Engine, address: Address) -> None:
 
 
 def upgrade_schema(engine: Engine, address: Address) -> tuple[str, str]:
-    """Run the migrations a database lacks, all or none; return (revision found, revision now).
+    """Run the migrations a database lacks, all or none; return (revision found or "empty", revision now).
 
     Raises:
         SchemaMismatch: newer than this nextplate, or not nextplate's.
-        StoreError: nothing is in it.
     """
     with writing(engine, address) as connection:
         found = found_revision(address, *_look(connection))
-        if found is None:
-            raise StoreError(f"{address.shown} is empty; `nextplate init {address.lab}` makes a lab")
         _run_migrations(connection)
-    return found, REVISIONS[-1]
+    return found or EMPTY, REVISIONS[-1]
 
 
 def migrations_folder() -> Path:

@@ -51,7 +51,7 @@ def open_store(url: str | Path, *, create: bool = False) -> "Store":
 def upgrade(url: str | Path) -> tuple[str, str]:
     """Bring a database to this version's schema; see controller.store.upgrade."""
     address = parse_address(url)
-    if address.path is not None and not address.path.is_file():
+    if address.path is not None and not address.path.parent.is_dir():
         raise absent(address)
     engine = make_engine(address)
     try:

@@ -33,7 +33,7 @@ def check_revisions(
     if found != known[-1]:
         raise SchemaMismatch(
             f"{address.shown} was written by an older nextplate (schema {found}, this one works with {known[-1]}); "
-            f"copy the file to a safe place and run `nextplate db upgrade {address.lab}`"
+            f"copy the file to a safe place and run `nextplate db upgrade --lab {address.lab}`"
         )
 
 

@@ -93,8 +93,9 @@ def test_an_empty_database_is_not_a_lab(database_url: str, tmp_path: Path):
     for action in (open_store, read_journal):
         with pytest.raises(StoreError, match="no lab database"):
             action(database_url)
-    with pytest.raises(StoreError, match="is empty"):
-        upgrade(database_url)
+    assert upgrade(database_url) == ("empty", versions.REVISIONS[-1])
+    with open_store(database_url) as store:
+        assert store.head().seq == 0
 
 
 def _stamp(store: Store, revision: str) -> None:

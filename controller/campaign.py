@@ -57,7 +57,9 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
 
     Raises:
         PlanError: nothing to start with (no library, no stock), or the campaign was aborted.
+        JournalBroken: the journal was changed; nothing is done on the strength of it.
     """
+    store.verify()
     before = fold(store.events())
     if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
         check_ready(lab.settings, store, before.library)

@@ -7,9 +7,18 @@ import typer
 
 from controller.cli import answers, intake, replaying, running, showing
 from controller.files import is_full
-from nextplate.errors import DataError, DeviceError, DiskFull, LabBusy, ModelError, NextplateError, StepError
+from nextplate.errors import (
+    DataError,
+    DeviceError,
+    DiskFull,
+    JournalBroken,
+    LabBusy,
+    ModelError,
+    NextplateError,
+    StepError,
+)
 
-_NEEDS_PERSON = (DeviceError, DiskFull, LabBusy, StepError, ModelError)
+_NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, ModelError)
 
 
 def make_app() -> typer.Typer:
@@ -33,13 +42,21 @@ def main() -> None:
     except NextplateError as error:
         sys.exit(_explain(error))
     except OSError as error:
-        if not is_full(error):
-            raise
-        typer.echo("nextplate: the disk is full; free some space and run the same command again", err=True)
-        sys.exit(1)
+        sys.exit(_explain_os(error))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+
+
+def _explain_os(error: OSError) -> int:
+    """Explain what the system refused; an error that names no file is a bug and is raised."""
+    if is_full(error):
+        typer.echo("nextplate: the disk is full; free some space and run the same command again", err=True)
+        return 1
+    if error.filename is None:
+        raise error
+    typer.echo(f"nextplate: {error.filename}: {error.strerror}", err=True)
+    return 2
 
 
 def _explain(error: NextplateError) -> int:

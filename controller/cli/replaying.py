@@ -58,6 +58,8 @@ def replay(
         top=top,
         out=out,
     )
+    # Minutes of computing shall not end at a folder that cannot be written.
+    out.mkdir(parents=True, exist_ok=True)
     with progress_bar("replay", as_json) as progress:
         body = run_replay(request, progress)
     say(body, replay_text(body), as_json)

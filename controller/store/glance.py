@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from controller.store.address import BUSY_TIMEOUT_S, Address, absent, file_fault, parse_address
-from controller.store.journal import Event, JournalRow, unseal
+from controller.store.journal import GENESIS, Event, Head, JournalRow, check_link, unseal
 from controller.store.versions import check_revisions
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -19,6 +19,7 @@ def read_journal(url: str | Path, after_seq: int = 0) -> tuple[Event, ...]:
     """Return the events after ``after_seq``, as Store.events would, and change nothing.
 
     Raises:
+        JournalBroken: read from the start, and the chain does not hold.
         SchemaMismatch: another schema version, or not a nextplate database.
         LabBusy: another process holds the database.
         StoreError: absent, damaged, or out of reach.
@@ -41,7 +42,9 @@ def _read_file(address: Address, path: Path, after_seq: int) -> Iterator[Event]:
             tables = {name for (name,) in db.execute(_TABLES)}
             revisions = {r for (r,) in db.execute(_REVISIONS)} if "alembic_version" in tables else set()
             check_revisions(address, tables, revisions)
-            for row in db.execute(_EVENTS, (after_seq,)):
-                yield unseal(JournalRow(*row))
+            head = Head(0, GENESIS)
+            for row in map(JournalRow._make, db.execute(_EVENTS, (after_seq,))):
+                head = check_link(row, head) if after_seq == 0 else head
+                yield unseal(row)
     except sqlite3.Error as error:
         raise file_fault(path, getattr(error, "sqlite_errorname", ""), str(error)) from error

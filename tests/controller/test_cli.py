@@ -1,6 +1,7 @@
 """The command line: one clear message, the right exit code, nothing half-done."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,28 @@ def test_journal_verify_names_the_head(run, lab: Path, tmp_path: Path):
     body = json.loads(run("journal", "verify", "--lab", lab, "--json")[1])
     assert body["intact"]
     assert body["events"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status", "--lab"], ["run", "--lab"], ["init"], ["demo"], ["report", "--lab"]], ids=lambda a: a[0]
+)
+def test_a_file_where_a_folder_is_needed_is_named(run, tmp_path: Path, arguments):
+    afile = written(tmp_path / "afile", "x")
+    code, _, err = run(*arguments, afile if arguments[0] != "init" else afile / "lab")
+    assert code == 2
+    assert "afile" in err
+    assert "Traceback" not in err
+
+
+def test_a_journal_that_was_changed_is_noticed_by_run_and_status(run, lab: Path, tmp_path: Path):
+    run("library", "add", written(tmp_path / "l.csv", LIBRARY), "--lab", lab)
+    run("stock", "add", written(tmp_path / "s.csv", STOCK), "--lab", lab)
+    with sqlite3.connect(lab / "nextplate.db") as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("DELETE FROM journal WHERE seq = 1")
+    db.close()
+    for command in ("run", "status"):
+        code, _, err = run(command, "--lab", lab)
+        assert code == 1
+        assert "journal event 1 is missing" in err

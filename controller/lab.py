@@ -52,7 +52,7 @@ def init_lab(folder: Path, text: str | None = None) -> Lab:
     """
     if (folder / "lab.toml").exists():
         raise DataError(f"{folder} is a lab already; choose another folder, or edit {folder / 'lab.toml'}")
-    if folder.exists() and (not folder.is_dir() or any(p.name not in FOLDERS for p in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
         raise DataError(f"{folder} exists and is not empty; choose a new folder for the lab")
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,11 @@ def init_lab(folder: Path, text: str | None = None) -> Lab:
     lab = open_lab(folder)
     open_store(lab.database, create=True).close()
     return lab
+
+
+def _is_foreign(path: Path) -> bool:
+    """Tell what a half-made lab cannot have left behind."""
+    return path.name not in FOLDERS and not path.name.startswith(".lab.toml.")
 
 
 def default_settings() -> str:

@@ -14,17 +14,21 @@ class Narrator:
 
     def __init__(self) -> None:
         self._tasks: dict[str, tuple[str, int]] = {}
+        self._rounds: int | None = None
 
     def line(self, event: EventLike) -> str | None:
         """Return the line of an event; None for events nobody needs to hear of."""
         p = event.payload
+        if event.kind == "campaign.started":
+            self._rounds = p["rounds"]
         if event.kind == "intent":
             self._tasks[p["key"]] = (p["task"], p["round"])
             return None
         if event.kind == "outcome":
             task, number = self._tasks.get(p["key"], (p["key"], 0))
             said = _outcome(task, p)
-            return said and _stamp(event.time, f"round {number + 1}  {said}")
+            name = "closing" if self._rounds == number else f"round {number + 1}"
+            return said and _stamp(event.time, f"{name}  {said}")
         told = _TOLD.get(event.kind)
         return _stamp(event.time, told(p)) if told else None
 

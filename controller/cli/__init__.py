@@ -1,6 +1,7 @@
 """The command line. ``main`` turns errors into one clear message and the exit code: 0 done, 1 the lab needs a
 person, 2 wrong usage or bad input, 130 stopped by Ctrl-C."""
 
+import json
 import sys
 
 import typer
@@ -51,18 +52,23 @@ def main() -> None:
 def _explain_os(error: OSError) -> int:
     """Explain what the system refused; an error that names no file is a bug and is raised."""
     if is_full(error):
-        typer.echo("nextplate: the disk is full; free some space and run the same command again", err=True)
-        return 1
+        return _say("the disk is full; free some space and run the same command again", 1)
     if error.filename is None:
         raise error
-    typer.echo(f"nextplate: {error.filename}: {error.strerror}", err=True)
-    return 2
+    return _say(f"{error.filename}: {error.strerror}", 2)
 
 
 def _explain(error: NextplateError) -> int:
-    typer.echo(f"nextplate: {error}", err=True)
     is_ours = isinstance(error, _NEEDS_PERSON) and not isinstance(error, DataError)
-    return 1 if is_ours else 2
+    return _say(str(error), 1 if is_ours else 2)
+
+
+def _say(message: str, code: int) -> int:
+    """Print an error for people, and for programs where they asked for JSON."""
+    typer.echo(f"nextplate: {message}", err=True)
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": message, "exit_code": code}))
+    return code
 
 
 if __name__ == "__main__":

@@ -163,6 +163,18 @@ def test_a_plate_nobody_has_is_named(run, lab: Path):
     assert "no plate 'NP-0009'" in err
 
 
+def test_an_error_is_json_where_a_program_asked_for_json(run, lab: Path):
+    code, out, err = run("plate", "show", "NP-0009", "--lab", lab, "--json")
+    assert code == 2
+    assert json.loads(out) == {"error": err.removeprefix("nextplate: ").strip(), "exit_code": 2}
+
+
+def test_what_a_killed_init_left_behind_is_no_obstacle(run, tmp_path: Path):
+    (tmp_path / "new" / "logs").mkdir(parents=True)
+    written(tmp_path / "new" / ".lab.toml.123.tmp", "half")
+    assert run("init", tmp_path / "new")[0] == 0
+
+
 def test_a_mistake_in_lab_toml_is_exit_code_2(run, lab: Path):
     written(lab / "lab.toml", "[plate]\nwells = 385\n")
     code, _, err = run("run", "--lab", lab)

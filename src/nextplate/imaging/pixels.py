@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from nextplate.errors import DataError
+from nextplate.readout import FieldImage
 
 Pixels = npt.NDArray[Any]
 """Shape (height, width), unsigned 8 or 16 bit."""
@@ -70,21 +71,52 @@ def majority_kind(paths: Iterable[Path]) -> ImageKind | None:
     return min(counts, key=lambda k: (-counts[k], str(k))) if counts else None
 
 
-def read_pixels(path: Path, expected: ImageKind | None = None) -> Pixels:
-    """Read one image, shape (height, width).
+def read_pixels(path: Path, expected: ImageKind | None = None, page: int = 0) -> Pixels:
+    """Read one image, shape (height, width); `page` counts from 0.
 
     Raises:
         UnreadableImage: absent, empty, cut short, or another size or depth than the plate's other images.
     """
     with _opened(path) as tiff:
-        page = tiff.pages[0]
-        kind = _kind(page, path)
+        found = _page(tiff, page, path)
+        kind = _kind(found, path)
         if expected is not None and kind != expected:
             raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
         try:
-            return np.asarray(page.asarray())
+            return np.asarray(found.asarray())
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+
+
+def read_image(image: FieldImage, expected: ImageKind | None = None) -> Pixels:
+    """Read the image of a field, shape (height, width): its page, or the maximum over its stack.
+
+    Raises:
+        UnreadableImage: as `read_pixels`, for any step of a stack.
+    """
+    if not image.stack:
+        return read_pixels(image.path, expected, image.page)
+    highest: Pixels | None = None
+    for path, page in image.stack:
+        step = read_pixels(path, expected, page)
+        if highest is not None and (step.shape, step.dtype) != (highest.shape, highest.dtype):
+            raise UnreadableImage(f"{path.name}: {step.shape} {step.dtype}, the steps before are not")
+        highest = step if highest is None else np.maximum(highest, step)
+    assert highest is not None
+    return highest
+
+
+def description_of(path: Path) -> bytes:
+    """Return the ImageDescription of a TIFF's first page as bytes, b'' when there is none.
+
+    Raises:
+        UnreadableImage: not a TIFF.
+    """
+    with _opened(path) as tiff:
+        try:
+            return str(tiff.pages[0].description).encode()
+        except _BROKEN as error:
+            raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
 
 
 def pixel_size_um(path: Path) -> float | None:
@@ -103,6 +135,13 @@ def _opened(path: Path) -> Any:
         return tifffile.TiffFile(path)
     except _BROKEN as error:
         raise UnreadableImage(f"{path.name}: not a readable TIFF ({_words(error)})") from error
+
+
+def _page(tiff: Any, page: int, path: Path) -> Any:
+    try:
+        return tiff.pages[page]
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: has no page {page} ({_words(error)})") from error
 
 
 def _kind(page: Any, path: Path) -> ImageKind:

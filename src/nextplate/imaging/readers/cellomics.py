@@ -13,7 +13,7 @@ from nextplate.plate import parse_well, well_name
 from nextplate.readout import Missing
 
 _IMAGE = re.compile(
-    r"^(?P<plate>.+)_(?P<well>(?-i:[A-Z]|A[A-F])\d{2})f(?P<field>\d{2,})d(?P<channel>\d+)\.(?P<kind>tiff?|c01|dib)$",
+    r"^(?P<plate>.+)_(?P<well>(?-i:[A-Z]|A[A-F])(?!00)\d{2})f(?P<field>\d{2,})d(?P<channel>\d+)\.(?P<kind>tiff?|c01|dib)$",
     re.IGNORECASE,
 )
 

@@ -16,7 +16,7 @@ from nextplate.plate import parse_well, well_name
 from nextplate.readout import Missing
 
 _IMAGE = re.compile(
-    r"^(?P<well>(?-i:[A-Z]|A[A-F])\d{1,2})_(?P<step>-?\d{1,2})_(?P<index>\d+)_(?P<field>\d+)(?:Z(?P<z>\d+))?"
+    r"^(?P<well>(?-i:[A-Z]|A[A-F])(?!00?(?!\d))\d{1,2})_(?P<step>-?\d{1,2})_(?P<index>\d+)_(?P<field>\d+)(?:Z(?P<z>\d+))?"
     r"_(?P<channel>.+)_(?P<time>\d{3,})\.tiff?$"
 )
 _MADE = re.compile(r"^(?P<kind>Stitched|ZProj)\[(?P<channel>.+)\]$")

@@ -22,7 +22,7 @@ from nextplate.readout import Missing
 _IMAGE = re.compile(
     # The well is upper case and the site lower: a site _s12 must not read as well S12. Rows end at AF, so that
     # Yokogawa's SC_.._CH02.tif is no plate image.
-    r"^(?P<name>.+)_(?P<well>(?-i:[A-Z]|A[A-F])\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>[1-9]))?(?P<thumb>_thumb)?"
+    r"^(?P<name>.+)_(?P<well>(?-i:[A-Z]|A[A-F])(?!00)\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>[1-9]))?(?P<thumb>_thumb)?"
     r"(?P<guid>[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12})?\.tiff?$",
     re.IGNORECASE,
 )

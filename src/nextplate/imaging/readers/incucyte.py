@@ -16,9 +16,11 @@ from nextplate.imaging.readers.files import Entry, find_folder, has_unfinished, 
 from nextplate.plate import parse_well, well_name
 from nextplate.readout import Missing
 
-_ARCHIVED = re.compile(r"^(?P<well>(?-i:[A-Z]|A[A-F])\d{1,2})-(?P<field>\d+)-(?P<channel>Ph|P|C\d)\.tiff?$")
+_ARCHIVED = re.compile(
+    r"^(?P<well>(?-i:[A-Z]|A[A-F])(?!00?(?!\d))\d{1,2})-(?P<field>\d+)-(?P<channel>Ph|P|C\d)\.tiff?$"
+)
 _EXPORTED = re.compile(
-    r"^(?P<prefix>.+)_(?P<well>(?-i:[A-Z]|A[A-F])\d{1,2})_(?P<field>\d+)_"
+    r"^(?P<prefix>.+)_(?P<well>(?-i:[A-Z]|A[A-F])(?!00?(?!\d))\d{1,2})_(?P<field>\d+)_"
     r"(?P<time>\d{4}y\d{2}m\d{2}d_\d{2}h\d{2}m|\d{2,}d\d{2}h\d{2}m)\.tiff?$"
 )
 _VESSEL = re.compile(r"^(?:(?P<label>.+?)_)?(?P<vessel>VID\d+)(?:_(?P<after>.+))?$")

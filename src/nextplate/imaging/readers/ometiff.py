@@ -19,7 +19,7 @@ from nextplate.readout import Missing
 
 _COMPANION = ".companion.ome"
 _TIFF = (".ome.tif", ".ome.tiff")
-_WELL = re.compile(r"(?:^|[_\-. ])((?:[A-Z]|A[A-F])\d{1,2})(?=$|[_\-. ])")
+_WELL = re.compile(r"(?:^|[_\-. ])((?:[A-Z]|A[A-F])(?!00?(?!\d))\d{1,2})(?=$|[_\-. ])")
 _FIELD = re.compile(r"[_\-][sf](?:ield|ite)?_?(\d+)(?=$|[_\-. ])", re.IGNORECASE)
 
 

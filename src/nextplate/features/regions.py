@@ -1,0 +1,170 @@
+"""The objects of one label image as pixels sorted by object: every feature is a sum, extreme or sort over segments.
+
+Sorting once makes each object a contiguous segment, so `ufunc.reduceat` gives all objects' sums, minima and maxima
+in one pass, exactly and without a loop over objects.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from nextplate.errors import DataError
+from nextplate.features.montage import edge_distance
+
+Index = npt.NDArray[np.intp]
+Labels = npt.NDArray[np.integer]
+Values = npt.NDArray[np.float64]
+"""Shape (n_objects,) or (n_pixels,)."""
+Mask = npt.NDArray[np.bool_]
+
+CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
+CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_OUTSIDE = -1
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The n objects of a field; object i has the i-th smallest label."""
+
+    shape: tuple[int, int]
+    """Height and width of the field, pixels."""
+    ids: npt.NDArray[np.int64]
+    """Shape (n,): the labels as given, ascending; gaps allowed."""
+    owner: npt.NDArray[np.int32]
+    """Shape (k,): object of each pixel, 0..n-1, ascending."""
+    y: Index
+    """Shape (k,): row of each pixel; within an object pixels are in reading order."""
+    x: Index
+    starts: Index
+    """Shape (n,): first pixel of each object."""
+    padded: npt.NDArray[np.int32]
+    """Shape (h + 2, w + 2): object number, -1 in the background, -2 outside the field."""
+
+    @property
+    def n(self) -> int:
+        """Return how many objects there are."""
+        return len(self.ids)
+
+    @cached_property
+    def area(self) -> Values:
+        """Pixels per object."""
+        return np.diff(np.append(self.starts, len(self.owner))).astype(np.float64)
+
+    @cached_property
+    def row_starts(self) -> Index:
+        """First pixel of every row of every object."""
+        return np.flatnonzero(changes(self.owner) | changes(self.y))
+
+    @cached_property
+    def flat(self) -> Index:
+        """Flat index into the field of every pixel."""
+        return self.y * self.shape[1] + self.x
+
+    @cached_property
+    def centre(self) -> tuple[Values, Values]:
+        """Mean row and column of each object."""
+        return self.mean(self.y), self.mean(self.x)
+
+    @cached_property
+    def box(self) -> tuple[Index, Index, Index, Index]:
+        """Lowest row and column, and one past the highest row and column."""
+        low_x, high_x = np.minimum.reduceat(self.x, self.starts), np.maximum.reduceat(self.x, self.starts) + 1
+        low_y, high_y = np.minimum.reduceat(self.y, self.starts), np.maximum.reduceat(self.y, self.starts) + 1
+        return low_y, low_x, high_y, high_x
+
+    @cached_property
+    def edge_distance(self) -> Values:
+        """Euclidean distance, pixels, of every pixel to the nearest one outside its object, shape (k,).
+
+        Touching objects are outside of each other, and so is everything beyond the border of the field.
+        """
+        return edge_distance(self.owner, self.y, self.x, self.box)
+
+    def neighbour(self, dy: int, dx: int) -> npt.NDArray[np.int32]:
+        """Object of the pixel one step away from every pixel; -1 background, -2 outside."""
+        width = self.padded.shape[1]
+        at = (self.y + (1 + dy)) * width + (self.x + (1 + dx))
+        return self.padded.ravel()[at]
+
+    @cached_property
+    def is_edge(self) -> Mask:
+        """Whether one of a pixel's four neighbours is outside its object, the outside of the field included."""
+        return np.logical_or.reduce([self.neighbour(*step) != self.owner for step in CROSS])
+
+    @cached_property
+    def is_inner_boundary(self) -> Mask:
+        """Whether one of a pixel's four neighbours within the field is outside its object."""
+        found = np.zeros(len(self.owner), np.bool_)
+        for step in CROSS:
+            other = self.neighbour(*step)
+            found |= (other != self.owner) & (other > _OUTSIDE - 1)
+        return found
+
+    def sum(self, values: npt.NDArray[np.generic]) -> Values:
+        """Sum per object of values per pixel, shape (k,)."""
+        return np.add.reduceat(values.astype(np.float64, copy=False), self.starts)
+
+    def mean(self, values: npt.NDArray[np.generic]) -> Values:
+        """Mean per object of values per pixel, shape (k,)."""
+        return self.sum(values) / self.area
+
+    def max(self, values: Values) -> Values:
+        """Maximum per object of values per pixel, shape (k,)."""
+        return np.asarray(np.maximum.reduceat(values, self.starts))
+
+    def min(self, values: Values) -> Values:
+        """Minimum per object of values per pixel, shape (k,)."""
+        return np.asarray(np.minimum.reduceat(values, self.starts))
+
+    def of(self, image: npt.NDArray[np.generic]) -> Values:
+        """Read an image of the field's shape at every pixel."""
+        return image.ravel()[self.flat].astype(np.float64)
+
+
+def find_regions(labels: Labels) -> Regions:
+    """Sort the pixels of a label image, shape (h, w), 0 for background, by label.
+
+    Raises:
+        DataError: labels is not a two-dimensional image of integers from 0 up.
+    """
+    _check(labels)
+    at = np.flatnonzero(labels)
+    raw = labels.ravel()[at].astype(np.int64)
+    ids, number = _numbered(raw)
+    order = np.argsort(number, kind="stable")
+    at, owner = at[order], number[order].astype(np.int32)
+    height, width = labels.shape
+    y, x = np.divmod(at, width)
+    padded = np.full((height + 2, width + 2), -2, np.int32)
+    padded[1:-1, 1:-1] = -1
+    padded.ravel()[(y + 1) * (width + 2) + x + 1] = owner
+    return Regions((height, width), ids, owner, y, x, np.flatnonzero(changes(owner)), padded)
+
+
+def changes(values: npt.NDArray[np.generic]) -> Mask:
+    """Say of each value whether it differs from the one before; the first does."""
+    changed = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=changed[1:])
+    return changed
+
+
+def _numbered(raw: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.unsignedinteger]]:
+    """Return the labels found and the number 0..n-1 of each pixel's, in the smallest type (sorted by radix)."""
+    top = int(raw.max(initial=0))
+    if top <= 8 * len(raw) + 1024:
+        is_used = np.zeros(top + 1, np.bool_)
+        is_used[raw] = True
+        ids = np.flatnonzero(is_used).astype(np.int64)
+        number = (np.cumsum(is_used) - 1)[raw]
+    else:
+        ids, number = np.unique(raw, return_inverse=True)
+    return ids, number.astype(np.uint16 if len(ids) <= 65536 else np.uint32)
+
+
+def _check(labels: Labels) -> None:
+    if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        raise DataError(f"a label image has shape (h, w) and integers, not {labels.shape} {labels.dtype}")
+    if labels.size and labels.min() < 0:
+        raise DataError(f"a label image has no label below 0 (background); found {int(labels.min())}")

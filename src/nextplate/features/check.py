@@ -1,14 +1,18 @@
 """Images fit to be measured, or an error that says which is not."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nextplate.errors import DataError
 
+Image = npt.NDArray[np.floating[Any]] | npt.NDArray[np.integer[Any]]
+"""Shape (h, w)."""
 
-def checked_channels(channels: Mapping[str, npt.NDArray[np.generic]], shape: tuple[int, ...] | None = None) -> None:
+
+def checked_channels(channels: Mapping[str, Image], shape: tuple[int, ...] | None = None) -> None:
     """Refuse channels of unlike shapes, of other than real numbers, or with values that are not finite.
 
     `shape` is that of the label image; None: that of the first channel.

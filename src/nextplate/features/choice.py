@@ -1,7 +1,7 @@
 """What to measure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nextplate.errors import DataError
 from nextplate.features.granularity import GrainRule
@@ -33,7 +33,7 @@ class Choice:
     """Distances for which each direction has features of its own."""
     n_rings: int = 4
     neighbour_px: int = 5
-    grains: GrainRule = GrainRule()
+    grains: GrainRule = field(default_factory=GrainRule)
     n_levels: int = 256
     """Grey levels of the texture, 2 to 256; CellProfiler has 256."""
     white: float | None = None
@@ -81,7 +81,9 @@ def _read(word: str) -> dict[str, tuple[int, ...]]:
         return {name: _WITH_NUMBERS.get(name, ())}
     numbers = given.split(",")
     if name not in _WITH_NUMBERS or not all(number.isdecimal() and 0 < int(number) < 1000 for number in numbers):
-        raise DataError(f"{word!r}: after the colon stand whole numbers from 1 to 999, in {', '.join(_WITH_NUMBERS)} only")
+        raise DataError(
+            f"{word!r}: after the colon stand whole numbers from 1 to 999, in {', '.join(_WITH_NUMBERS)} only"
+        )
     return {name: tuple(int(number) for number in numbers)}
 
 

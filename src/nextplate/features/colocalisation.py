@@ -49,4 +49,4 @@ def _rank_weight(regions: Regions, first: Values, second: Values) -> Values:
     """1 where a pixel has the same rank in both channels, down to 1 / R where the ranks are farthest apart."""
     rank_1, rank_2 = dense_rank(regions, first), dense_rank(regions, second)
     n_ranks = (np.maximum(regions.max(rank_1), regions.max(rank_2)) + 1)[regions.owner]
-    return (n_ranks - np.abs(rank_1 - rank_2)) / n_ranks
+    return np.asarray((n_ranks - np.abs(rank_1 - rank_2)) / n_ranks)

@@ -7,6 +7,7 @@ The few pixels behind a dent are then relaxed until nothing changes.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ def distance_from(regions: Regions, start: Index) -> Values:
     long, short = np.maximum(np.abs(dy), np.abs(dx)), np.minimum(np.abs(dy), np.abs(dx))
     free = long + (_SLANTED - 1) * short
     _relax(field, at[field.distance[at] > free + 1e-6])
-    return field.distance[at]
+    return np.asarray(field.distance[at])
 
 
 def _settle_rings(field: _Field, dy: Index, dx: Index) -> None:
@@ -62,7 +63,7 @@ def _settle_rings(field: _Field, dy: Index, dx: Index) -> None:
     cost[~is_same] = np.inf
     slanted_cost[field.owner[slanted] != field.owner[at]] = np.inf
     bounds = np.searchsorted(ring, np.arange(1, int(ring.max(initial=0)) + 2))
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         part = slice(low, high)
         by_straight = field.distance[straight[part]] + cost[part]
         field.distance[at[part]] = np.minimum(by_straight, field.distance[slanted[part]] + slanted_cost[part])
@@ -73,8 +74,7 @@ def _relax(field: _Field, at: Index) -> None:
     steps = [(dy * field.width + dx, 1.0) for dy, dx in CROSS]
     steps += [(dy * field.width + dx, _SLANTED) for dy, dx in CORNERS]
     costs = [
-        np.where(field.owner[at + offset] == field.owner[at], cost, np.inf).astype(np.float64)
-        for offset, cost in steps
+        np.where(field.owner[at + offset] == field.owner[at], cost, np.inf).astype(np.float64) for offset, cost in steps
     ]
     while len(at):
         now = field.distance[at]

@@ -1,4 +1,4 @@
-"""Granular spectrum of every object (CellProfiler MeasureGranularity): how much brightness goes with each size of grain.
+"""Granular spectrum of every object (CellProfiler MeasureGranularity): how much brightness each size of grain holds.
 
 The image is thinned to every `step`-th pixel, its background (an opening at 1 / step of that again) taken off. Then it
 is eroded once more for each size and reconstructed: what does not come back are the grains of that size.
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse
 
+from nextplate.features.check import Image
 from nextplate.features.reconstruct import Stack, reconstruct
 from nextplate.features.regions import Index, Regions, Values
 
-Image = npt.NDArray[np.float32]
+Thin = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,7 @@ def _between(position: Index, length: int, short: int) -> tuple[Index, Values]:
     return low[position], (at - low)[position]
 
 
-def granularity(
-    regions: Regions, image: npt.NDArray[np.generic], sampler: Sampler | None, rule: GrainRule
-) -> Mapping[str, Values]:
+def granularity(regions: Regions, image: Image, sampler: Sampler | None, rule: GrainRule) -> Mapping[str, Values]:
     """Return, for each size from 1, the share of an object's mean brightness, percent, which leaves at that size.
 
     NaN where the field is too small. Serra, Image Analysis and Mathematical Morphology (1989); the reconstruction
@@ -86,7 +85,7 @@ def granularity(
     return {name: lost[:, i] for i, name in enumerate(names)}
 
 
-def background(thin: Image, rule: GrainRule) -> Image:
+def background(thin: Thin, rule: GrainRule) -> Thin:
     """Open the image, thinned once more, by a disc; interpolate it back."""
     again = thin[:: rule.step, :: rule.step]
     reach = np.arange(-rule.radius_px, rule.radius_px + 1)
@@ -95,15 +94,15 @@ def background(thin: Image, rule: GrainRule) -> Image:
     return _stretched(_stretched(opened, thin.shape[0], rule.step).T, thin.shape[1], rule.step).T
 
 
-def _stretched(image: Image, length: int, step: int) -> Image:
+def _stretched(image: Thin, length: int, step: int) -> Thin:
     """Interpolate rows to `length` of them; the end lies at length / step - 1, a fraction, as in CellProfiler."""
     at = np.arange(length) * ((length / step - 1) / max(length - 1, 1))
     low = np.minimum(at.astype(np.intp), max(len(image) - 2, 0))
     part = (at - low).astype(np.float32)[:, None]
-    return image[low] * (1 - part) + image[np.minimum(low + 1, len(image) - 1)] * part
+    return np.asarray(image[low] * (1 - part) + image[np.minimum(low + 1, len(image) - 1)] * part)
 
 
-def _eroded(flat: Image, n_sizes: int) -> Stack:
+def _eroded(flat: Thin, n_sizes: int) -> Stack:
     """Erode by a cross of radius 1 again and again; shape (h, w, n_sizes)."""
     stack = np.empty((*flat.shape, n_sizes), np.float32)
     eroded = flat

@@ -89,7 +89,7 @@ def _lower(owner: Index, y: Whole, x: Whole) -> Chain:
 def _is_corner(owner: Index, y: Whole, x: Whole) -> Mask:
     keep = np.ones(len(owner), np.bool_)
     is_between = (owner[:-2] == owner[1:-1]) & (owner[1:-1] == owner[2:])
-    turn = (y[1:-1] - y[:-2]) * (x[2:] - x[:-2]) - (x[1:-1] - x[:-2]) * (y[2:] - y[:-2])
+    turn: Whole = (y[1:-1] - y[:-2]) * (x[2:] - x[:-2]) - (x[1:-1] - x[:-2]) * (y[2:] - y[:-2])
     keep[1:-1] = ~is_between | (turn > 0)
     return keep
 

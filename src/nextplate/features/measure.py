@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from nextplate.features.check import checked_channels
+from nextplate.features.check import Image, checked_channels
 from nextplate.features.choice import Choice
 from nextplate.features.colocalisation import colocalisation
 from nextplate.features.granularity import granularity, sampler
@@ -20,8 +18,6 @@ from nextplate.features.radial import Rings, radial, rings
 from nextplate.features.regions import Labels, Regions, Values, find_regions
 from nextplate.features.shape import hull, shape
 from nextplate.features.texture import DIRECTIONS, grey_levels, texture
-
-Image = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,14 @@ def measure_features(
     regions = find_regions(labels)
     checked_channels(channels, labels.shape)
     work = _Work(regions, channels, choice)
-    columns = {**_forms(work), **_intensities(work), **_textures(work), **_grains(work), **_pairs(work), **_others(work)}
+    columns = {
+        **_forms(work),
+        **_intensities(work),
+        **_textures(work),
+        **_grains(work),
+        **_pairs(work),
+        **_others(work),
+    }
     return pl.DataFrame({"label": regions.ids} | {f"{objects}_{name}": value for name, value in columns.items()})
 
 

@@ -46,9 +46,7 @@ def ellipse(central: Matrix) -> Mapping[str, Values]:
     t00, t01, t11 = (tensor[f"InertiaTensor_{at}"] for at in ("0_0", "0_1", "1_1"))
     with np.errstate(invalid="ignore", divide="ignore"):
         eccentricity = np.where(major == 0, 0.0, np.sqrt(1 - minor / major))
-    angle = np.where(
-        t00 == t11, np.where(t01 < 0, np.pi / 4, -np.pi / 4), 0.5 * np.arctan2(-2 * t01, t11 - t00)
-    )
+    angle = np.where(t00 == t11, np.where(t01 < 0, np.pi / 4, -np.pi / 4), 0.5 * np.arctan2(-2 * t01, t11 - t00))
     return {
         "MajorAxisLength": 4 * np.sqrt(major),
         "MinorAxisLength": 4 * np.sqrt(minor),
@@ -80,7 +78,7 @@ def _powers(values: Values) -> tuple[Values, Values, Values, Values]:
 
 def _normalised(central: Matrix) -> Matrix:
     p, q = np.mgrid[:_ORDER, :_ORDER]
-    return central / central[:, :1, :1] ** ((p + q) / 2 + 1)
+    return np.asarray(central / central[:, :1, :1] ** ((p + q) / 2 + 1))
 
 
 def _hu(nu: Matrix) -> dict[str, Values]:

@@ -18,8 +18,8 @@ def edge_distance(owner: npt.NDArray[np.int32], y: Index, x: Index, box: Box) ->
     at = (y - box[0][owner] + offset_y[owner]) * shape[1] + x - box[1][owner] + offset_x[owner]
     image = np.zeros(shape, np.bool_)
     image.ravel()[at] = True
-    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(image)
-    return distance.ravel()[at]
+    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(image).ravel()[at]
+    return distance
 
 
 def lay_out(box: Box) -> tuple[Index, Index, tuple[int, int]]:

@@ -28,7 +28,8 @@ def neighbours(regions: Regions, distance_px: int) -> Mapping[str, Values]:
 
 def _is_outline(regions: Regions) -> Mask:
     """Pixels with one of eight neighbours outside the object, the outside of the field included."""
-    return np.logical_or.reduce([regions.neighbour(*step) != regions.owner for step in (*CROSS, *CORNERS)])
+    steps = (*CROSS, *CORNERS)
+    return np.asarray(np.logical_or.reduce([regions.neighbour(*step) != regions.owner for step in steps]))
 
 
 def _meetings(regions: Regions, outline: Index, distance_px: int) -> tuple[Index, Mask]:

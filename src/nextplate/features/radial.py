@@ -1,4 +1,4 @@
-"""How brightness is spread from the middle of each object to its edge (CellProfiler MeasureObjectIntensityDistribution).
+"""How brightness is spread from middle to edge of each object (CellProfiler MeasureObjectIntensityDistribution).
 
 The middle is the pixel farthest from the edge. A pixel's place is d / (d + e + 0.001): d along paths inside the
 object from the middle, e to the edge; rings are equal parts of it.
@@ -59,7 +59,11 @@ def radial(regions: Regions, rings: Rings, values: Values) -> Mapping[str, Value
     found: dict[str, Values] = {}
     for i in range(rings.n):
         ring = f"{i + 1}of{rings.n}"
-        found |= {f"FracAtD_{ring}": share[:, i], f"MeanFrac_{ring}": mean_share[:, i], f"RadialCV_{ring}": spread[:, i]}
+        found |= {
+            f"FracAtD_{ring}": share[:, i],
+            f"MeanFrac_{ring}": mean_share[:, i],
+            f"RadialCV_{ring}": spread[:, i],
+        }
     return found
 
 

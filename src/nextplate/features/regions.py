@@ -6,6 +6,7 @@ in one pass, exactly and without a loop over objects.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from nextplate.errors import DataError
 from nextplate.features.montage import edge_distance
 
 Index = npt.NDArray[np.intp]
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[np.integer[Any]]
 Values = npt.NDArray[np.float64]
 """Shape (n_objects,) or (n_pixels,)."""
 Mask = npt.NDArray[np.bool_]
@@ -91,7 +92,7 @@ class Regions:
     @cached_property
     def is_edge(self) -> Mask:
         """Whether one of a pixel's four neighbours is outside its object, the outside of the field included."""
-        return np.logical_or.reduce([self.neighbour(*step) != self.owner for step in CROSS])
+        return np.asarray(np.logical_or.reduce([self.neighbour(*step) != self.owner for step in CROSS]))
 
     @cached_property
     def is_inner_boundary(self) -> Mask:
@@ -150,7 +151,7 @@ def changes(values: npt.NDArray[np.generic]) -> Mask:
     return changed
 
 
-def _numbered(raw: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.unsignedinteger]]:
+def _numbered(raw: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.unsignedinteger[Any]]]:
     """Return the labels found and the number 0..n-1 of each pixel's, in the smallest type (sorted by radix)."""
     top = int(raw.max(initial=0))
     if top <= 8 * len(raw) + 1024:

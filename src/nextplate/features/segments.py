@@ -27,7 +27,7 @@ def quantile(regions: Regions, in_order: Values, share: float) -> Values:
     low = np.floor(position).astype(np.intp)
     part = position - low
     high = np.minimum(low + 1, regions.area.astype(np.intp) - 1)
-    return in_order[regions.starts + low] * (1 - part) + in_order[regions.starts + high] * part
+    return np.asarray(in_order[regions.starts + low] * (1 - part) + in_order[regions.starts + high] * part)
 
 
 def median(regions: Regions, values: Values) -> Values:
@@ -53,9 +53,9 @@ def _keys(regions: Regions, values: Values) -> Keys:
 def _to_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
     """Map floats to whole numbers of the same order: the sign bit flipped, all bits of negative ones."""
     bits = (values + np.float32(0)).view(np.uint32)
-    return bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    return np.asarray(bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000)))
 
 
 def _from_bits(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
-    flipped = bits ^ np.where(bits >> 31, np.uint32(0x80000000), np.uint32(0xFFFFFFFF))
+    flipped: npt.NDArray[np.uint32] = bits ^ np.where(bits >> 31, np.uint32(0x80000000), np.uint32(0xFFFFFFFF))
     return flipped.view(np.float32)

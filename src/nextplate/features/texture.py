@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.features.check import Image
 from nextplate.features.regions import Index, Regions, Values, changes
 
 NAMES = (
@@ -37,7 +38,7 @@ class Pairs:
     """Shape (n,): highest level in each object."""
 
 
-def grey_levels(image: npt.NDArray[np.generic], n_levels: int, white: float | None) -> npt.NDArray[np.uint8]:
+def grey_levels(image: Image, n_levels: int, white: float | None) -> npt.NDArray[np.uint8]:
     """Divide an image into n_levels (2 to 256) equal levels from 0 to white.
 
     White None: the type's largest value for whole numbers, 1.0 for floats. As CellProfiler: first 256 levels
@@ -46,7 +47,7 @@ def grey_levels(image: npt.NDArray[np.generic], n_levels: int, white: float | No
     if white is None and image.dtype == np.uint8:
         byte = image.astype(np.uint8)
     elif white is None and image.dtype == np.uint16:
-        byte = (image >> 8).astype(np.uint8)
+        byte = (image.astype(np.uint16) >> 8).astype(np.uint8)
     else:
         byte = np.rint(np.clip(image / _white(image, white), 0, 1) * 255).astype(np.uint8)
     if n_levels == 256:
@@ -54,10 +55,10 @@ def grey_levels(image: npt.NDArray[np.generic], n_levels: int, white: float | No
     return (np.arange(256) * (n_levels - 1) / 255).astype(np.uint8)[byte]
 
 
-def _white(image: npt.NDArray[np.generic], white: float | None) -> float:
+def _white(image: Image, white: float | None) -> float:
     if white is not None:
         return white
-    return float(np.iinfo(image.dtype).max) if image.dtype.kind in "iu" else 1.0
+    return float(np.iinfo(image.dtype.name).max) if image.dtype.kind in "iu" else 1.0
 
 
 def texture(regions: Regions, levels: npt.NDArray[np.uint8], n_levels: int, scale: int) -> dict[str, dict[str, Values]]:
@@ -168,4 +169,4 @@ def _not_negative_zero(entropy: Values) -> Values:
 
 def _spread_of_probabilities(apart: npt.NDArray[np.float64], count: Values, n_cells: Levels) -> Values:
     """Variance over the cells 0..top of the probabilities of the differences of levels."""
-    return (apart**2).sum(axis=1) / count**2 / n_cells - 1.0 / n_cells.astype(np.float64) ** 2
+    return np.asarray((apart**2).sum(axis=1) / count**2 / n_cells - 1.0 / n_cells.astype(np.float64) ** 2)

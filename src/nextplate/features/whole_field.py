@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from nextplate.features.check import checked_channels
-
-Image = npt.NDArray[np.generic]
+from nextplate.features.check import Image, checked_channels
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 N_BANDS = 8

@@ -87,9 +87,12 @@ def open_readout(
         DataError: no such folder, or no reader recognises it, or two do; its description file is broken; the
             plate has no such time point or z-step; the folder cannot be read any more.
     """
-    listing = list_planes(folder, reader=reader, pattern=pattern, plate=plate)
     wells = None if expected_wells is None else frozenset(well_name(*parse_well(w)) for w in expected_wells)
-    return to_readout(listing, folder, Selection(z, t), wells)
+    listing = list_planes(folder, reader=reader, pattern=pattern, plate=plate)
+    try:
+        return to_readout(listing, folder, Selection(z, t), wells)
+    except OSError as error:  # a plate being written is asked for the age and size of its files
+        raise _gone(folder, error) from error
 
 
 def list_planes(
@@ -105,7 +108,11 @@ def list_planes(
     try:
         return _reader_for(folder, reader, pattern).read(folder, plate)
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error}); is the drive still there?") from error
+        raise _gone(folder, error) from error
+
+
+def _gone(folder: Path, error: OSError) -> DataError:
+    return DataError(f"{folder} cannot be read ({error}); is the drive still there?")
 
 
 def _reader_for(folder: Path, name: str | None, pattern: str | None) -> Reader:

@@ -124,14 +124,23 @@ def _plane(place: OmeField, image: OmeImage, plane: OmePlane, path: Path) -> Pla
 def _place(path: Path, image: OmeImage, n: int, folder: Path) -> OmeField:
     stem = path.name.lower().partition(".ome")[0]
     for name in (path.name[: len(stem)], image.name):
-        well = _WELL.search(name)
-        if well:
+        wells = _wells_in(name)
+        if len(wells) > 1:
+            raise DataError(f"{path}: {name!r} could mean the wells {', '.join(wells)}; read it with a pattern")
+        if wells:
             field = _FIELD.search(name)
-            return OmeField(folder.name, well_name(*parse_well(well[1])), int(field[1]) if field else n)
+            return OmeField(folder.name, wells[0], int(field[1]) if field else n)
     raise DataError(
         f"{path}: image {image.name or image.id!r} belongs to no well: the OME-XML has no Plate and no name holds a "
         "well as in plate_A01.ome.tif"
     )
+
+
+def _wells_in(name: str) -> list[str]:
+    """Return the wells that a name may mean; A01 is believed before P1, which is often a plate's name."""
+    found = _WELL.findall(name)
+    padded = [well for well in found if well[-2].isdigit()]
+    return sorted({well_name(*parse_well(well)) for well in padded or found})
 
 
 def _unique(rows: Iterable[_Row]) -> Iterator[_Row]:

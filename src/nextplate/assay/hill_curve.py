@@ -146,7 +146,7 @@ def cost(data: Series, theta: Values, bend: float) -> float:
 
 def _tamed(data: Series) -> Values:
     code = np.unique(data.x, return_inverse=True)[1]
-    return winsorised(data.y[None, :], code)[0]
+    return np.asarray(winsorised(data.y[None, :], code)[0])
 
 
 def _bend(data: Series, theta: Values) -> float:

@@ -90,9 +90,9 @@ def signal_window(positive: Values, negative: Values) -> float | None:
 def v_factor(doses: Sequence[Values]) -> float | None:
     """Return V = 1 - 6 mean(sd) / (largest mean - smallest mean) over the doses of a series, controls among them.
 
-    Ravkin 2004 (Society for Biomolecular Screening, poster P12024), with the window between extreme doses as CellProfiler's
-    CalculateStatistics takes it; with the two controls alone it is Z'. A dose with one well counts in the window only.
-    None when no dose has two wells or all means are equal.
+    Ravkin 2004 (Society for Biomolecular Screening, poster P12024), with the window between extreme doses as
+    CellProfiler's CalculateStatistics takes it; with the two controls alone it is Z'. A dose with one well counts in
+    the window only. None when no dose has two wells or all means are equal.
     """
     spread = [float(d.std(ddof=1)) for d in doses if len(d) > 1]
     means = [float(d.mean()) for d in doses if len(d)]

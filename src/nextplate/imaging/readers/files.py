@@ -1,6 +1,7 @@
 """Look at a plate folder without leaving it."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -10,27 +11,36 @@ from nextplate.errors import DataError
 WRITING_SUFFIXES = frozenset({".tmp", ".part", ".partial", ".filepart", ".crdownload"})
 """What copying programs and microscopes append to a file that is not finished."""
 
+_SPECIAL = re.compile(r"[\\/:]|^\.|^\s|\s$")
+"""What a plain file name does not hold; anything else is looked at closely."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A file or folder; hidden ones (macOS writes ._A01.tif beside A01.tif) are never listed."""
 
-    path: Path
+    folder: Path
+    name: str
     is_folder: bool
     is_outside: bool
     """True for a link that leads out of the plate's folder."""
 
     @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.name
+    def path(self) -> Path:
+        """Folder and name; made when asked for, as a plate holds many thousand names."""
+        return self.folder / self.name
+
+    @property
+    def suffix(self) -> str:
+        """The extension in lower case, with its dot; '' without one."""
+        return os.path.splitext(self.name)[1].lower()  # noqa: PTH122 - a Path for every name costs seconds a plate
 
 
 def scan(folder: Path, root: Path) -> list[Entry]:
     """List a folder by name, with one system call for all of it; links are checked against `root`."""
     with os.scandir(folder) as found:
         rows = [
-            Entry(Path(e.path), e.is_dir(), e.is_symlink() and not is_inside(Path(e.path), root))
+            Entry(folder, e.name, e.is_dir(), e.is_symlink() and not is_inside(Path(e.path), root))
             for e in found
             if not e.name.startswith(".")
         ]
@@ -44,7 +54,7 @@ def is_inside(path: Path, root: Path) -> bool:
 
 def has_unfinished(entries: Iterable[Entry]) -> bool:
     """Say whether a file carries a suffix of one that is still being written."""
-    return any(e.path.suffix.lower() in WRITING_SUFFIXES for e in entries)
+    return any(e.suffix in WRITING_SUFFIXES for e in entries)
 
 
 def find_folder(folder: Path, name: str) -> Path | None:
@@ -87,17 +97,21 @@ class Shelf:
 
     def find(self, name: str) -> tuple[Path, str]:
         """Return (path, '') or (path, the reason why it cannot be used)."""
+        if name and not _SPECIAL.search(name):
+            return self._here(self.base, name, name)
         clean = name.strip().replace("\\", "/")
         parts = PurePosixPath(clean).parts
         path = self.base.joinpath(*parts) if parts else self.base
         if not parts or ":" in clean or PureWindowsPath(name).is_absolute() or clean.startswith("/") or ".." in parts:
             return path, f"unreadable: the name {name[:80]!r} leads out of the plate's folder"
-        held = self._names(path.parent)
-        if parts[-1] not in held:
-            return path, f"no image file: {clean} is in the index and not on the disk"
-        if held[parts[-1]]:
-            return path, f"unreadable: {path.name}: a link out of the plate's folder"
-        return path, ""
+        return self._here(path.parent, parts[-1], clean)
+
+    def _here(self, folder: Path, name: str, spelled: str) -> tuple[Path, str]:
+        held = self._names(folder)
+        if name not in held:
+            return folder / name, f"no image file: {spelled} is in the index and not on the disk"
+        reason = f"unreadable: {name}: a link out of the plate's folder" if held[name] else ""
+        return folder / name, reason
 
     def _names(self, folder: Path) -> dict[str, bool]:
         if folder not in self._seen:

@@ -92,7 +92,7 @@ class ImageXpress:
 def _is_plate(folder: Path) -> bool:
     return any(
         (e.is_folder and bool(_TIME_POINT.match(e.name) or _Z_STEP.match(e.name)))
-        or (not e.is_folder and (e.path.suffix.upper() == ".HTD" or bool(_IMAGE.match(e.name))))
+        or (not e.is_folder and (e.suffix == ".htd" or bool(_IMAGE.match(e.name))))
         for e in scan(folder, folder)
     )
 
@@ -153,7 +153,7 @@ def _parse(entry: Entry, place: _Place) -> _Found | None:
 
 def _htd_of(root: Path, places: Iterable[_Place]) -> Htd | None:
     for place in (root, *(p.path for p in places)):
-        paths = [e.path for e in scan(place, root) if e.path.suffix.upper() == ".HTD" and not e.is_outside]
+        paths = [e.path for e in scan(place, root) if e.suffix == ".htd" and not e.is_outside]
         if paths:
             return read_htd(paths[0])
     return None

@@ -9,6 +9,7 @@ they are at full resolution (tests hold them to the truth), at a quarter of the 
 
 from nextplate.imaging.field_table import field_table, missing_table, plane_table
 from nextplate.imaging.pixels import read_image
+from nextplate.imaging.positions import with_positions
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
 from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
 from nextplate.imaging.readers.pattern import compile_pattern
@@ -33,4 +34,5 @@ __all__ = [
     "open_readout",
     "plane_table",
     "read_image",
+    "with_positions",
 ]

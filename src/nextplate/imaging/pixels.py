@@ -128,6 +128,17 @@ def pixel_size_um(path: Path) -> float | None:
         return None
 
 
+def stage_position_um(path: Path) -> tuple[float, float] | None:
+    """Return the stage's (x, y) from MetaSeries XML; None when the file does not say it or cannot be read."""
+    try:
+        with _opened(path) as tiff:
+            plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {}) if tiff.is_metaseries else {}
+            x, y = plane.get("stage-position-x"), plane.get("stage-position-y")
+            return None if x is None or y is None else (float(x), float(y))
+    except (UnreadableImage, *_BROKEN):
+        return None
+
+
 def _opened(path: Path) -> Any:
     try:
         if path.stat().st_size == 0:

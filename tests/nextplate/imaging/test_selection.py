@@ -19,6 +19,7 @@ from nextplate.imaging import (
     open_readout,
     plane_table,
     read_image,
+    with_positions,
 )
 from nextplate.imaging.listing import Listing, Plane
 from nextplate.imaging.pixels import UnreadableImage
@@ -181,6 +182,16 @@ def test_the_table_of_fields_of_a_real_stack() -> None:
     assert table["path"][0] == "TimePoint_1/ZStep_0/9987_B02_s1_w1.TIF"
     lost = missing_table(readout.plate, readout.missing)
     assert lost.filter(pl.col("channel") == "Cy5").height == lost.height == 4
+
+
+def test_positions_inside_the_images_are_read_on_demand(tmp_path: Path) -> None:
+    readout = open_readout(sample("imagexpress", "9987_Plate_3434"))
+    assert {i.x_um for i in readout.images} == {None}
+    placed = with_positions(readout).images
+    assert len({(i.x_um, i.y_um) for i in placed}) == 4
+    assert all(i.x_um is not None and i.y_um is not None for i in placed)
+    plain = open_readout(touch(tmp_path, ["P1_A01_w1.TIF"]))
+    assert with_positions(plain) == plain
 
 
 def test_measuring_reads_the_pages_of_an_ome_tiff(tmp_path: Path) -> None:

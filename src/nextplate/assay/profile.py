@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from nextplate.assay.hill_curve import LEFT, N_PARAMETERS, RIGHT, SLOPE, X50, Fit, Series, cost, gradient, minimise
+from nextplate.assay.descent import descend
+from nextplate.assay.hill_curve import LEFT, N_PARAMETERS, RIGHT, SLOPE, X50, Fit, Series, gradient
 from nextplate.assay.statistics import Values
 
 _MAX_ROOT = 30
@@ -101,8 +102,7 @@ def _point(data: Series, fit: Fit, parameter: int, at: float, limit: float, thet
     for begin in (theta, fit.theta):
         held = begin.copy()
         held[parameter] = at
-        found = minimise(data, held, fit.bend, (parameter,))
-        found_cost = cost(data, found, fit.bend)
+        found, found_cost = descend(data, held, fit.bend, parameter)
         if found_cost < best_cost:
             best_cost, best = found_cost, found
     root = math.sqrt(max(2 * (best_cost - fit.cost) / fit.scale, 0.0))

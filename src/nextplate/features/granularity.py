@@ -4,12 +4,13 @@ The image is thinned to every `step`-th pixel, its background (an opening at 1 /
 is eroded once more for each size and reconstructed: what does not come back are the grains of that size.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from nextplate.features.check import Image
 from nextplate.features.reconstruct import Stack, reconstruct
@@ -47,24 +48,23 @@ def sampler(regions: Regions, rule: GrainRule) -> Sampler | None:
         return None
     low_y, part_y = _between(regions.y, height, shape[0])
     low_x, part_x = _between(regions.x, width, shape[1])
-    corner = low_y * shape[1] + low_x
-    at = np.stack([corner, corner + 1, corner + shape[1], corner + shape[1] + 1], axis=1)
-    weight = np.stack(
-        [(1 - part_y) * (1 - part_x), (1 - part_y) * part_x, part_y * (1 - part_x), part_y * part_x], axis=1
-    )
-    weight /= regions.area[regions.owner][:, None]
+    corner = (low_y * shape[1] + low_x).astype(np.int32)
+    at = corner[:, None] + np.array([0, 1, shape[1], shape[1] + 1], np.int32)
+    share = (1 / regions.area).astype(np.float32)[regions.owner]
+    upper, lower = (1 - part_y) * share, part_y * share
+    weight = np.empty(at.shape, np.float32)
+    for column, (side, part) in enumerate(((upper, 1 - part_x), (upper, part_x), (lower, 1 - part_x), (lower, part_x))):
+        np.multiply(side, part, out=weight[:, column])
     ends = 4 * np.append(regions.starts, len(regions.owner))
-    weights = sparse.csr_matrix(
-        (weight.ravel().astype(np.float32), at.ravel().astype(np.int32), ends), (regions.n, shape[0] * shape[1])
-    )
+    weights = sparse.csr_matrix((weight.ravel(), at.ravel(), ends), (regions.n, shape[0] * shape[1]))
     return Sampler(shape, weights)
 
 
-def _between(position: Index, length: int, short: int) -> tuple[Index, Values]:
+def _between(position: Index, length: int, short: int) -> tuple[Index, Thin]:
     """Return the thinned pixel before each position and how far beyond it the position lies."""
     at = np.arange(length) * ((short - 1) / max(length - 1, 1))
     low = np.minimum(at.astype(np.intp), short - 2)
-    return low[position], (at - low)[position]
+    return low[position], (at - low).astype(np.float32)[position]
 
 
 def granularity(regions: Regions, image: Image, sampler: Sampler | None, rule: GrainRule) -> Mapping[str, Values]:
@@ -88,10 +88,26 @@ def granularity(regions: Regions, image: Image, sampler: Sampler | None, rule: G
 def background(thin: Thin, rule: GrainRule) -> Thin:
     """Open the image, thinned once more, by a disc; interpolate it back."""
     again = thin[:: rule.step, :: rule.step]
-    reach = np.arange(-rule.radius_px, rule.radius_px + 1)
-    disc = reach[:, None] ** 2 + reach[None, :] ** 2 <= rule.radius_px**2
-    opened = ndimage.grey_dilation(ndimage.grey_erosion(again, footprint=disc), footprint=disc)
+    opened = _over_disc(_over_disc(again, rule.radius_px, np.minimum), rule.radius_px, np.maximum)
     return _stretched(_stretched(opened, thin.shape[0], rule.step).T, thin.shape[1], rule.step).T
+
+
+def _over_disc(image: Thin, radius: int, pick: np.ufunc) -> Thin:
+    """Extreme over a disc around every pixel, the image mirrored at its borders.
+
+    A disc is a bundle of rows: the extreme over rows grows with their length, one pixel to each side at a time.
+    """
+    height, width = image.shape
+    wide = np.pad(image, radius, mode="symmetric")
+    half_width = [math.isqrt(radius**2 - dy**2) for dy in range(radius + 1)]
+    found = image
+    row = wide[:, radius : radius + width]
+    for reach in range(radius + 1):
+        row = pick(pick(row, wide[:, radius - reach : radius - reach + width]), wide[:, radius + reach :][:, :width])
+        for dy in (dy for dy in range(radius + 1) if half_width[dy] == reach):
+            for top in (radius - dy, radius + dy):
+                found = pick(found, row[top : top + height])
+    return found
 
 
 def _stretched(image: Thin, length: int, step: int) -> Thin:
@@ -104,13 +120,13 @@ def _stretched(image: Thin, length: int, step: int) -> Thin:
 
 def _eroded(flat: Thin, n_sizes: int) -> Stack:
     """Erode by a cross of radius 1 again and again; shape (h, w, n_sizes)."""
-    stack = np.empty((*flat.shape, n_sizes), np.float32)
+    stack = np.empty((n_sizes, *flat.shape), np.float32)
     eroded = flat
-    for size in range(n_sizes):
-        less = eroded.copy()
-        np.minimum(less[1:], eroded[:-1], out=less[1:])
+    for less in stack:
+        np.minimum(eroded[1:], eroded[:-1], out=less[1:])
+        less[0] = eroded[0]
         np.minimum(less[:-1], eroded[1:], out=less[:-1])
         np.minimum(less[:, 1:], eroded[:, :-1], out=less[:, 1:])
         np.minimum(less[:, :-1], eroded[:, 1:], out=less[:, :-1])
-        stack[:, :, size] = eroded = less
-    return stack
+        eroded = less
+    return np.ascontiguousarray(np.moveaxis(stack, 0, 2))

@@ -90,7 +90,7 @@ def _textures(work: _Work) -> dict[str, Values]:
         levels = None
         for scale in sorted({*choice.texture_px, *choice.texture_directions_px}):
             levels = grey_levels(image, choice.n_levels, choice.white) if levels is None else levels
-            of_direction = texture(work.regions, levels, choice.n_levels, scale)
+            of_direction = texture(work.regions, levels, scale)
             end = f"{channel}_{scale}px"
             if scale in choice.texture_px:
                 found |= _named("Texture", of_direction["mean"], end)

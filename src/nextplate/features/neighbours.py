@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial import cKDTree
 
-from nextplate.features.regions import CORNERS, CROSS, Index, Mask, Regions, Values
+from nextplate.features.regions import Index, Mask, Regions, Values
 
 
 def neighbours(regions: Regions, distance_px: int) -> Mapping[str, Values]:
@@ -15,7 +15,7 @@ def neighbours(regions: Regions, distance_px: int) -> Mapping[str, Values]:
     of its outline with a pixel of another within distance_px + 0.5. Distances are between centres; NaN without a
     first or second other object.
     """
-    outline = np.flatnonzero(_is_outline(regions))
+    outline = np.flatnonzero(regions.is_outline)
     pairs, touches = _meetings(regions, outline, distance_px)
     n_touching = np.bincount(regions.owner[outline[touches]], minlength=regions.n)
     n_outline = np.bincount(regions.owner[outline], minlength=regions.n)
@@ -24,12 +24,6 @@ def neighbours(regions: Regions, distance_px: int) -> Mapping[str, Values]:
         "PercentTouching": 100.0 * n_touching / n_outline,
         **_closest(regions),
     }
-
-
-def _is_outline(regions: Regions) -> Mask:
-    """Pixels with one of eight neighbours outside the object, the outside of the field included."""
-    steps = (*CROSS, *CORNERS)
-    return np.asarray(np.logical_or.reduce([regions.neighbour(*step) != regions.owner for step in steps]))
 
 
 def _meetings(regions: Regions, outline: Index, distance_px: int) -> tuple[Index, Mask]:

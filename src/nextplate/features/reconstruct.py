@@ -61,10 +61,32 @@ def _grow(markers: Stack, edges: Edges) -> Stack:
     is_root = root == np.arange(len(root))
     number = (np.cumsum(is_root) - 1)[root]
     cut = np.where(is_root, np.float32(np.inf), height)[:, None]
-    order = np.argsort(number, kind="stable")
-    lifted = np.maximum.reduceat(np.minimum(markers, cut)[order], np.flatnonzero(changes(number[order])), axis=0)
-    grown = _grow(lifted, _between_roots(edges, number))
-    return np.maximum(markers, np.minimum(cut, grown[number]))
+    # Whole numbers of 16 bits are sorted by radix.
+    order = np.argsort(number.astype(np.uint16) if is_root.sum() <= 65536 else number, kind="stable")
+    lifted = markers[order]
+    np.minimum(lifted, cut[order], out=lifted)
+    grown = _grow(_greatest(lifted, number[order]), _between_roots(edges, number))[number]
+    np.minimum(grown, cut, out=grown)
+    return np.maximum(grown, markers, out=grown)
+
+
+def _greatest(rows: Stack, group: Index) -> Stack:
+    """Maximum over the rows of each group; groups are contiguous; rows are overwritten.
+
+    A tournament: rows at even places of a group meet the next one, the winners each other. numpy's reduceat does the
+    same four times slower, as it calls the ufunc for every row.
+    """
+    first = np.flatnonzero(changes(group))
+    size = np.diff(np.append(first, len(group)))
+    place = np.arange(len(group)) - np.repeat(first, size)
+    left = np.repeat(size, size) - place
+    live, step = np.arange(len(group)), 1
+    while len(live) > len(first):
+        live = live[place[live] & step == 0]
+        meets = live[left[live] > step]
+        rows[meets] = np.maximum(rows[meets], rows[meets + step])
+        step *= 2
+    return rows[first]
 
 
 def _highest(n_nodes: int, edges: Edges) -> tuple[Index, Heights]:

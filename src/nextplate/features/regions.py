@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-_OUTSIDE = -1
+_BACKGROUND, _OUTSIDE = -1, -2
 
 
 @dataclass(frozen=True)
@@ -83,24 +83,41 @@ class Regions:
         """
         return edge_distance(self.owner, self.y, self.x, self.box)
 
+    @cached_property
+    def _padded_at(self) -> Index:
+        return (self.y + 1) * self.padded.shape[1] + self.x + 1
+
     def neighbour(self, dy: int, dx: int) -> npt.NDArray[np.int32]:
         """Object of the pixel one step away from every pixel; -1 background, -2 outside."""
-        width = self.padded.shape[1]
-        at = (self.y + (1 + dy)) * width + (self.x + (1 + dx))
-        return self.padded.ravel()[at]
+        return np.asarray(self.padded.ravel()[self._padded_at + (dy * self.padded.shape[1] + dx)])
 
     @cached_property
-    def is_edge(self) -> Mask:
-        """Whether one of a pixel's four neighbours is outside its object, the outside of the field included."""
-        return np.asarray(np.logical_or.reduce([self.neighbour(*step) != self.owner for step in CROSS]))
-
-    @cached_property
-    def is_inner_boundary(self) -> Mask:
-        """Whether one of a pixel's four neighbours within the field is outside its object."""
-        found = np.zeros(len(self.owner), np.bool_)
+    def _borders(self) -> tuple[Mask, Mask]:
+        """Whether one of a pixel's four neighbours is outside its object: anywhere, and within the field."""
+        anywhere, within = np.zeros(len(self.owner), np.bool_), np.zeros(len(self.owner), np.bool_)
         for step in CROSS:
             other = self.neighbour(*step)
-            found |= (other != self.owner) & (other > _OUTSIDE - 1)
+            differs = other != self.owner
+            anywhere |= differs
+            within |= differs & (other != _OUTSIDE)
+        return anywhere, within
+
+    @property
+    def is_edge(self) -> Mask:
+        """Whether one of a pixel's four neighbours is outside its object, the outside of the field included."""
+        return self._borders[0]
+
+    @property
+    def is_inner_boundary(self) -> Mask:
+        """Whether one of a pixel's four neighbours within the field is outside its object."""
+        return self._borders[1]
+
+    @cached_property
+    def is_outline(self) -> Mask:
+        """Whether one of a pixel's eight neighbours is outside its object, the outside of the field included."""
+        found = self.is_edge.copy()
+        for step in CORNERS:
+            found |= self.neighbour(*step) != self.owner
         return found
 
     def sum(self, values: npt.NDArray[np.generic]) -> Values:
@@ -138,8 +155,8 @@ def find_regions(labels: Labels) -> Regions:
     at, owner = at[order], number[order].astype(np.int32)
     height, width = labels.shape
     y, x = np.divmod(at, width)
-    padded = np.full((height + 2, width + 2), -2, np.int32)
-    padded[1:-1, 1:-1] = -1
+    padded = np.full((height + 2, width + 2), _OUTSIDE, np.int32)
+    padded[1:-1, 1:-1] = _BACKGROUND
     padded.ravel()[(y + 1) * (width + 2) + x + 1] = owner
     return Regions((height, width), ids, owner, y, x, np.flatnonzero(changes(owner)), padded)
 

@@ -7,6 +7,7 @@ angular second moment come from one sort of (object, level, level).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,30 @@ NAMES = (
 DIRECTIONS: Mapping[str, tuple[int, int]] = {"0deg": (0, 1), "135deg": (1, 1), "90deg": (1, 0), "45deg": (1, -1)}
 """Step (rows down, columns right) to the other pixel of a pair; angles as seen on the screen, anticlockwise."""
 
-Levels = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.signedinteger[Any]]
+Bytes = npt.NDArray[np.uint8]
+
+_BITS, _LEVEL, _N_LEVELS = 8, 255, 256
+_MANY = 2**15
+"""From so many objects on, object, level and level no longer fit 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lit:
+    """The pixels of all objects above level 0, and a framed field to look up what lies a step away."""
+
+    n: int
+    row: int
+    """Length of a row of the field."""
+    at: Index
+    """Shape (k,): place of each pixel in the field."""
+    owner: npt.NDArray[np.int32]
+    code: Levels
+    """object * 256 + level of each pixel."""
+    field: Levels
+    """Flat: the codes, -1 elsewhere."""
+    top: Levels
+    """Shape (n,): highest level in each object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +53,7 @@ class Pairs:
     """The pairs of all objects in one direction; level 0 takes no part."""
 
     n: int
-    n_levels: int
-    owner: Index
+    owner: npt.NDArray[np.int32]
     low: Levels
     high: Levels
     """The higher of the two levels: the table is symmetric."""
@@ -38,7 +61,7 @@ class Pairs:
     """Shape (n,): highest level in each object."""
 
 
-def grey_levels(image: Image, n_levels: int, white: float | None) -> npt.NDArray[np.uint8]:
+def grey_levels(image: Image, n_levels: int, white: float | None) -> Bytes:
     """Divide an image into n_levels (2 to 256) equal levels from 0 to white.
 
     White None: the type's largest value for whole numbers, 1.0 for floats. As CellProfiler: first 256 levels
@@ -61,16 +84,15 @@ def _white(image: Image, white: float | None) -> float:
     return float(np.iinfo(image.dtype.name).max) if image.dtype.kind in "iu" else 1.0
 
 
-def texture(regions: Regions, levels: npt.NDArray[np.uint8], n_levels: int, scale: int) -> dict[str, dict[str, Values]]:
+def texture(regions: Regions, levels: Bytes, scale: int) -> dict[str, dict[str, Values]]:
     """Return Haralick's 13 features for every direction and for their mean ("mean"), of pairs `scale` pixels apart.
 
     Both pixels lie in the object and have a level above 0 (mahotas, ignore_zeros). An object without a pair in one of
     the directions has NaN everywhere. Haralick, IEEE Trans. SMC 3 (1973) 610, with SumVariance about SumAverage and
     DifferenceVariance the variance of the probabilities, both as mahotas does.
     """
-    found = {}
-    for angle, (dy, dx) in DIRECTIONS.items():
-        found[angle] = haralick(_pairs(regions, levels, n_levels, (dy * scale, dx * scale)))
+    lit = _lit(regions, levels, scale)
+    found = {angle: haralick(_pairs(lit, dy * scale, dx * scale)) for angle, (dy, dx) in DIRECTIONS.items()}
     is_void = np.logical_or.reduce([np.isnan(one["Entropy"]) for one in found.values()])
     for one in found.values():
         one.update({name: np.where(is_void, np.nan, value) for name, value in one.items()})
@@ -78,19 +100,27 @@ def texture(regions: Regions, levels: npt.NDArray[np.uint8], n_levels: int, scal
     return found
 
 
-def _pairs(regions: Regions, levels: npt.NDArray[np.uint8], n_levels: int, step: tuple[int, int]) -> Pairs:
+def _lit(regions: Regions, levels: Bytes, scale: int) -> _Lit:
+    """Keep the pixels above level 0, in a frame as wide as the scale."""
     height, width = regions.shape
     here = levels.ravel()[regions.flat]
-    y, x = regions.y + step[0], regions.x + step[1]
-    is_pair = (y < height) & (x >= 0) & (x < width) & (here > 0)
-    there = (y * width + x)[is_pair]
-    other = levels.ravel()[there]
-    padded_at = (y[is_pair] + 1) * (width + 2) + x[is_pair] + 1
-    owner = regions.owner[is_pair]
-    is_same = (regions.padded.ravel()[padded_at] == owner) & (other > 0)
-    a, b = here[is_pair][is_same].astype(np.int64), other[is_same].astype(np.int64)
-    top = regions.max(here.astype(np.float64)).astype(np.int64)
-    return Pairs(regions.n, n_levels, owner[is_same].astype(np.intp), np.minimum(a, b), np.maximum(a, b), top)
+    is_lit = here > 0
+    row = width + 2 * scale
+    at = regions.y[is_lit] * row + regions.x[is_lit] + scale
+    owner = regions.owner[is_lit]
+    whole: type[np.signedinteger[Any]] = np.int64 if regions.n >= _MANY else np.int32
+    code: Levels = owner.astype(whole) << _BITS | here[is_lit]
+    field: Levels = np.full((height + scale) * row, -1, whole)
+    field[at] = code
+    top = np.maximum.reduceat(here, regions.starts).astype(np.int64)
+    return _Lit(regions.n, row, at, owner, code, field, top)
+
+
+def _pairs(lit: _Lit, dy: int, dx: int) -> Pairs:
+    apart = lit.field[lit.at + (dy * lit.row + dx)] - (lit.code & ~_LEVEL)
+    is_pair = (apart >= 0) & (apart <= _LEVEL)
+    a, b = lit.code[is_pair] & _LEVEL, apart[is_pair]
+    return Pairs(lit.n, lit.owner[is_pair], np.minimum(a, b), np.maximum(a, b), lit.top)
 
 
 def haralick(pairs: Pairs) -> dict[str, Values]:
@@ -98,14 +128,15 @@ def haralick(pairs: Pairs) -> dict[str, Values]:
     count = np.bincount(pairs.owner, minlength=pairs.n).astype(np.float64)
     count[count == 0] = np.nan
     joint, second_moment = _joint(pairs, count)
-    marginal = _entropy(_table(pairs, np.concatenate([pairs.low, pairs.high]), pairs.n_levels), 2 * count)
-    total = _table(pairs, pairs.low + pairs.high, 2 * pairs.n_levels)
-    apart = _table(pairs, pairs.high - pairs.low, pairs.n_levels)
+    both_ends = _table(pairs, pairs.low, _N_LEVELS) + _table(pairs, pairs.high, _N_LEVELS)
+    marginal = _entropy(both_ends, 2 * count)
+    total = _table(pairs, pairs.low + pairs.high, 2 * _N_LEVELS)
+    apart = _table(pairs, pairs.high - pairs.low, _N_LEVELS)
     with np.errstate(invalid="ignore", divide="ignore"):
         info = np.where(marginal > 0, (joint - 2 * marginal) / marginal, joint - 2 * marginal)
         return {
             "AngularSecondMoment": second_moment,
-            **_means(total, apart, pairs.n_levels, count),
+            **_means(total, apart, count),
             "SumEntropy": _entropy(total, count),
             "Entropy": joint,
             "DifferenceVariance": _spread_of_probabilities(apart, count, pairs.top + 1),
@@ -115,12 +146,12 @@ def haralick(pairs: Pairs) -> dict[str, Values]:
         }
 
 
-def _means(total: Values, apart: Values, n_levels: int, count: Values) -> dict[str, Values]:
+def _means(total: Values, apart: Values, count: Values) -> dict[str, Values]:
     """Return what is a mean over pairs, from the tables of sums s and differences d of their levels.
 
     With both orders of each pair counted, mean level = s / 2, a^2 + b^2 = (s^2 + d^2) / 2, a b = (s^2 - d^2) / 4.
     """
-    s, d = np.arange(2.0 * n_levels), np.arange(float(n_levels))
+    s, d = np.arange(2.0 * _N_LEVELS), np.arange(float(_N_LEVELS))
     mean_s, mean_s2, mean_d2 = total @ s / count, total @ s**2 / count, apart @ d**2 / count
     sum_variance = mean_s2 - mean_s**2
     variance = (sum_variance + mean_d2) / 4
@@ -137,21 +168,22 @@ def _means(total: Values, apart: Values, n_levels: int, count: Values) -> dict[s
 
 
 def _table(pairs: Pairs, level: Levels, n_bins: int) -> npt.NDArray[np.float64]:
-    """Histogram of `level` per object, shape (n, n_bins); twice as many levels as pairs are both ends."""
-    owner = pairs.owner if len(level) == len(pairs.owner) else np.tile(pairs.owner, 2)
-    return np.bincount(owner * n_bins + level, minlength=pairs.n * n_bins).reshape(pairs.n, n_bins).astype(np.float64)
+    """Histogram of `level` per object, shape (n, n_bins)."""
+    return (
+        np.bincount(pairs.owner * n_bins + level, minlength=pairs.n * n_bins)
+        .reshape(pairs.n, n_bins)
+        .astype(np.float64)
+    )
 
 
 def _joint(pairs: Pairs, count: Values) -> tuple[Values, Values]:
     """Entropy and sum of squares of the symmetric table: a pair of unlike levels fills two cells with half each."""
-    size = pairs.n_levels * pairs.n_levels
-    key = (pairs.owner * pairs.n_levels + pairs.low) * pairs.n_levels + pairs.high
-    key = np.sort(key.astype(np.int32) if pairs.n * size < 2**31 else key)
+    key = pairs.owner.astype(pairs.low.dtype) << 2 * _BITS | pairs.low << _BITS | pairs.high
+    key.sort()
     first = np.flatnonzero(changes(key))
     times = np.diff(np.append(first, len(key))).astype(np.float64)
-    found = key[first].astype(np.int64)
-    owner, cell = np.divmod(found, size)
-    is_unlike = cell // pairs.n_levels != cell % pairs.n_levels
+    cell = key[first]
+    owner, is_unlike = cell >> 2 * _BITS, (cell >> _BITS & _LEVEL) != (cell & _LEVEL)
     log = np.bincount(owner, times * np.log2(np.where(is_unlike, times / 2, times)), minlength=pairs.n)
     squares = np.bincount(owner, times**2 * np.where(is_unlike, 0.5, 1.0), minlength=pairs.n)
     return _not_negative_zero(np.log2(count) - log / count), squares / count**2

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from nextplate.errors import DataError
+from nextplate.imaging.zarr_array import ZarrArray, open_array, read_plane
 from nextplate.readout import FieldImage
 
 Pixels = npt.NDArray[Any]
@@ -56,6 +57,9 @@ def kind_of(path: Path) -> ImageKind:
     Raises:
         UnreadableImage: not a grey 8 or 16 bit TIFF.
     """
+    if path.is_dir():
+        array = _zarr(path)
+        return _kind_of_shape(array.shape[-2:], array.dtype.name, path)
     with _opened(path) as tiff:
         return _kind(tiff.pages[0], path)
 
@@ -77,15 +81,36 @@ def read_pixels(path: Path, expected: ImageKind | None = None, page: int = 0) ->
     Raises:
         UnreadableImage: absent, empty, cut short, or another size or depth than the plate's other images.
     """
+    if path.is_dir():
+        return _read_zarr(path, expected, page)
     with _opened(path) as tiff:
         found = _page(tiff, page, path)
-        kind = _kind(found, path)
-        if expected is not None and kind != expected:
-            raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
+        _agree(_kind(found, path), expected, path)
         try:
             return np.asarray(found.asarray())
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+
+
+def _agree(kind: ImageKind, expected: ImageKind | None, path: Path) -> None:
+    if expected is not None and kind != expected:
+        raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
+
+
+def _read_zarr(path: Path, expected: ImageKind | None, page: int) -> Pixels:
+    array = _zarr(path)
+    _agree(_kind_of_shape(array.shape[-2:], array.dtype.name, path), expected, path)
+    try:
+        return read_plane(array, page)
+    except DataError as error:
+        raise UnreadableImage(str(error)) from error
+
+
+def _zarr(path: Path) -> ZarrArray:
+    try:
+        return open_array(path)
+    except (DataError, OSError) as error:
+        raise UnreadableImage(str(error)) from error
 
 
 def read_image(image: FieldImage, expected: ImageKind | None = None) -> Pixels:
@@ -160,6 +185,10 @@ def _kind(page: Any, path: Path) -> ImageKind:
         shape, dtype = page.shape, str(page.dtype)
     except _BROKEN as error:
         raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
+    return _kind_of_shape(shape, dtype, path)
+
+
+def _kind_of_shape(shape: tuple[int, ...], dtype: str, path: Path) -> ImageKind:
     if len(shape) != 2 or dtype not in ("uint8", "uint16"):
         raise UnreadableImage(f"{path.name}: shape {shape} {dtype}; a grey 8 or 16 bit image is needed")
     return ImageKind(shape[0], shape[1], dtype)

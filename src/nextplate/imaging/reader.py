@@ -17,6 +17,7 @@ from nextplate.imaging.readers.harmony import Harmony
 from nextplate.imaging.readers.imagexpress import ImageXpress
 from nextplate.imaging.readers.incucyte import Incucyte
 from nextplate.imaging.readers.ometiff import OmeTiff
+from nextplate.imaging.readers.omezarr import OmeZarr
 from nextplate.imaging.readers.pattern import PatternReader, compile_pattern
 from nextplate.imaging.readers.squid import Squid
 from nextplate.imaging.readers.yokogawa import Yokogawa
@@ -56,6 +57,7 @@ READERS: tuple[Reader, ...] = (
     Squid(),
     Cellomics(),
     OmeTiff(),
+    OmeZarr(),
 )
 
 

@@ -1,5 +1,7 @@
 """All objects side by side in one small image, each in a frame of background: distances within objects in one pass."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -9,17 +11,33 @@ Box = tuple[Index, Index, Index, Index]
 """Lowest row and column, one past the highest row and column, each of shape (n,)."""
 
 
-def edge_distance(owner: npt.NDArray[np.int32], y: Index, x: Index, box: Box) -> npt.NDArray[np.float64]:
-    """Euclidean distance of every pixel to the nearest one outside its object; all arrays of pixels have shape (k,).
+@dataclass(frozen=True, slots=True)
+class Montage:
+    """The small image: a step away from a pixel lies a pixel of the same object or none."""
+
+    shape: tuple[int, int]
+    at: Index
+    """Shape (k,): flat index of every pixel of the objects."""
+    inside: npt.NDArray[np.bool_]
+    """Flat: whether an object is there."""
+
+
+def montage(owner: npt.NDArray[np.int32], y: Index, x: Index, box: Box) -> Montage:
+    """Move every object's pixels, shape (k,), to its place in the small image."""
+    offset_y, offset_x, shape = lay_out(box)
+    at = (y + (offset_y - box[0])[owner]) * shape[1] + x + (offset_x - box[1])[owner]
+    inside = np.zeros(shape[0] * shape[1], np.bool_)
+    inside[at] = True
+    return Montage(shape, at, inside)
+
+
+def edge_distance(montage: Montage) -> npt.NDArray[np.float64]:
+    """Euclidean distance of every pixel to the nearest one outside its object, shape (k,).
 
     Source: CellProfiler, centrosome.distance_to_edge; unlike there, the outside of the field is outside of an object.
     """
-    offset_y, offset_x, shape = lay_out(box)
-    at = (y - box[0][owner] + offset_y[owner]) * shape[1] + x - box[1][owner] + offset_x[owner]
-    image = np.zeros(shape, np.bool_)
-    image.ravel()[at] = True
-    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(image).ravel()[at]
-    return distance
+    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(montage.inside.reshape(montage.shape))
+    return distance.ravel()[montage.at]
 
 
 def lay_out(box: Box) -> tuple[Index, Index, tuple[int, int]]:

@@ -32,13 +32,15 @@ def _meetings(regions: Regions, outline: Index, distance_px: int) -> tuple[Index
     Returns the meeting objects as number * n + other, each once, and which outline pixels touch another object.
     """
     reach = distance_px
-    wide = np.pad(regions.padded[1:-1, 1:-1], reach, constant_values=-1)
-    at = (regions.y[outline] + reach) * wide.shape[1] + regions.x[outline] + reach
+    row = regions.shape[1] + 2 * reach
+    at = (regions.y[outline] + reach) * row + regions.x[outline] + reach
     owner = regions.owner[outline]
-    flat, touches = wide.ravel(), np.zeros(len(at), np.bool_)
+    # An outline is always as near as what lies behind it: the other objects' outlines are enough.
+    field, touches = np.full((regions.shape[0] + 2 * reach) * row, -1, np.int32), np.zeros(len(at), np.bool_)
+    field[at] = owner
     found = [np.empty(0, np.intp)]
     for dy, dx in _steps(reach + 0.5):
-        other = flat[at + (dy * wide.shape[1] + dx)]
+        other = field[at + (dy * row + dx)]
         hit = np.flatnonzero((other >= 0) & (other != owner))
         touches[hit] = True
         if dy * dy + dx * dx <= reach * reach:

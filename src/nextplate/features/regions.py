@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextplate.errors import DataError
-from nextplate.features.montage import edge_distance
+from nextplate.features.montage import Montage, edge_distance, montage
 
 Index = npt.NDArray[np.intp]
 Labels = npt.NDArray[np.integer[Any]]
@@ -22,7 +22,6 @@ Mask = npt.NDArray[np.bool_]
 
 CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-_BACKGROUND, _OUTSIDE = -1, -2
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,6 @@ class Regions:
     x: Index
     starts: Index
     """Shape (n,): first pixel of each object."""
-    padded: npt.NDArray[np.int32]
-    """Shape (h + 2, w + 2): object number, -1 in the background, -2 outside the field."""
 
     @property
     def n(self) -> int:
@@ -76,31 +73,30 @@ class Regions:
         return low_y, low_x, high_y, high_x
 
     @cached_property
+    def montage(self) -> Montage:
+        """The objects side by side."""
+        return montage(self.owner, self.y, self.x, self.box)
+
+    @cached_property
     def edge_distance(self) -> Values:
         """Euclidean distance, pixels, of every pixel to the nearest one outside its object, shape (k,).
 
         Touching objects are outside of each other, and so is everything beyond the border of the field.
         """
-        return edge_distance(self.owner, self.y, self.x, self.box)
+        return edge_distance(self.montage)
 
-    @cached_property
-    def _padded_at(self) -> Index:
-        return (self.y + 1) * self.padded.shape[1] + self.x + 1
-
-    def neighbour(self, dy: int, dx: int) -> npt.NDArray[np.int32]:
-        """Object of the pixel one step away from every pixel; -1 background, -2 outside."""
-        return np.asarray(self.padded.ravel()[self._padded_at + (dy * self.padded.shape[1] + dx)])
+    def leaves(self, dy: int, dx: int) -> Mask:
+        """Say of each pixel whether a step from it leaves its object."""
+        return np.asarray(~self.montage.inside[self.montage.at + (dy * self.montage.shape[1] + dx)])
 
     @cached_property
     def _borders(self) -> tuple[Mask, Mask]:
         """Whether one of a pixel's four neighbours is outside its object: anywhere, and within the field."""
-        anywhere, within = np.zeros(len(self.owner), np.bool_), np.zeros(len(self.owner), np.bool_)
-        for step in CROSS:
-            other = self.neighbour(*step)
-            differs = other != self.owner
-            anywhere |= differs
-            within |= differs & (other != _OUTSIDE)
-        return anywhere, within
+        up, left, right, down = (self.leaves(*step) for step in CROSS)
+        height, width = self.shape
+        within = (up & (self.y > 0)) | (left & (self.x > 0))
+        within |= (right & (self.x < width - 1)) | (down & (self.y < height - 1))
+        return up | left | right | down, within
 
     @property
     def is_edge(self) -> Mask:
@@ -117,7 +113,7 @@ class Regions:
         """Whether one of a pixel's eight neighbours is outside its object, the outside of the field included."""
         found = self.is_edge.copy()
         for step in CORNERS:
-            found |= self.neighbour(*step) != self.owner
+            found |= self.leaves(*step)
         return found
 
     def sum(self, values: npt.NDArray[np.generic]) -> Values:
@@ -153,12 +149,8 @@ def find_regions(labels: Labels) -> Regions:
     ids, number = _numbered(raw)
     order = np.argsort(number, kind="stable")
     at, owner = at[order], number[order].astype(np.int32)
-    height, width = labels.shape
-    y, x = np.divmod(at, width)
-    padded = np.full((height + 2, width + 2), _OUTSIDE, np.int32)
-    padded[1:-1, 1:-1] = _BACKGROUND
-    padded.ravel()[(y + 1) * (width + 2) + x + 1] = owner
-    return Regions((height, width), ids, owner, y, x, np.flatnonzero(changes(owner)), padded)
+    y, x = np.divmod(at, labels.shape[1])
+    return Regions((labels.shape[0], labels.shape[1]), ids, owner, y, x, np.flatnonzero(changes(owner)))
 
 
 def changes(values: npt.NDArray[np.generic]) -> Mask:

@@ -55,15 +55,15 @@ def perimeter(regions: Regions) -> Values:
     Source: Benkrid & Crookes, "Design and FPGA Implementation of a Perimeter Estimator"; scikit-image `perimeter`,
     neighborhood=4.
     """
-    width = regions.padded.shape[1]
-    at = ((regions.y + 1) * width + regions.x + 1)[regions.is_edge]
+    width = regions.montage.shape[1]
+    at = regions.montage.at[regions.is_edge]
     owner = regions.owner[regions.is_edge]
-    edges = np.full(regions.padded.size, -1, np.int32)
-    edges[at] = owner
+    edges = np.zeros(len(regions.montage.inside), np.bool_)
+    edges[at] = True
     code = np.ones(len(at), np.intp)
     for steps, weight in ((CROSS, 2), (CORNERS, 10)):
         for dy, dx in steps:
-            code += weight * (edges[at + dy * width + dx] == owner)
+            code += weight * edges[at + (dy * width + dx)]
     return np.bincount(owner, _WEIGHTS[code], minlength=regions.n).astype(np.float64)
 
 

@@ -5,7 +5,6 @@ is there, no image of it is an empty file, and it does not hold the newest file 
 written. Every other well is held back and told with the reason ``being-written``.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,19 +174,26 @@ def _missing(
     have = {(c.plane.well, c.plane.field, c.plane.channel) for c in chosen}
     seen = {well for well, _, _ in have}
     fields = listing.fields if listing.fields is not None else tuple(sorted({field for _, field, _ in have}))
-    for well in (seen | set(due_wells)) - seen - known.keys():
-        rows.append(Missing(well, None, None, "no image of this well"))
-    for well, field in itertools.product(sorted(seen), fields):
-        told = [m for m in known.get(well, ()) if m.field in (None, field)]
-        absent = [c for c in listing.channels if (well, field, c) not in have]
-        if any(m.channel is None for m in told) or not absent:
+    for well in sorted(seen | known.keys() | set(due_wells)):
+        told = known.get(well, [])
+        if well not in seen and (not told or not fields or not listing.channels):
+            rows += [] if told else [Missing(well, None, None, "no image of this well")]
             continue
-        untold = [c for c in absent if c not in {m.channel for m in told}]
-        if len(untold) == len(listing.channels):
-            rows.append(Missing(well, field, None, "no image of this field"))
-        else:
-            rows += [Missing(well, field, c, "no image of this channel") for c in untold]
+        for field in fields:
+            absent = [c for c in listing.channels if (well, field, c) not in have]
+            rows += _untold(well, field, absent, told, len(listing.channels))
     return rows
+
+
+def _untold(well: str, field: int, absent: list[str], told: Iterable[Missing], n_channels: int) -> list[Missing]:
+    """Say what a field lacks and no other row explains."""
+    about = [m for m in told if m.field in (None, field)]
+    if any(m.channel is None for m in about):
+        return []
+    left = [c for c in absent if c not in {m.channel for m in about}]
+    if left and len(left) == n_channels:
+        return [Missing(well, field, None, "no image of this field")]
+    return [Missing(well, field, c, "no image of this channel") for c in left]
 
 
 def _missing_key(m: Missing) -> tuple[tuple[int, int], int, str, str]:

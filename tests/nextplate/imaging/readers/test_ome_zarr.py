@@ -92,12 +92,9 @@ def plate(folder: Path, version: int = 3, codec: str = "zstd", wells: tuple[str,
     return folder
 
 
-@pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize("codec", list(PACK))
+@pytest.mark.parametrize(("version", "codec"), [(v, c) for v in (2, 3) for c in PACK if (v, c) != (3, "zlib")])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_plane_comes_back_as_written(tmp_path: Path, version: int, codec: str, order: str) -> None:
-    if version == 3 and codec == "zlib":
-        pytest.skip("Zarr 3 has no zlib codec")
     write_array(tmp_path / "a", STACK, version, codec, order)
     array = open_array(tmp_path / "a")
     planes = [read_plane(array, page) for page in range(array.n_pages)]

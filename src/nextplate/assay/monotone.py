@@ -15,6 +15,7 @@ import numpy.typing as npt
 from nextplate.assay.statistics import MAD_TO_SD, Values
 
 _LIMIT_SD = 4.0
+_EQUAL, _TINY = 1e-12, 1e-100
 _N_DRAWS = 2000
 _SEED = 20260105
 """A constant, so that the same wells give the same p whenever they are judged."""
@@ -47,15 +48,16 @@ def monotonicity(dose: Values, response: Values) -> Monotonicity | None:
     """Test the wells of one compound, arrays of shape (n,), finite responses.
 
     Returns:
-        None with fewer than three doses, or when all responses are equal.
+        None with fewer than three doses, or when all responses are equal but for rounding.
     """
     _, code, count = np.unique(dose, return_inverse=True, return_counts=True)
-    if len(count) < 3 or float(np.ptp(response)) == 0:
+    spread = float(np.ptp(response))
+    if len(count) < 3 or spread <= max(_EQUAL * float(np.abs(response).max()), _TINY):
         return None
     rng = np.random.default_rng(_SEED)
     null = rng.standard_normal((_N_DRAWS, len(response)))
     # The drawn rows too, so that the level stays exact.
-    y = winsorised(np.vstack([(response - response.mean()) / response.std(), null]), code)
+    y = winsorised(np.vstack([(response - response.mean()) / spread, null]), code)
     means = _dose_means(y, code, len(count))
     up, down = (_statistics(y, sign * means, count.astype(np.float64)) for sign in (1, -1))
     is_up = bool(up[0][0] >= down[0][0])

@@ -196,3 +196,28 @@ def test_units_of_the_response_do_not_matter(scale, shift, seed):
             strict=True,
         ):
             assert b == pytest.approx(a, rel=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.01, 0.1, 1.0, 3.0, 10.0, 50.0, 1e4]), st.floats(-1e6, 1e6) | st.integers(0, 2)
+        ),
+        min_size=1,
+        max_size=24,
+    ),
+    st.sampled_from(list(Axis)),
+    st.sampled_from([None, *Direction]),
+)
+def test_any_wells_give_a_curve_or_a_reason_that_agree_with_each_other(wells, axis, expected):
+    dose, response = (np.array(column, dtype=np.float64) for column in zip(*wells, strict=True))
+    found = fit_dose_response(dose, response, axis=axis, expected=expected)
+    assert found.is_determined == (found.midpoint is not None) == (found.reason == "")
+    if found.midpoint is not None:
+        assert dose[dose > 0].min() <= found.midpoint.low <= found.midpoint.estimate
+        assert found.midpoint.estimate <= found.midpoint.high <= dose.max()
+        assert found.above is None
+        assert found.below is None
+    if expected is not None and found.midpoint is not None:
+        assert (found.right.estimate > found.left.estimate) == (expected is Direction.UP)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nextplate.assay.dose_response import fit_dose_response
 from nextplate.assay.hill_curve import Fit, Series, fit, series, value
 from nextplate.assay.profile import NAMES, interval
 
@@ -49,3 +50,15 @@ def test_plateaus_and_slopes_lie_in_their_intervals():
     drawn = curves(10, 3, 1.0, 0.08, 0.0, seed=0)
     for name, truth in (("left", 0.0), ("right", 1.0), ("slope", 0.0)):
         assert coverage(drawn, name, truth) == pytest.approx(0.95, abs=0.03), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ec50", "noise"), [(60.0, 0.06), (300.0, 0.02), (0.02, 0.04)])
+def test_what_is_said_of_midpoints_near_or_beyond_the_doses_holds(ec50, noise):
+    rng = np.random.default_rng(5)
+    dose, n, held = np.repeat(np.geomspace(0.01, 100, 9), 3), 100, 0
+    for _ in range(n):
+        found = fit_dose_response(dose, 1 / (1 + ec50 / dose) + rng.normal(0, noise, len(dose)))
+        low, high = (found.above, found.below) if found.midpoint is None else (found.midpoint.low, found.midpoint.high)
+        held += (low is None or low <= ec50) and (high is None or ec50 <= high)
+    assert held >= 0.92 * n

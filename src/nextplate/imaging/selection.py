@@ -1,8 +1,8 @@
 """From everything a reader listed to one image per well, field and channel, and what is missing and why.
 
 The rule for a plate still being written (`Listing.is_writing`): a well is taken when every due field and channel
-is there, no image of it is an empty file, and it does not hold the newest file of the plate, which may be half
-written. Every other well is held back and told with the reason ``being-written``.
+is there with as many z-steps as the fullest well has, none of its files is empty, and it does not hold the newest
+file of the plate, which may be half written. Other wells are held back and told with the reason ``being-written``.
 """
 
 from collections import Counter
@@ -54,7 +54,10 @@ def to_readout(
     wells = expected_wells if expected_wells is not None else listing.wells or frozenset()
     missing = _missing(listing, chosen, wells, doubts)
     if listing.is_writing:
-        chosen, missing = _hold_back(listing, chosen, missing)
+        waiting = _waiting(listing, planes, chosen)
+        chosen = [c for c in chosen if c.plane.well not in waiting]
+        missing = [m for m in missing if m.well not in waiting]
+        missing += [Missing(well, None, None, f"being-written: {reason}") for well, reason in waiting.items()]
     return Readout(
         reader=listing.reader,
         plate=listing.plate,
@@ -200,25 +203,26 @@ def _missing_key(m: Missing) -> tuple[tuple[int, int], int, str, str]:
     return parse_well(m.well), m.field or 0, m.channel or "", m.reason
 
 
-def _hold_back(
-    listing: Listing, chosen: Sequence[_Chosen], missing: Sequence[Missing]
-) -> tuple[list[_Chosen], list[Missing]]:
-    """Keep complete wells only; see the rule at the top."""
+def _waiting(listing: Listing, planes: Sequence[Plane], chosen: Sequence[_Chosen]) -> dict[str, str]:
+    """Return the wells to hold back and why; see the rule at the top."""
     fields = listing.fields if listing.fields is not None else tuple({c.plane.field for c in chosen})
     due = len(fields) * len(listing.channels)
-    counts = Counter(c.plane.well for c in chosen)
-    stamps = {c.plane.path: _stamp(c.plane.path) for c in chosen}
+    have = Counter(c.plane.well for c in chosen)
+    waiting = {well: f"{n} of {due} images are there" for well, n in have.items() if n < due}
+    steps = Counter(p.well for p in planes)
+    fullest = max(steps.values(), default=0)
+    for well, n in steps.items():
+        if n < fullest:
+            waiting.setdefault(well, f"{n} of {fullest} steps are there")
+    stamps = {p.path: _stamp(p.path) for p in listing.planes}
     newest = max((time for time, _ in stamps.values()), default=0)
-    waiting = {well: f"being-written: {n} of {due} images are there" for well, n in counts.items() if n < due}
-    for c in chosen:
-        time, n_bytes = stamps[c.plane.path]
+    for p in planes:
+        time, n_bytes = stamps[p.path]
         if n_bytes == 0:
-            waiting.setdefault(c.plane.well, f"being-written: {c.plane.path.name} is still empty")
+            waiting.setdefault(p.well, f"{p.path.name} is still empty")
         elif time == newest:
-            waiting.setdefault(c.plane.well, f"being-written: {c.plane.path.name} is the plate's newest file")
-    kept = [c for c in chosen if c.plane.well not in waiting]
-    others = [m for m in missing if m.well not in waiting]
-    return kept, others + [Missing(well, None, None, reason) for well, reason in waiting.items()]
+            waiting.setdefault(p.well, f"{p.path.name} is the plate's newest file")
+    return waiting
 
 
 def _stamp(path: Path) -> tuple[int, int]:

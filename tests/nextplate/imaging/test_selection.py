@@ -127,6 +127,26 @@ def test_of_a_plate_being_written_only_whole_wells_are_taken(tmp_path: Path) -> 
     assert not readout.is_complete
 
 
+def test_a_stack_being_written_waits_for_its_last_step(tmp_path: Path) -> None:
+    names = [f"A0{well}_{z}.tif" for well in (1, 2, 3) for z in (1, 2, 3)]
+    paths = stamped(tmp_path, names)
+    planes = [Plane(p.name[:3], 1, "a", p, int(p.name[4])) for p in paths if p.name != "A02_3.tif"]
+    readout = to_readout(listing(tmp_path, planes, is_writing=True), tmp_path, Selection("max"))
+    assert [i.well for i in readout.images] == ["A01"]
+    assert [m.reason for m in readout.missing] == [
+        "being-written: 2 of 3 steps are there",
+        "being-written: A03_3.tif is the plate's newest file",
+    ]
+
+
+def test_the_first_time_point_is_taken_while_the_second_is_written(tmp_path: Path) -> None:
+    paths = stamped(tmp_path, ["A01_1.tif", "A02_1.tif", "A01_2.tif"])
+    planes = [Plane(p.name[:3], 1, "a", p, None, int(p.name[4])) for p in paths]
+    writing = listing(tmp_path, planes, is_writing=True)
+    assert [i.well for i in to_readout(writing, tmp_path, Selection(t=1)).images] == ["A01", "A02"]
+    assert to_readout(writing, tmp_path, Selection(t=2)).images == ()
+
+
 def test_a_finished_plate_keeps_its_partial_wells(tmp_path: Path) -> None:
     planes = [Plane("A01", 1, c, tmp_path / c) for c in "ab"] + [Plane("A02", 1, "a", tmp_path / "x")]
     readout = to_readout(listing(tmp_path, planes), tmp_path, Selection())

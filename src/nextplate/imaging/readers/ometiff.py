@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nextplate.errors import DataError
 from nextplate.imaging.listing import Listing, Plane
-from nextplate.imaging.pixels import UnreadableImage, description_of
+from nextplate.imaging.pixels import description_of
 from nextplate.imaging.readers.files import Shelf, has_unfinished, one_plate, scan
 from nextplate.imaging.readers.ome_xml import Ome, OmeField, OmeImage, OmePlane, read_ome
 from nextplate.plate import parse_well, well_name
@@ -54,7 +54,7 @@ class OmeTiff:
             DataError: OME-XML that cannot be read, an image that belongs to no well, several plates and none chosen.
         """
         entries = scan(folder, folder)
-        documents, refused = _documents([e.path for e in entries if not e.is_folder and not e.is_outside], folder)
+        documents, damaged = _documents([e.path for e in entries if not e.is_folder and not e.is_outside], folder)
         shelf = Shelf(folder, folder)
         rows = list(_unique(row for d in documents for row in _rows(d, shelf, folder)))
         chosen = one_plate((r.plate for r in rows), plate, folder)
@@ -66,34 +66,38 @@ class OmeTiff:
             plate=chosen,
             channels=tuple(dict.fromkeys(r.plane.channel for r in ours)),
             planes=tuple(r.plane for r in ours if not r.reason),
-            refused=tuple(Missing(*key, reason) for key, reason in lost.items()),
+            refused=(*(Missing(*key, reason) for key, reason in lost.items()), *_damaged(damaged)),
             is_complete=not is_writing,
             is_writing=is_writing,
-            notes=refused,
+            notes=tuple(reason for path, reason in damaged if len(_wells_in(_stem(path))) != 1),
         )
 
 
-def _documents(paths: Iterable[Path], folder: Path) -> tuple[list[_Document], tuple[str, ...]]:
-    """Read every companion, then every OME-TIFF that no document read before has named."""
+def _documents(paths: Iterable[Path], folder: Path) -> tuple[list[_Document], list[tuple[Path, str]]]:
+    """Read every companion, then every OME-TIFF that no document read before has named.
+
+    Returns the documents, and (path, reason) of what cannot be read.
+    """
     ordered = sorted(paths, key=lambda p: (not p.name.lower().endswith(_COMPANION), p.name))
     documents: list[_Document] = []
-    notes: list[str] = []
+    damaged: list[tuple[Path, str]] = []
     named: set[str] = set()
     for path in ordered:
         is_companion = path.name.lower().endswith(_COMPANION)
         if path.name in named or not (is_companion or path.name.lower().endswith(_TIFF)):
             continue
         try:
-            text = path.read_bytes() if is_companion else description_of(path)
-        except UnreadableImage as error:
-            notes.append(f"unreadable: {error}")
+            ome = read_ome(path.read_bytes() if is_companion else description_of(path), str(path))
+        except DataError as error:
+            if is_companion:
+                raise  # it describes the whole plate, one TIFF only its own planes
+            damaged.append((path, f"unreadable: {error}"))
             continue
-        ome = read_ome(text, str(path))
         if ome.metadata_file is not None and not (folder / Path(ome.metadata_file).name).exists():
-            notes.append(f"{path.name} is described by {ome.metadata_file}, which is not there")
+            damaged.append((path, f"unreadable: {path.name}: is described by {ome.metadata_file}, which is not there"))
         documents.append(_Document(path, ome))
         named |= {p.file for image in ome.images for p in image.planes if p.file is not None}
-    return documents, tuple(notes)
+    return documents, damaged
 
 
 def _rows(document: _Document, shelf: Shelf, folder: Path) -> Iterator[_Row]:
@@ -122,8 +126,7 @@ def _plane(place: OmeField, image: OmeImage, plane: OmePlane, path: Path) -> Pla
 
 
 def _place(path: Path, image: OmeImage, n: int, folder: Path) -> OmeField:
-    stem = path.name.lower().partition(".ome")[0]
-    for name in (path.name[: len(stem)], image.name):
+    for name in (_stem(path), image.name):
         wells = _wells_in(name)
         if len(wells) > 1:
             raise DataError(f"{path}: {name!r} could mean the wells {', '.join(wells)}; read it with a pattern")
@@ -134,6 +137,19 @@ def _place(path: Path, image: OmeImage, n: int, folder: Path) -> OmeField:
         f"{path}: image {image.name or image.id!r} belongs to no well: the OME-XML has no Plate and no name holds a "
         "well as in plate_A01.ome.tif"
     )
+
+
+def _stem(path: Path) -> str:
+    return path.name[: len(path.name.lower().partition(".ome")[0])]
+
+
+def _damaged(found: Iterable[tuple[Path, str]]) -> Iterator[Missing]:
+    """Tell a damaged file at its well, where its name gives one; the others are remarks on the plate."""
+    for path, reason in found:
+        wells = _wells_in(_stem(path))
+        if len(wells) == 1:
+            field = _FIELD.search(_stem(path))
+            yield Missing(wells[0], int(field[1]) if field else None, None, reason)
 
 
 def _wells_in(name: str) -> list[str]:

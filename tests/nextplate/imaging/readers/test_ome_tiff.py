@@ -111,9 +111,19 @@ def test_a_set_whose_files_all_carry_the_xml_is_listed_once(tmp_path: Path) -> N
 def test_a_damaged_file_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "A01.ome.tif", np.ones((4, 5), np.uint16))
     (tmp_path / "A02.ome.tif").write_bytes(b"")
+    (tmp_path / "overview.ome.tif").write_bytes(b"II*")
+    text = ome_xml("", extra='<BinaryOnly MetadataFile="gone.companion.ome" UUID="urn:uuid:9"/>').decode()
+    tifffile.imwrite(tmp_path / "A03_s1.ome.tif", np.ones((4, 5), np.uint16), description=text, metadata=None)
+    tifffile.imwrite(tmp_path / "A04.ome.tif", np.ones((4, 5), np.uint16), description="no XML", metadata=None)
     readout = open_readout(tmp_path)
     assert [i.well for i in readout.images] == ["A01"]
-    assert readout.notes == ("unreadable: A02.ome.tif: the file is empty (0 bytes)",)
+    assert readout.missing[-1].well == "A04"
+    assert "not readable XML" in readout.missing[-1].reason
+    assert [(m.well, m.field, m.reason) for m in readout.missing[:-1]] == [
+        ("A02", None, "unreadable: A02.ome.tif: the file is empty (0 bytes)"),
+        ("A03", 1, "unreadable: A03_s1.ome.tif: is described by gone.companion.ome, which is not there"),
+    ]
+    assert readout.notes[0].startswith("unreadable: overview.ome.tif: not a readable TIFF")
 
 
 @pytest.mark.parametrize(

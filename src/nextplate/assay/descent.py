@@ -12,7 +12,7 @@ from nextplate.assay.hill_curve import N_PARAMETERS, Series, gradient, value
 from nextplate.assay.statistics import Values
 
 _MAX_STEPS = 80
-_GAIN = 1e-9
+_GAIN = 1e-7
 """Of the cost: a smaller gain ends the descent."""
 _DAMPING = (1e-9, 1e-3, 1e9)
 

@@ -74,7 +74,8 @@ def _end(data: Series, fit: Fit, parameter: int, sign: int, limit: float, step: 
         far = _point(data, fit, parameter, min(to, bound) if sign > 0 else max(to, bound), limit, near.theta)
         if far.excess > 0:
             return _crossing(data, fit, parameter, limit, near, far)
-        near, width = far, 1.6 * width
+        # Where the profile is still flat, big steps; near the limit small ones, to stay in its valley.
+        near, width = far, width * (1.6 if far.excess > -0.6 * limit else 4.0)
     return None
 
 

@@ -102,15 +102,20 @@ def _read_zarr(path: Path, expected: ImageKind | None, page: int) -> Pixels:
     _agree(_kind_of_shape(array.shape[-2:], array.dtype.name, path), expected, path)
     try:
         return read_plane(array, page)
-    except DataError as error:
-        raise UnreadableImage(str(error)) from error
+    except (DataError, OSError) as error:
+        raise UnreadableImage(_without_folder(error, path)) from error
 
 
 def _zarr(path: Path) -> ZarrArray:
     try:
         return open_array(path)
     except (DataError, OSError) as error:
-        raise UnreadableImage(str(error)) from error
+        raise UnreadableImage(_without_folder(error, path)) from error
+
+
+def _without_folder(error: Exception, path: Path) -> str:
+    # Reasons go into a step's output, which may not depend on where the plate lies.
+    return str(error).replace(f"{path.parent}/", "")
 
 
 def read_image(image: FieldImage, expected: ImageKind | None = None) -> Pixels:

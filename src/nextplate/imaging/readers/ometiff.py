@@ -87,7 +87,8 @@ def _documents(paths: Iterable[Path], folder: Path) -> tuple[list[_Document], li
         if path.name in named or not (is_companion or path.name.lower().endswith(_TIFF)):
             continue
         try:
-            ome = read_ome(path.read_bytes() if is_companion else description_of(path), str(path))
+            # A reason told at a well names no folder: the same plate elsewhere must give the same words.
+            ome = read_ome(path.read_bytes(), str(path)) if is_companion else read_ome(description_of(path), path.name)
         except DataError as error:
             if is_companion:
                 raise  # it describes the whole plate, one TIFF only its own planes

@@ -118,7 +118,7 @@ def test_a_damaged_file_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     readout = open_readout(tmp_path)
     assert [i.well for i in readout.images] == ["A01"]
     assert readout.missing[-1].well == "A04"
-    assert "not readable XML" in readout.missing[-1].reason
+    assert readout.missing[-1].reason.startswith("unreadable: A04.ome.tif: not readable XML")
     assert [(m.well, m.field, m.reason) for m in readout.missing[:-1]] == [
         ("A02", None, "unreadable: A02.ome.tif: the file is empty (0 bytes)"),
         ("A03", 1, "unreadable: A03_s1.ome.tif: is described by gone.companion.ome, which is not there"),

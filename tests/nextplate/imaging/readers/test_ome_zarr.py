@@ -131,8 +131,9 @@ def test_a_damaged_chunk_makes_the_image_unreadable(tmp_path: Path, codec: str) 
     image = open_readout(plate(tmp_path, codec=codec), z=1).images[0]
     chunk = image.path / "c" / "0" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-9])
-    with pytest.raises(UnreadableImage, match="the chunk"):
+    with pytest.raises(UnreadableImage, match="the chunk") as caught:
         read_image(image)
+    assert str(caught.value).startswith("0/c/0/0/0/0: ")
 
 
 @pytest.mark.parametrize("name", ["../P6/A/1", "/etc", "B/7", "C:/x"])

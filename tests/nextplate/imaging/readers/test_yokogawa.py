@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nextplate.errors import DataError
-from nextplate.imaging import field_table, list_planes, open_readout
+from nextplate.imaging import MeasureParams, field_table, list_planes, measure, open_readout
 from nextplate.readout import Missing
 from tests.nextplate.imaging.vendor_plates import (
     sample,
@@ -40,6 +40,14 @@ def test_real_plate_with_stacks() -> None:
     first = field_table(open_readout(folder, z=1)).row(0, named=True)
     assert (first["x_um"], first["y_um"], first["z_um"], first["pixel_size_um"]) == (-567.1, 402.9, 0.0, 0.325)
     assert open_readout(folder, z="middle").missing == ()
+
+
+def test_a_real_plate_of_zeros_is_flagged_and_not_measured() -> None:
+    folder = sample("yokogawa-cv8000", "CV8000", f"{NAME}_20230918_135839")
+    wells = measure(open_readout(folder, z="middle"), MeasureParams(dna="405", reporter="488")).wells
+    assert wells["n_fields"].to_list() == [0, 0, 0]
+    assert wells["n_cells"].sum() == 0
+    assert wells["flags"].unique().to_list() in (["all-zero"], ["unreadable"])
 
 
 def test_real_inner_folder_is_no_imagexpress_plate() -> None:

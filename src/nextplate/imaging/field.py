@@ -39,15 +39,21 @@ class FieldProblem:
     reason: str
 
 
-def measure_field(pair: FieldPair, plate: Survey, saturation_level: int) -> FieldNumbers | FieldProblem:
-    """Read and measure one field; a bad image becomes a FieldProblem, never an exception."""
+def measure_field(pair: FieldPair, plate: Survey | None, saturation_level: int) -> FieldNumbers | FieldProblem:
+    """Read and measure one field; a bad image becomes a FieldProblem, never an exception.
+
+    `plate` is None when no field of the plate could be surveyed; then each field says why.
+    """
     try:
-        dna_raw, reporter_raw = read_image(pair.dna, plate.kind), read_image(pair.reporter, plate.kind)
+        kind = plate.kind if plate else None
+        dna_raw, reporter_raw = read_image(pair.dna, kind), read_image(pair.reporter, kind)
     except UnreadableImage as error:
         return FieldProblem(pair.field, "unreadable", f"unreadable: {error}")
     for image, raw in ((pair.dna, dna_raw), (pair.reporter, reporter_raw)):
         if raw.min() == raw.max():
             return FieldProblem(pair.field, "all-zero", f"all-zero: {image.path.name}: every pixel is {raw.flat[0]}")
+    if plate is None:
+        return FieldProblem(pair.field, "unreadable", "unreadable: no image of the plate can be used")
     saturated = max(_share_at(dna_raw, saturation_level), _share_at(reporter_raw, saturation_level))
     return _numbers(pair.field, dna_raw, reporter_raw, plate, saturated)
 

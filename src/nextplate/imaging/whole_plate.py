@@ -130,11 +130,7 @@ def _pairs(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> t
 def _measure_well(
     plan: _WellPlan, survey: Survey | None, params: MeasureParams
 ) -> Sequence[FieldNumbers | FieldProblem]:
-    if survey is None:
-        return [
-            FieldProblem(f.field, "unreadable", "unreadable: no image of the plate can be used") for f in plan.fields
-        ]
-    level = params.saturation_level or (255 if survey.kind.dtype == "uint8" else 65535)
+    level = params.saturation_level or (255 if survey and survey.kind.dtype == "uint8" else 65535)
     return [measure_field(f, survey, level) for f in plan.fields]
 
 

@@ -138,5 +138,5 @@ def _nothing_found(folder: Path) -> str:
     looked_for = "; ".join(f"{reader.name} ({reader.looks_for})" for reader in READERS)
     names = sorted(entry.name for entry in folder.iterdir())
     held = f"it holds {len(names)} entries, first {', '.join(names[:3])}" if names else "it is empty"
-    hint = "Other names are read with a pattern, [imaging] pattern in lab.toml"
+    hint = "Names of no known microscope are read with a regular expression, pattern="
     return f"{folder} is no plate readout: looked for {looked_for}; {held}. {hint}"

@@ -1,6 +1,6 @@
-r"""Plates of any other naming, through a regular expression with named groups from lab.toml.
+r"""Plates of any other naming, through a regular expression with named groups.
 
-``[imaging] pattern = '(?P<plate>.+)/(?P<well>[A-P]\d\d)-(?P<field>\d)-(?P<channel>\w+)\.tif'`` is matched
+``pattern = '(?P<plate>.+)/(?P<well>[A-P]\d\d)-(?P<field>\d)-(?P<channel>\w+)\.tif'`` is matched
 against the whole path of every file below the plate's folder, written with ``/``. Groups: ``well``, or ``row`` and
 ``column``; and, where the names say them, ``plate``, ``field``, ``channel``, ``z`` and ``t``.
 """
@@ -21,7 +21,7 @@ _MAX_DEPTH = 6
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile the pattern of lab.toml.
+    """Compile a pattern, as lab.toml or a caller gives it.
 
     Raises:
         SettingsError: no regular expression, unknown groups, or no group that names the well.
@@ -29,14 +29,12 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise SettingsError(f"[imaging] pattern {text!r} is no regular expression: {error}") from error
+        raise SettingsError(f"pattern {text!r} is no regular expression: {error}") from error
     groups = set(pattern.groupindex)
     if unknown := sorted(groups - set(GROUPS)):
-        raise SettingsError(f"[imaging] pattern names the groups {', '.join(unknown)}; known are {', '.join(GROUPS)}")
+        raise SettingsError(f"pattern names the groups {', '.join(unknown)}; known are {', '.join(GROUPS)}")
     if "well" not in groups and not {"row", "column"} <= groups:
-        raise SettingsError(
-            f"[imaging] pattern {text!r} has no group (?P<well>...), nor (?P<row>...) and (?P<column>...)"
-        )
+        raise SettingsError(f"pattern {text!r} has no group (?P<well>...), nor (?P<row>...) and (?P<column>...)")
     return pattern
 
 
@@ -46,7 +44,7 @@ class PatternReader:
 
     pattern: re.Pattern[str]
     name: str = "pattern"
-    looks_for: str = "names that fit the pattern of lab.toml"
+    looks_for: str = "names that fit the pattern"
 
     def detect(self, folder: Path) -> bool:
         """Say whether any file fits."""

@@ -9,7 +9,7 @@ Defined unlike them, on purpose:
 
 * An object that touches the border of the field: its distances to the edge (radii, radial rings) take the outside of
   the field as outside of the object; CellProfiler's radial distribution does not.
-* Quartiles and median are numpy's (rank (n - 1) q), not CellProfiler's (rank n q).
+* Quartiles and median are numpy's (rank (n - 1) q) and cp_measure's; CellProfiler itself takes rank n q.
 * `Texture_*_{channel}_{n}px` without an angle is the mean of the four directions, which CellProfiler lists one by one.
 * Granularity thins by whole steps only (CellProfiler: any fraction; equal at its defaults) and reads the last row and
   column of the thinned image where rounding lets cp_measure read 0.

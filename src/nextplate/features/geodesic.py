@@ -9,11 +9,15 @@ The few pixels behind a dent are then relaxed until nothing changes.
 from itertools import pairwise
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
+from nextplate.features.montage import Montage
 from nextplate.features.regions import CORNERS, CROSS, Index, Regions, Values
 
 _SLANTED = np.sqrt(2.0)
 _TOLERANCE = 1e-9
+_MAX_ROUNDS = 64
 
 
 def distance_from(regions: Regions, start: Index) -> Values:
@@ -30,7 +34,8 @@ def distance_from(regions: Regions, start: Index) -> Values:
     _settle_rings(distance, montage.at, montage.shape[1], dy, dx)
     rows, columns = np.abs(dy), np.abs(dx)
     free = np.maximum(rows, columns) + (_SLANTED - 1) * np.minimum(rows, columns)
-    _relax(distance, montage.at[distance[montage.at] > free + 1e-6], montage.shape[1])
+    if not _relax(distance, montage.at[distance[montage.at] > free + 1e-6], montage.shape[1]):
+        return _shortest_paths(montage, montage.at[start])
     return np.asarray(distance[montage.at])
 
 
@@ -48,14 +53,31 @@ def _settle_rings(distance: Values, at: Index, width: int, dy: Index, dx: Index)
         distance[at[part]] = np.minimum(distance[straight[part]] + 1.0, distance[slanted[part]] + _SLANTED)
 
 
-def _relax(distance: Values, at: Index, width: int) -> None:
-    """Shorten the distances at these pixels by way of any neighbour until none gets shorter."""
+def _relax(distance: Values, at: Index, width: int) -> bool:
+    """Shorten the distances at these pixels by way of any neighbour until none gets shorter.
+
+    False: there was no end within some rounds, as in a labyrinth.
+    """
     steps = [(dy * width + dx, 1.0) for dy, dx in CROSS] + [(dy * width + dx, _SLANTED) for dy, dx in CORNERS]
-    while len(at):
+    for _ in range(_MAX_ROUNDS):
         now = distance[at]
         best = now
         for offset, cost in steps:
             best = np.minimum(best, distance[at + offset] + cost)
         if not (best < now - _TOLERANCE).any():
-            return
+            return True
         distance[at] = best
+    return False
+
+
+def _shortest_paths(montage: Montage, start: Index) -> Values:
+    """Dijkstra's distances from the nearest start pixel on the graph of the objects' pixels; never slow."""
+    width, size = montage.shape[1], len(montage.inside)
+    ends, costs = [], []
+    for step, cost in ((1, 1.0), (width, 1.0), (width - 1, _SLANTED), (width + 1, _SLANTED)):
+        near = montage.at[montage.inside[montage.at + step]]
+        ends.append(np.stack([near, near + step]))
+        costs.append(np.full(len(near), cost))
+    graph = sparse.csr_matrix((np.concatenate(costs), np.concatenate(ends, axis=1)), (size, size))
+    found: Values = csgraph.dijkstra(graph, directed=False, indices=start, min_only=True)[montage.at]
+    return found

@@ -20,6 +20,9 @@ Values = npt.NDArray[np.float64]
 """Shape (n_objects,) or (n_pixels,)."""
 Mask = npt.NDArray[np.bool_]
 
+_MAX_FIELDS = 8
+"""Objects side by side may take this many times the field: far more than cells need, and little memory."""
+
 CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
@@ -74,7 +77,12 @@ class Regions:
 
     @cached_property
     def montage(self) -> Montage:
-        """The objects side by side."""
+        """The objects side by side.
+
+        Raises:
+            DataError: the boxes around the objects overlap so much that together they are many fields.
+        """
+        self._check_boxes()
         return montage(self.owner, self.y, self.x, self.box)
 
     @cached_property
@@ -115,6 +123,16 @@ class Regions:
         for step in CORNERS:
             found |= self.leaves(*step)
         return found
+
+    def _check_boxes(self) -> None:
+        top, left, bottom, right = self.box
+        box = (bottom - top) * (right - left)
+        if box.sum() > _MAX_FIELDS * self.shape[0] * self.shape[1]:
+            widest = ", ".join(str(label) for label in self.ids[np.argsort(-box, kind="stable")[:3]])
+            raise DataError(
+                f"the boxes around the {self.n} objects cover more than {_MAX_FIELDS} times the field: labels are "
+                f"scattered over it (the widest: {widest}); give every separate object a label of its own"
+            )
 
     def sum(self, values: npt.NDArray[np.generic]) -> Values:
         """Sum per object of values per pixel, shape (k,)."""

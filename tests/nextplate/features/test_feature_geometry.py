@@ -49,6 +49,14 @@ def test_distances_along_paths_inside_an_object_are_dijkstras(labels: npt.NDArra
         np.testing.assert_allclose(distance_from(regions, regions.starts), _dijkstra(regions))
 
 
+def test_distances_in_a_labyrinth_end_and_are_dijkstras_too() -> None:
+    labels = np.zeros((41, 41), np.uint8)
+    labels[::2] = 1
+    labels[1::4, -1] = labels[3::4, 0] = 1
+    regions = find_regions(labels)
+    np.testing.assert_allclose(distance_from(regions, regions.starts), _dijkstra(regions))
+
+
 def _dijkstra(regions: Regions) -> npt.NDArray[np.float64]:
     """Distances from the first pixel of each object over a graph of all pixels."""
     dy, dx = np.subtract.outer(regions.y, regions.y), np.subtract.outer(regions.x, regions.x)

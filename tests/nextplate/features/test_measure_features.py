@@ -131,6 +131,21 @@ def test_what_cannot_be_measured_is_refused(
         measure_features(labels, {"DNA": image}, EVERYTHING)
 
 
+def test_labels_scattered_over_the_field_are_refused() -> None:
+    labels = np.random.default_rng(0).integers(0, 50, (60, 60))
+    with pytest.raises(DataError, match="a label of its own"):
+        measure_features(labels, {"DNA": np.zeros((60, 60))}, EVERYTHING)
+
+
+def test_one_label_in_two_pieces_is_one_object() -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:15, 5:15] = labels[20:30, 40:50] = 4
+    measured = measure_features(labels, {"DNA": np.full((40, 60), 0.5)}, EVERYTHING)
+    assert measured["label"].to_list() == [4]
+    assert measured["Nuclei_AreaShape_Area"].to_list() == [200.0]
+    assert measured["Nuclei_AreaShape_MaximumRadius"].to_list() == [5.0]
+
+
 def test_a_whole_field_is_described_without_objects() -> None:
     _, dna, rna = scene(1)
     whole = np.rint(dna * 65535).astype(np.uint16)

@@ -157,9 +157,9 @@ _TEXTURE_ROWS = [
     ("InfoMeas2", "sqrt(1 - exp(-2 (2 Ha - H)))", "1"),
 ]
 _TEXTURE = _rows(
-    "texture", "Texture", "_{channel}_{px}px", f"{_HARALICK}, mean of four directions", "high", _TEXTURE_ROWS
+    "texture", "Texture", "_{channel}_{px}px", f"{_HARALICK}, mean of four directions", "middle", _TEXTURE_ROWS
 )
-_DIRECTED = _rows("texture-directions", "Texture", "_{channel}_{px}px_{angle}", _HARALICK, "high", _TEXTURE_ROWS)
+_DIRECTED = _rows("texture-directions", "Texture", "_{channel}_{px}px_{angle}", _HARALICK, "middle", _TEXTURE_ROWS)
 _GRAINS = [Feature(
     "{objects}_Granularity_{size}_{channel}", "granularity",
     "100 (m(size - 1) - m(size)) / m(0): m mean brightness after erosion by `size` and reconstruction, at 1/4 scale",

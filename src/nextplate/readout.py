@@ -17,6 +17,19 @@ class FieldImage:
     path: Path
     pixel_size_um: float | None
     """None when the files do not say."""
+    z: int | None = None
+    """1-based step of the z-stack, 0 for a projection; None: the plate has no stack."""
+    t: int | None = None
+    """Time point as the microscope numbers it; None: the plate is no time series."""
+    x_um: float | None = None
+    """Field centre in the microscope's own frame (well or stage), x to the right; None when not said."""
+    y_um: float | None = None
+    """Field centre, y upwards."""
+    z_um: float | None = None
+    page: int = 0
+    """0-based page of the TIFF at `path`."""
+    stack: tuple[tuple[Path, int], ...] = ()
+    """(path, page) of every step when the image is the maximum over a stack, to be taken on reading; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +57,5 @@ class Readout:
     missing: tuple[Missing, ...]
     is_complete: bool
     """False while the microscope still writes."""
+    notes: tuple[str, ...] = ()
+    """Remarks on the plate as a whole."""

@@ -1,6 +1,7 @@
 """Control statistics of one plate; every function returns None where the number does not exist."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,41 @@ def variation(values: Values) -> float | None:
     if len(values) < 2 or float(values.mean()) == 0:
         return None
     return float(values.std(ddof=1) / abs(values.mean()))
+
+
+def variation_robust(values: Values) -> float | None:
+    """Return 1.4826 MAD / |median| of values on a linear scale; None with fewer than two values or a median of 0."""
+    sd = robust_sd(values)
+    if sd is None or float(np.median(values)) == 0:
+        return None
+    return sd / abs(float(np.median(values)))
+
+
+def signal_window(positive: Values, negative: Values) -> float | None:
+    """Return (|mean_p - mean_n| - 3 (sd_p + sd_n)) / sd_p (Sittampalam et al. 1997, doi 10.1177/108705719700200306).
+
+    The number of standard deviations of the positives that fit between the two controls; 2 and more is good. None with
+    fewer than two wells of a role or positives without spread.
+    """
+    if len(positive) < 2 or len(negative) < 2:
+        return None
+    sd_p, sd_n = float(positive.std(ddof=1)), float(negative.std(ddof=1))
+    gap = abs(float(positive.mean() - negative.mean())) - 3 * (sd_p + sd_n)
+    return gap / sd_p if sd_p > 0 else None
+
+
+def v_factor(doses: Sequence[Values]) -> float | None:
+    """Return V = 1 - 6 mean(sd) / (largest mean - smallest mean) over the doses of a series, controls among them.
+
+    Ravkin 2004 (Society for Biomolecular Screening, poster P12024), with the window between extreme doses as
+    CellProfiler's CalculateStatistics takes it; with the two controls alone it is Z'. A dose with one well counts in
+    the window only. None when no dose has two wells or all means are equal.
+    """
+    spread = [float(d.std(ddof=1)) for d in doses if len(d) > 1]
+    means = [float(d.mean()) for d in doses if len(d)]
+    if not spread or max(means) - min(means) <= 1e-9 * max(*(abs(m) for m in means), 1e-300):
+        return None
+    return 1 - 6 * float(np.mean(spread)) / (max(means) - min(means))
 
 
 def normal_tail(z: float) -> float:

@@ -7,8 +7,12 @@ Why images are binned before segmentation: at 9 to 14 pixels per nucleus counts 
 they are at full resolution (tests hold them to the truth), at a quarter of the cost.
 """
 
+from nextplate.imaging.field_table import field_table, missing_table, plane_table
+from nextplate.imaging.pixels import read_image
+from nextplate.imaging.positions import with_positions
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
-from nextplate.imaging.reader import READERS, Reader, open_readout
+from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
+from nextplate.imaging.readers.pattern import compile_pattern
 from nextplate.imaging.whole_plate import Measured, MeasureParams, Progress, measure
 
 __all__ = [
@@ -20,8 +24,15 @@ __all__ = [
     "Measured",
     "Progress",
     "Reader",
+    "compile_pattern",
     "excludes",
+    "field_table",
     "join_flags",
+    "list_planes",
     "measure",
+    "missing_table",
     "open_readout",
+    "plane_table",
+    "read_image",
+    "with_positions",
 ]

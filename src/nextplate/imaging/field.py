@@ -8,8 +8,8 @@ from nextplate.imaging.flatfield import binned, corrected
 from nextplate.imaging.focus import edge_sharpness, power_slope
 from nextplate.imaging.nuclei import find_nuclei
 from nextplate.imaging.objects import Objects, measure_objects, ring_around, unpadded
-from nextplate.imaging.pixels import Pixels, UnreadableImage, read_pixels
-from nextplate.imaging.survey import FieldPaths, Survey
+from nextplate.imaging.pixels import Pixels, UnreadableImage, read_image
+from nextplate.imaging.survey import FieldPair, Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,23 @@ class FieldProblem:
     reason: str
 
 
-def measure_field(paths: FieldPaths, plate: Survey, saturation_level: int) -> FieldNumbers | FieldProblem:
-    """Read and measure one field; a bad image becomes a FieldProblem, never an exception."""
+def measure_field(pair: FieldPair, plate: Survey | None, saturation_level: int) -> FieldNumbers | FieldProblem:
+    """Read and measure one field; a bad image becomes a FieldProblem, never an exception.
+
+    `plate` is None when no field of the plate could be surveyed; then each field says why.
+    """
     try:
-        dna_raw, reporter_raw = read_pixels(paths.dna, plate.kind), read_pixels(paths.reporter, plate.kind)
+        kind = plate.kind if plate else None
+        dna_raw, reporter_raw = read_image(pair.dna, kind), read_image(pair.reporter, kind)
     except UnreadableImage as error:
-        return FieldProblem(paths.field, "unreadable", f"unreadable: {error}")
-    for path, raw in ((paths.dna, dna_raw), (paths.reporter, reporter_raw)):
+        return FieldProblem(pair.field, "unreadable", f"unreadable: {error}")
+    for image, raw in ((pair.dna, dna_raw), (pair.reporter, reporter_raw)):
         if raw.min() == raw.max():
-            return FieldProblem(paths.field, "all-zero", f"all-zero: {path.name}: every pixel is {raw.flat[0]}")
+            return FieldProblem(pair.field, "all-zero", f"all-zero: {image.path.name}: every pixel is {raw.flat[0]}")
+    if plate is None:
+        return FieldProblem(pair.field, "unreadable", "unreadable: no image of the plate can be used")
     saturated = max(_share_at(dna_raw, saturation_level), _share_at(reporter_raw, saturation_level))
-    return _numbers(paths.field, dna_raw, reporter_raw, plate, saturated)
+    return _numbers(pair.field, dna_raw, reporter_raw, plate, saturated)
 
 
 def _numbers(field: int, dna_raw: Pixels, reporter_raw: Pixels, plate: Survey, saturated: float) -> FieldNumbers:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import tifffile
 
 from nextplate.errors import DataError
+from nextplate.imaging.zarr_array import ZarrArray, open_array, read_plane
+from nextplate.readout import FieldImage
 
 Pixels = npt.NDArray[Any]
 """Shape (height, width), unsigned 8 or 16 bit."""
@@ -55,6 +57,9 @@ def kind_of(path: Path) -> ImageKind:
     Raises:
         UnreadableImage: not a grey 8 or 16 bit TIFF.
     """
+    if path.is_dir():
+        array = _zarr(path)
+        return _kind_of_shape(array.shape[-2:], array.dtype.name, path)
     with _opened(path) as tiff:
         return _kind(tiff.pages[0], path)
 
@@ -70,21 +75,78 @@ def majority_kind(paths: Iterable[Path]) -> ImageKind | None:
     return min(counts, key=lambda k: (-counts[k], str(k))) if counts else None
 
 
-def read_pixels(path: Path, expected: ImageKind | None = None) -> Pixels:
-    """Read one image, shape (height, width).
+def read_pixels(path: Path, expected: ImageKind | None = None, page: int = 0) -> Pixels:
+    """Read one image, shape (height, width); `page` counts from 0.
 
     Raises:
         UnreadableImage: absent, empty, cut short, or another size or depth than the plate's other images.
     """
+    if path.is_dir():
+        return _read_zarr(path, expected, page)
     with _opened(path) as tiff:
-        page = tiff.pages[0]
-        kind = _kind(page, path)
-        if expected is not None and kind != expected:
-            raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
+        found = _page(tiff, page, path)
+        _agree(_kind(found, path), expected, path)
         try:
-            return np.asarray(page.asarray())
+            return np.asarray(found.asarray())
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+
+
+def _agree(kind: ImageKind, expected: ImageKind | None, path: Path) -> None:
+    if expected is not None and kind != expected:
+        raise UnreadableImage(f"{path.name}: {kind}, the plate's images are {expected}")
+
+
+def _read_zarr(path: Path, expected: ImageKind | None, page: int) -> Pixels:
+    array = _zarr(path)
+    _agree(_kind_of_shape(array.shape[-2:], array.dtype.name, path), expected, path)
+    try:
+        return read_plane(array, page)
+    except (DataError, OSError) as error:
+        raise UnreadableImage(_without_folder(error, path)) from error
+
+
+def _zarr(path: Path) -> ZarrArray:
+    try:
+        return open_array(path)
+    except (DataError, OSError) as error:
+        raise UnreadableImage(_without_folder(error, path)) from error
+
+
+def _without_folder(error: Exception, path: Path) -> str:
+    # Reasons go into a step's output, which may not depend on where the plate lies.
+    return str(error).replace(f"{path.parent}/", "")
+
+
+def read_image(image: FieldImage, expected: ImageKind | None = None) -> Pixels:
+    """Read the image of a field, shape (height, width): its page, or the maximum over its stack.
+
+    Raises:
+        UnreadableImage: as `read_pixels`, for any step of a stack.
+    """
+    if not image.stack:
+        return read_pixels(image.path, expected, image.page)
+    highest: Pixels | None = None
+    for path, page in image.stack:
+        step = read_pixels(path, expected, page)
+        if highest is not None and (step.shape, step.dtype) != (highest.shape, highest.dtype):
+            raise UnreadableImage(f"{path.name}: {step.shape} {step.dtype}, the steps before are not")
+        highest = step if highest is None else np.maximum(highest, step)
+    assert highest is not None
+    return highest
+
+
+def description_of(path: Path) -> bytes:
+    """Return the ImageDescription of a TIFF's first page as bytes, b'' when there is none.
+
+    Raises:
+        UnreadableImage: not a TIFF.
+    """
+    with _opened(path) as tiff:
+        try:
+            return str(tiff.pages[0].description).encode()
+        except _BROKEN as error:
+            raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
 
 
 def pixel_size_um(path: Path) -> float | None:
@@ -92,6 +154,17 @@ def pixel_size_um(path: Path) -> float | None:
     try:
         with _opened(path) as tiff:
             return _metaseries_size(tiff) or _resolution_size(tiff.pages[0])
+    except (UnreadableImage, *_BROKEN):
+        return None
+
+
+def stage_position_um(path: Path) -> tuple[float, float] | None:
+    """Return the stage's (x, y) from MetaSeries XML; None when the file does not say it or cannot be read."""
+    try:
+        with _opened(path) as tiff:
+            plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {}) if tiff.is_metaseries else {}
+            x, y = plane.get("stage-position-x"), plane.get("stage-position-y")
+            return None if x is None or y is None else (float(x), float(y))
     except (UnreadableImage, *_BROKEN):
         return None
 
@@ -105,11 +178,22 @@ def _opened(path: Path) -> Any:
         raise UnreadableImage(f"{path.name}: not a readable TIFF ({_words(error)})") from error
 
 
+def _page(tiff: Any, page: int, path: Path) -> Any:
+    try:
+        return tiff.pages[page]
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: has no page {page} ({_words(error)})") from error
+
+
 def _kind(page: Any, path: Path) -> ImageKind:
     try:
         shape, dtype = page.shape, str(page.dtype)
     except _BROKEN as error:
         raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
+    return _kind_of_shape(shape, dtype, path)
+
+
+def _kind_of_shape(shape: tuple[int, ...], dtype: str, path: Path) -> ImageKind:
     if len(shape) != 2 or dtype not in ("uint8", "uint16"):
         raise UnreadableImage(f"{path.name}: shape {shape} {dtype}; a grey 8 or 16 bit image is needed")
     return ImageKind(shape[0], shape[1], dtype)

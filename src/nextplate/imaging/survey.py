@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -12,8 +11,9 @@ from nextplate.imaging.flatfield import FieldSurvey, FlatField, Image, binned, b
 from nextplate.imaging.focus import Spectrum, spectrum_for
 from nextplate.imaging.nuclei import SegmentRule
 from nextplate.imaging.objects import RingRule
-from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, read_pixels
+from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, read_image
 from nextplate.imaging.threshold import otsu
+from nextplate.readout import FieldImage
 
 _WORK_DIAMETER_PX = 11.0
 """Nuclei are measured at about this size: finer sampling costs time and does not move counts or ratios."""
@@ -26,12 +26,12 @@ _MIN_SIDE_PX = 48
 
 
 @dataclass(frozen=True, slots=True)
-class FieldPaths:
+class FieldPair:
     """The two images of one field."""
 
     field: int
-    dna: Path
-    reporter: Path
+    dna: FieldImage
+    reporter: FieldImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey_plate(
-    sample: Sequence[FieldPaths],
+    sample: Sequence[FieldPair],
     channels: tuple[str, str],
     pixel_size_um: float | None,
     nucleus_um: float,
@@ -63,7 +63,7 @@ def survey_plate(
 
     `channels` are the names of the DNA and the reporter channel.
     """
-    kind = majority_kind([p for f in sample for p in (f.dna, f.reporter)])
+    kind = majority_kind([i.path for f in sample for i in (f.dna, f.reporter)])
     if kind is None or min(kind.height, kind.width) < _MIN_SIDE_PX:
         return None
     nucleus_px = nucleus_um / pixel_size_um if pixel_size_um else _estimate_diameter(sample, kind, executor)
@@ -94,34 +94,36 @@ def _ring_rule(diameter_px: float, reporter: FlatField) -> RingRule:
     return RingRule(1, max(2, round(_RING_SHARE * diameter_px)), reporter.noise, weakest)
 
 
-def sample_evenly(fields: Sequence[FieldPaths], n: int) -> list[FieldPaths]:
+def sample_evenly(fields: Sequence[FieldPair], n: int) -> list[FieldPair]:
     """Take at most n fields, evenly spread over the plate."""
     if len(fields) <= n:
         return list(fields)
     return [fields[i * len(fields) // n] for i in range(n)]
 
 
-def _survey_pair(paths: tuple[Path, Path], kind: ImageKind, factor: int) -> tuple[FieldSurvey, FieldSurvey] | None:
+def _survey_pair(
+    images: tuple[FieldImage, FieldImage], kind: ImageKind, factor: int
+) -> tuple[FieldSurvey, FieldSurvey] | None:
     try:
-        raw = [read_pixels(path, kind) for path in paths]
+        raw = [read_image(image, kind) for image in images]
     except UnreadableImage:
         return None  # flagged with its reason when the well itself is measured
-    if any(image.min() == image.max() for image in raw):
+    if any(pixels.min() == pixels.max() for pixels in raw):
         return None
     return survey_field(binned(raw[0], factor)), survey_field(binned(raw[1], factor))
 
 
-def _estimate_diameter(sample: Sequence[FieldPaths], kind: ImageKind, executor: Executor) -> float:
+def _estimate_diameter(sample: Sequence[FieldPair], kind: ImageKind, executor: Executor) -> float:
     """Estimate the nucleus diameter in raw pixels; 20 when no sampled field shows any."""
     jobs = sample_evenly(sample, _DIAMETER_FIELDS)
     found = [d for d in executor.map(lambda f: _field_diameter(f.dna, kind), jobs) if d is not None]
     return float(np.clip(np.median(found), 6.0, 120.0)) if found else 20.0
 
 
-def _field_diameter(path: Path, kind: ImageKind) -> float | None:
+def _field_diameter(dna: FieldImage, kind: ImageKind) -> float | None:
     """Twice the inner radius of the typical foreground component: touching nuclei do not enlarge it."""
     try:
-        image: Image = binned(read_pixels(path, kind), 1)
+        image: Image = binned(read_image(dna, kind), 1)
     except UnreadableImage:
         return None
     smooth = ndimage.gaussian_filter(image, 1.0)

@@ -11,7 +11,7 @@ from nextplate.errors import DataError
 from nextplate.imaging.field import FieldNumbers, FieldProblem, measure_field
 from nextplate.imaging.flatfield import FlatField
 from nextplate.imaging.profile import WellMeasure, cell_table, well_table
-from nextplate.imaging.survey import FieldPaths, Survey, sample_evenly, survey_plate
+from nextplate.imaging.survey import FieldPair, Survey, sample_evenly, survey_plate
 from nextplate.plate import parse_well
 from nextplate.readout import FieldImage, Missing, Readout
 
@@ -56,7 +56,7 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class _WellPlan:
     well: str
-    fields: tuple[FieldPaths, ...]
+    fields: tuple[FieldPair, ...]
     missing: tuple[Missing, ...]
 
 
@@ -119,9 +119,9 @@ def _plan(readout: Readout, params: MeasureParams) -> list[_WellPlan]:
     ]
 
 
-def _pairs(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> tuple[FieldPaths, ...]:
+def _pairs(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> tuple[FieldPair, ...]:
     return tuple(
-        FieldPaths(n, by_channel[params.dna].path, by_channel[params.reporter].path)
+        FieldPair(n, by_channel[params.dna], by_channel[params.reporter])
         for n, by_channel in sorted(fields.items())
         if params.dna in by_channel and params.reporter in by_channel
     )
@@ -130,11 +130,7 @@ def _pairs(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> t
 def _measure_well(
     plan: _WellPlan, survey: Survey | None, params: MeasureParams
 ) -> Sequence[FieldNumbers | FieldProblem]:
-    if survey is None:
-        return [
-            FieldProblem(f.field, "unreadable", "unreadable: no image of the plate can be used") for f in plan.fields
-        ]
-    level = params.saturation_level or (255 if survey.kind.dtype == "uint8" else 65535)
+    level = params.saturation_level or (255 if survey and survey.kind.dtype == "uint8" else 65535)
     return [measure_field(f, survey, level) for f in plan.fields]
 
 

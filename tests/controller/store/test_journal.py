@@ -218,7 +218,7 @@ def test_an_unreadable_payload_is_named_when_read(tampered):
     raw.execute("UPDATE journal SET payload = '{' WHERE seq = 3")
     try:
         for read in (lambda: list(store.events()), lambda: read_journal(store.address.path)):
-            with pytest.raises(JournalBroken, match="event 3 (is damaged|.* was changed)"):
+            with pytest.raises(JournalBroken, match=r"event 3 (is damaged|.* was changed)"):
                 read()
     finally:
         raw.execute("UPDATE journal SET payload = ? WHERE seq = 3", (there,))

@@ -7,13 +7,16 @@ SEED ?= 1
 LAB ?= demo-lab
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test test-long bench lint clean
 
 demo: $(READY)
 	$(VENV)/bin/nextplate demo $(LAB) --seed $(SEED)
 
 test: lint
 	$(PY) -m pytest -n 2 --dist worksteal
+
+test-long: $(READY)
+	$(PY) -m pytest -m long
 
 bench: $(READY)
 	$(PY) -m bench.run

@@ -7,6 +7,7 @@ from nextplate.assay.dose_response import fit_dose_response
 from nextplate.assay.hill_curve import Fit, Series, fit, series, value
 from nextplate.assay.profile import NAMES, interval
 
+pytestmark = pytest.mark.long
 N_CURVES = 300
 
 

@@ -142,7 +142,7 @@ def test_a_person_approves_each_round(tmp_path: Path):
 def test_a_load_that_breaks_off_is_put_before_a_person_and_its_wells_are_left_out(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, partial_load="ask", faults="crash = 1.0\nout_of_focus = 0.0")
     (fault,) = run_lab(folder, code=1)["faults"]
-    assert fault["choices"] == ["accept", "abort"]
+    assert fault["choices"] == ["accept", "lose-plate", "abort"]
     dosed = {row["destination_well"] for row in device_log(folder, "handler")}
     assert 0 < len(dosed) < 96
     nextplate("answer", fault["fault"], "retry", "--lab", folder, code=2)

@@ -30,6 +30,7 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
+        epilog="Example: nextplate demo demo-lab   then   nextplate status --lab demo-lab",
     )
     for module in (running, intake, answers, showing, replaying):
         module.register(app)

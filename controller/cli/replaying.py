@@ -36,7 +36,7 @@ def replay(
 ) -> None:
     """Replay a campaign on values that are known, to compare strategies, through the code of the live loop.
 
-    Example: nextplate replay tyk2.csv --smiles SMILES --value pIC50 --maximize --rounds 5 --strategy ucb,greedy
+    Example: nextplate replay tyk2_fep.csv --smiles SMILES --value dG_bind --minimize --rounds 5 --strategy ucb,greedy
     """
     from controller.replay import ReplayRequest, replay_text, run_replay
     from nextplate.errors import DataError

@@ -27,6 +27,7 @@ class _Work:
     regions: Regions
     channels: Mapping[str, Image]
     choice: Choice
+    whites: Mapping[str, float]
 
     @cached_property
     def values(self) -> dict[str, Values]:
@@ -38,12 +39,18 @@ class _Work:
 
 
 def measure_features(
-    labels: Labels, channels: Mapping[str, Image], choice: Choice, *, objects: str = "Nuclei"
+    labels: Labels,
+    channels: Mapping[str, Image],
+    choice: Choice,
+    *,
+    objects: str = "Nuclei",
+    whites: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
     """Measure every object of a field.
 
     `labels`, shape (h, w), has 0 for background and any positive whole numbers, gaps allowed; one label is one object
-    even in pieces. `channels` are images of the same shape, by name, in counts or from 0 to 1. Returns one row per
+    even in pieces. `channels` are images of the same shape, by name, in counts or from 0 to 1; `whites` gives the
+    brightness of the highest grey level by channel, where it is not choice.white. Returns one row per
     object in the order of labels: `label` (Int64) and Float64 columns named `{objects}_{feature}_{channel}`; NaN
     where a feature is not defined. `catalogue.FEATURES` explains every column.
 
@@ -52,7 +59,7 @@ def measure_features(
     """
     regions = find_regions(labels)
     checked_channels(channels, labels.shape)
-    work = _Work(regions, channels, choice)
+    work = _Work(regions, channels, choice, whites or {})
     columns = {
         **_forms(work),
         **_intensities(work),
@@ -89,7 +96,8 @@ def _textures(work: _Work) -> dict[str, Values]:
     for channel, image in work.channels.items():
         levels = None
         for scale in sorted({*choice.texture_px, *choice.texture_directions_px}):
-            levels = grey_levels(image, choice.n_levels, choice.white) if levels is None else levels
+            white = work.whites.get(channel, choice.white)
+            levels = grey_levels(image, choice.n_levels, white) if levels is None else levels
             of_direction = texture(work.regions, levels, scale)
             end = f"{channel}_{scale}px"
             if scale in choice.texture_px:

@@ -8,31 +8,39 @@ they are at full resolution (tests hold them to the truth), at a quarter of the 
 """
 
 from nextplate.imaging.field_table import field_table, missing_table, plane_table
+from nextplate.imaging.params import OBJECTS, MeasureParams
 from nextplate.imaging.pixels import read_image
 from nextplate.imaging.positions import with_positions
+from nextplate.imaging.profile import WellMeasure, well_table
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
 from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
 from nextplate.imaging.readers.pattern import compile_pattern
-from nextplate.imaging.whole_plate import Measured, MeasureParams, Progress, measure
+from nextplate.imaging.whole_plate import Measured, PlateWork, Progress, measure, measure_wells, prepare
 
 __all__ = [
     "FLAGS",
+    "OBJECTS",
     "PARTIAL",
     "READERS",
     "WARNINGS",
     "MeasureParams",
     "Measured",
+    "PlateWork",
     "Progress",
     "Reader",
+    "WellMeasure",
     "compile_pattern",
     "excludes",
     "field_table",
     "join_flags",
     "list_planes",
     "measure",
+    "measure_wells",
     "missing_table",
     "open_readout",
     "plane_table",
+    "prepare",
     "read_image",
+    "well_table",
     "with_positions",
 ]

@@ -1,81 +1,169 @@
-"""Measure one field: two images in, objects and quality numbers out."""
+"""Measure one field: an image per channel in, objects and quality numbers out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import polars as pl
 
-from nextplate.imaging.flatfield import binned, corrected
+from nextplate.features import measure_features
+from nextplate.features import measure_field as measure_whole_field
+from nextplate.imaging.flatfield import Image, binned, corrected, evened
 from nextplate.imaging.focus import edge_sharpness, power_slope
-from nextplate.imaging.nuclei import find_nuclei
+from nextplate.imaging.nuclei import Nuclei, find_nuclei
 from nextplate.imaging.objects import Objects, measure_objects, ring_around, unpadded
+from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.pixels import Pixels, UnreadableImage, read_image
-from nextplate.imaging.survey import FieldPair, Survey
+from nextplate.imaging.survey import FieldImages, Survey
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelQuality:
+    """One channel of one field; NaN where a score cannot be had."""
+
+    sharpness: float
+    slope: float
+    saturated_share: float
+    """Share of pixels at the camera's maximum."""
+    background: float
+    """Counts, mean over the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldNumbers:
-    """What one field says; NaN where a score cannot be had."""
+    """What one field says."""
 
     field: int
     objects: Objects
-    sharpness_dna: float
-    slope_dna: float
-    sharpness_reporter: float
-    slope_reporter: float
-    saturated_share: float
-    """Larger of the two channels' shares of pixels at the maximum."""
-    background_dna: float
-    """Counts, mean over the field."""
-    background_reporter: float
+    quality: Mapping[str, ChannelQuality]
+    """By channel, of those that could be read."""
+    features: pl.DataFrame | None
+    """One row per object, in label order; None when none were asked for."""
+    whole: Mapping[str, float]
+    """Features of the whole field; empty when none were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """Why one field was not measured."""
+    """Why a channel of a field was not measured."""
 
     field: int
+    channel: str
     code: str
     """A key of quality.FLAGS."""
     reason: str
 
 
-def measure_field(pair: FieldPair, plate: Survey | None, saturation_level: int) -> FieldNumbers | FieldProblem:
+@dataclass(frozen=True, slots=True)
+class FieldResult:
+    """One field: its numbers, None when a needed channel cannot be used, and its problems."""
+
+    numbers: FieldNumbers | None
+    problems: tuple[FieldProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lit:
+    """One channel of one field, read and corrected."""
+
+    raw: Pixels
+    signal: Image
+    """Binned: counts above background at even illumination."""
+    shift: float
+    """Background against the plate's, counts."""
+
+
+def measure_field(field: FieldImages, plate: Survey | None, params: MeasureParams) -> FieldResult:
     """Read and measure one field; a bad image becomes a FieldProblem, never an exception.
 
     `plate` is None when no field of the plate could be surveyed; then each field says why.
     """
+    raws: dict[str, Pixels] = {}
+    problems: list[FieldProblem] = []
+    for channel in (c for c in params.channels if c in field.images):
+        found = _read(field, channel, plate)
+        if isinstance(found, FieldProblem):
+            problems.append(found)
+        else:
+            raws[channel] = found
+    if plate is None and not problems:
+        problems.append(_unreadable(field, params.dna, "no image of the plate can be used"))
+    if plate is None or any(channel not in raws for channel in params.needed):
+        return FieldResult(None, tuple(problems))
+    lit = {c: _lit(raw, plate, c) for c, raw in raws.items() if c in plate.flats}
+    return FieldResult(_numbers(field.field, lit, plate, params), tuple(problems))
+
+
+def _read(field: FieldImages, channel: str, plate: Survey | None) -> Pixels | FieldProblem:
+    image = field.images[channel]
     try:
-        kind = plate.kind if plate else None
-        dna_raw, reporter_raw = read_image(pair.dna, kind), read_image(pair.reporter, kind)
+        raw = read_image(image, plate.kind if plate else None)
     except UnreadableImage as error:
-        return FieldProblem(pair.field, "unreadable", f"unreadable: {error}")
-    for image, raw in ((pair.dna, dna_raw), (pair.reporter, reporter_raw)):
-        if raw.min() == raw.max():
-            return FieldProblem(pair.field, "all-zero", f"all-zero: {image.path.name}: every pixel is {raw.flat[0]}")
-    if plate is None:
-        return FieldProblem(pair.field, "unreadable", "unreadable: no image of the plate can be used")
-    saturated = max(_share_at(dna_raw, saturation_level), _share_at(reporter_raw, saturation_level))
-    return _numbers(pair.field, dna_raw, reporter_raw, plate, saturated)
+        return _unreadable(field, channel, str(error))
+    if raw.min() == raw.max():
+        reason = f"all-zero: {image.path.name}: every pixel is {raw.flat[0]}"
+        return FieldProblem(field.field, channel, "all-zero", reason)
+    return raw
 
 
-def _numbers(field: int, dna_raw: Pixels, reporter_raw: Pixels, plate: Survey, saturated: float) -> FieldNumbers:
-    dna, background_dna = corrected(binned(dna_raw, plate.factor), plate.dna)
-    reporter, background_reporter = corrected(binned(reporter_raw, plate.factor), plate.reporter)
-    nuclei = find_nuclei(dna, plate.rule)
+def _unreadable(field: FieldImages, channel: str, reason: str) -> FieldProblem:
+    return FieldProblem(field.field, channel, "unreadable", f"unreadable: {reason}")
+
+
+def _lit(raw: Pixels, plate: Survey, channel: str) -> _Lit:
+    return _Lit(raw, *corrected(binned(raw, plate.factor), plate.flats[channel]))
+
+
+def _numbers(field: int, lit: Mapping[str, _Lit], plate: Survey, params: MeasureParams) -> FieldNumbers:
+    dna, reporter = lit[params.dna], lit.get(params.reporter or "")
+    nuclei = find_nuclei(dna.signal, plate.rule)
     ring = ring_around(nuclei, plate.ring)
+    objects = measure_objects(nuclei, ring, dna.signal, reporter.signal if reporter else None, plate.ring)
     seen = unpadded(np.concatenate([nuclei.pixels, ring.gap]), nuclei.padded.shape[1])
+    features, whole = _at_full_resolution(nuclei, lit, plate, params)
     return FieldNumbers(
         field=field,
-        objects=measure_objects(nuclei, ring, dna, reporter, plate.ring),
-        sharpness_dna=edge_sharpness(dna, seen),
-        slope_dna=power_slope(dna, plate.spectrum),
-        sharpness_reporter=edge_sharpness(reporter, seen),
-        slope_reporter=power_slope(reporter, plate.spectrum),
-        saturated_share=saturated,
-        background_dna=background_dna,
-        background_reporter=background_reporter,
+        objects=objects,
+        quality={channel: _quality(one, seen, plate, params, channel) for channel, one in lit.items()},
+        features=features,
+        whole=whole,
     )
 
 
-def _share_at(raw: Pixels, level: int) -> float:
-    return float(np.count_nonzero(raw >= level)) / raw.size
+def _quality(
+    one: _Lit, seen: npt.NDArray[np.int64], plate: Survey, params: MeasureParams, channel: str
+) -> ChannelQuality:
+    level = params.saturation_level or np.iinfo(one.raw.dtype).max
+    return ChannelQuality(
+        sharpness=edge_sharpness(one.signal, seen),
+        slope=power_slope(one.signal, plate.spectrum),
+        saturated_share=float(np.count_nonzero(one.raw >= level)) / one.raw.size,
+        background=float(plate.flats[channel].background_blocks.mean()) + one.shift,
+    )
+
+
+def _at_full_resolution(
+    nuclei: Nuclei, lit: Mapping[str, _Lit], plate: Survey, params: MeasureParams
+) -> tuple[pl.DataFrame | None, Mapping[str, float]]:
+    if not params.is_full_resolution:
+        return None, {}
+    images = {c: evened(one.raw.astype(np.float32), plate.surfaces[c], one.shift) for c, one in lit.items()}
+    whole = measure_whole_field(images) if params.has_field_features else {}
+    if params.features is None:
+        return None, whole
+    table = pl.DataFrame({"label": np.arange(1, nuclei.n + 1)})
+    for name, labels in _labels(nuclei, lit, plate, params).items():
+        found = measure_features(labels, images, params.features, objects=name, whites=plate.whites)
+        table = table.join(found, on="label", how="left", maintain_order="left")
+    return table.drop("label").cast(pl.Float32).fill_nan(None), whole
+
+
+def _labels(
+    nuclei: Nuclei, lit: Mapping[str, _Lit], plate: Survey, params: MeasureParams
+) -> dict[str, npt.NDArray[np.int32]]:
+    shape = (plate.kind.height, plate.kind.width)
+    full = np.zeros(shape, np.int32)
+    big = np.repeat(np.repeat(nuclei.labels, plate.factor, 0), plate.factor, 1)
+    full[: big.shape[0], : big.shape[1]] = big
+    return {"Nuclei": full}

@@ -23,6 +23,7 @@ _MIN_FIELDS = 8
 _SMALL = 4
 _LOW = 0.2
 _SHIFT_QUANTILE = 0.3
+_WHITE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class FieldSurvey:
     """Standard deviation of pixel noise in the background, counts."""
     threshold: float | None
     """Otsu threshold above background, counts; None when the field holds nothing brighter than noise."""
+    white: float
+    """The 99.9th percentile above background, counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ class FlatField:
     """Shape (g, g): background at the block centres."""
     inverse_gain: Image
     """Shape (h, w): 1 / gain; gain is 1 on average over the field."""
+    background_fit: npt.NDArray[np.float64]
+    """Shape (6,): polynomial of the background over the field, whatever its resolution."""
+    gain_fit: npt.NDArray[np.float64]
+    """Shape (6,): polynomial of the log gain."""
     noise: float
     """Standard deviation of pixel noise, counts, at least 0.5."""
     threshold: float | None
@@ -87,9 +94,10 @@ def survey_field(image: Image) -> FieldSurvey:
     light = np.where(above > max(0.25 * level, 5 * noise), above, 0).astype(np.float64)
     sums, squares = _block_sums(light, bh, bw), _block_sums(light * light, bh, bw)
     typical = squares.sum() / sums.sum() if sums.any() else 0.0
+    white = float(np.partition(above.ravel(), int(_WHITE * above.size))[int(_WHITE * above.size)])
     if typical <= 10 * noise:
-        return FieldSurvey(lows, 0 * sums, 0 * sums, noise, None)
-    return FieldSurvey(lows, sums / typical, squares / typical**2, noise, level)
+        return FieldSurvey(lows, 0 * sums, 0 * sums, noise, None, white)
+    return FieldSurvey(lows, sums / typical, squares / typical**2, noise, level, white)
 
 
 def fit_flat_field(channel: str, surveys: Sequence[FieldSurvey], shape: tuple[int, int]) -> FlatField:
@@ -108,6 +116,8 @@ def fit_flat_field(channel: str, surveys: Sequence[FieldSurvey], shape: tuple[in
         background=_surface(fitted, *shape).astype(np.float32),
         background_blocks=_surface(fitted, _GRID, _GRID),
         inverse_gain=(1.0 / gain_surface(gain, shape)).astype(np.float32),
+        background_fit=fitted,
+        gain_fit=gain,
         noise=max(0.5, float(np.median([s.noise for s in surveys]))),
         threshold=float(np.median(thresholds)) if thresholds else None,
         n_fields=len(surveys),
@@ -115,14 +125,35 @@ def fit_flat_field(channel: str, surveys: Sequence[FieldSurvey], shape: tuple[in
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Surfaces:
+    """Background and illumination of one channel at one resolution."""
+
+    background: Image
+    inverse_gain: Image
+
+
+def surfaces_for(flat: FlatField, shape: tuple[int, int]) -> Surfaces:
+    """Evaluate a channel's background and illumination at another resolution, shape (h, w)."""
+    return Surfaces(
+        _surface(flat.background_fit, *shape).astype(np.float32),
+        (1.0 / gain_surface(flat.gain_fit, shape)).astype(np.float32),
+    )
+
+
 def corrected(image: Image, flat: FlatField) -> tuple[Image, float]:
-    """Return (signal above background at even illumination, shape (h, w); the field's mean background, counts)."""
+    """Return (signal above background at even illumination, shape (h, w); the field's background shift, counts)."""
     offsets = (block_lows(image) - flat.background_blocks).ravel()
     shift = float(np.partition(offsets, int(_SHIFT_QUANTILE * offsets.size))[int(_SHIFT_QUANTILE * offsets.size)])
-    signal = image - flat.background
+    return evened(image, Surfaces(flat.background, flat.inverse_gain), shift), shift
+
+
+def evened(image: Image, surfaces: Surfaces, shift: float) -> Image:
+    """Return signal above background at even illumination, given the field's background shift, counts."""
+    signal: Image = image - surfaces.background
     signal -= np.float32(shift)
-    signal *= flat.inverse_gain
-    return signal, float(flat.background_blocks.mean()) + shift
+    signal *= surfaces.inverse_gain
+    return signal
 
 
 def block_lows(image: Image) -> npt.NDArray[np.float64]:

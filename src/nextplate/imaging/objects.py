@@ -58,15 +58,16 @@ class Objects:
     that do not express the reporter (background over background is noise)."""
 
 
-def measure_objects(nuclei: Nuclei, ring: Ring, dna: Image, reporter: Image, rule: RingRule) -> Objects:
-    """Measure every nucleus of a field; dna and reporter have shape (h, w)."""
+def measure_objects(nuclei: Nuclei, ring: Ring, dna: Image, reporter: Image | None, rule: RingRule) -> Objects:
+    """Measure every nucleus of a field; dna and reporter have shape (h, w), reporter None gives NaN."""
     width = nuclei.padded.shape[1]
     y, x = nuclei.pixels // width - 1, nuclei.pixels % width - 1
     inside = y * (width - 2) + x
     area = _count(nuclei.label, nuclei.n)
-    reporter_inside = reporter.ravel()[inside]
-    nucleus = _inner_mean(nuclei, reporter_inside)
-    around = _mean(ring.label, reporter.ravel()[unpadded(ring.pixels, width)], nuclei.n, _MIN_RING_PX)
+    nucleus = around = np.full(nuclei.n, np.nan)
+    if reporter is not None:
+        nucleus = _inner_mean(nuclei, reporter.ravel()[inside])
+        around = _mean(ring.label, reporter.ravel()[unpadded(ring.pixels, width)], nuclei.n, _MIN_RING_PX)
     return Objects(
         y_px=_sum(nuclei.label, y, nuclei.n) / area,
         x_px=_sum(nuclei.label, x, nuclei.n) / area,

@@ -1,6 +1,6 @@
 """From fields to tables: one row per well, one row per cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,15 +8,18 @@ import numpy.typing as npt
 import polars as pl
 
 from nextplate.imaging.field import FieldNumbers
+from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.quality import is_blurred, join_flags
 from nextplate.imaging.survey import Survey
 from nextplate.readout import Missing
 
-Row = dict[str, str | int | float | None]
+Value = int | float | None
+_MAD_TO_SD = 1.4826
 
 _WELL_SCHEMA: dict[str, pl.DataType] = {
     "plate": pl.String(),
     "well": pl.String(),
+    "n_images": pl.Int32(),
     "n_fields": pl.Int32(),
     "n_cells": pl.Int32(),
     "n_expressing": pl.Int32(),
@@ -34,97 +37,123 @@ _WELL_SCHEMA: dict[str, pl.DataType] = {
     "saturated_share": pl.Float64(),
     "background_dna": pl.Float64(),
     "background_reporter": pl.Float64(),
-    "flags": pl.String(),
-    "details": pl.String(),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class WellMeasure:
-    """The measured fields of one well and what went wrong in it."""
+    """One well, measured by itself; what the plate as a whole says about it comes in `well_table`."""
 
     well: str
-    fields: tuple[FieldNumbers, ...]
+    numbers: Mapping[str, Value]
+    """Columns of the well table; None where a well does not have the number."""
     codes: frozenset[str]
-    """Flags known from reading, before the plate is judged as a whole."""
+    """Flags known from the well alone."""
     problems: tuple[Missing, ...]
 
 
-def well_table(
-    plate: str, wells: Sequence[WellMeasure], survey: Survey | None, focus_z: float, max_saturated_share: float
-) -> pl.DataFrame:
-    """Summarise each well and flag it; a number that a well does not have is null.
+def well_measure(
+    well: str,
+    fields: Sequence[FieldNumbers],
+    cells: pl.DataFrame,
+    codes: Iterable[str],
+    problems: Sequence[Missing],
+    survey: Survey | None,
+    params: MeasureParams,
+) -> WellMeasure:
+    """Summarise one well; `cells` are its rows of `cell_table`.
 
-    Medians run over cells (areas, intensities, nc_ratio; nc_ratio_mad is 1.4826 MAD), means over fields
-    (focus, background); saturated_share is the worst field's.
+    Medians run over cells (areas, intensities, nc_ratio, features; `_mad` is 1.4826 MAD), means over fields (focus,
+    background, features of whole fields); saturated_share is the worst channel of the worst field.
     """
-    rows = [_well_row(plate, w, survey) for w in wells]
-    blurred = {
-        "out-of-focus": is_blurred(_column(rows, "focus_score"), _column(rows, "focus_slope"), focus_z),
-        "reporter-out-of-focus": is_blurred(
-            _column(rows, "reporter_focus_score"), _column(rows, "reporter_focus_slope"), focus_z
-        ),
+    numbers = {
+        **_counts(fields, cells),
+        **_reporter(fields, survey),
+        **_channels(fields, params),
+        **_features(cells),
+        **_whole(fields),
     }
-    for i, (row, well) in enumerate(zip(rows, wells, strict=True)):
-        codes = set(well.codes) | {code for code, is_bad in blurred.items() if is_bad[i]}
-        if well.fields and row["n_cells"] == 0:
-            codes.add("empty-field")
-        if max((f.saturated_share for f in well.fields), default=0.0) > max_saturated_share:
-            codes.add("saturated")
-        row["flags"] = join_flags(codes)
-    return pl.DataFrame(rows, schema=_WELL_SCHEMA)
+    found = set(codes)
+    if fields and numbers["n_cells"] == 0:
+        found.add("empty-field")
+    if (numbers["saturated_share"] or 0.0) > params.max_saturated_share:
+        found.add("saturated")
+    return WellMeasure(well, numbers, frozenset(found), tuple(problems))
 
 
-def cell_table(plate: str, wells: Sequence[WellMeasure], survey: Survey | None) -> pl.DataFrame:
-    """Put the nuclei of all wells in one table; positions and areas are in raw pixels.
+def well_table(plate: str, wells: Sequence[WellMeasure], params: MeasureParams) -> pl.DataFrame:
+    """Put the wells of a plate in one table and judge them against each other."""
+    blurred = _blurred(wells, params)
+    rows = [
+        {
+            "plate": plate,
+            "well": w.well,
+            **w.numbers,
+            "flags": join_flags(w.codes | {code for code, is_bad in blurred.items() if is_bad[i]}),
+            "details": "; ".join(sorted({_detail(p) for p in w.problems})),
+        }
+        for i, w in enumerate(wells)
+    ]
+    more = dict.fromkeys(name for w in wells for name in w.numbers if name not in _WELL_SCHEMA)
+    schema = _WELL_SCHEMA | dict.fromkeys(more, pl.Float64()) | {"flags": pl.String(), "details": pl.String()}
+    return pl.DataFrame(rows, schema=schema)
 
-    Null: area_um2 where the pixel size is unknown, reporter_ring and nc_ratio where a cell has none.
-    """
-    factor = survey.factor if survey else 1
-    size = survey.pixel_size_um if survey else None
-    parts = [(w.well, f) for w in wells for f in w.fields]
-    counts = [len(f.objects.area_px) for _, f in parts]
-    names = np.repeat(np.array([well for well, _ in parts], dtype=np.str_), counts)
-    area = _joined(parts, "area_px") * np.float32(factor**2)
-    centre = {key: (_joined(parts, key) + np.float32(0.5)) * factor - np.float32(0.5) for key in ("y_px", "x_px")}
-    values = {
-        **centre,
-        "area_um2": area * np.float32(np.nan if size is None else size**2),
-        "area_px": area,
-        **{key: _joined(parts, key) for key in ("dna", "reporter_nucleus", "reporter_ring", "nc_ratio")},
+
+def _blurred(wells: Sequence[WellMeasure], params: MeasureParams) -> dict[str, npt.NDArray[np.bool_]]:
+    found: dict[str, npt.NDArray[np.bool_]] = {}
+    for channel in params.channels:
+        sharpness, slope = _focus_names(channel, params)
+        code = _FOCUS_CODES.get(channel_role(channel, params), "channel-out-of-focus")
+        is_bad = is_blurred(_column(wells, sharpness), _column(wells, slope), params.focus_z)
+        found[code] = found[code] | is_bad if code in found else is_bad
+    return found
+
+
+_FOCUS_CODES = {"dna": "out-of-focus", "reporter": "reporter-out-of-focus"}
+
+
+def channel_role(channel: str, params: MeasureParams) -> str:
+    """Return what a channel is for: dna, reporter, or other."""
+    return "dna" if channel == params.dna else "reporter" if channel == params.reporter else "other"
+
+
+def _focus_names(channel: str, params: MeasureParams) -> tuple[str, str]:
+    role = channel_role(channel, params)
+    prefix, end = ("reporter_" if role == "reporter" else ""), (f"_{channel}" if role == "other" else "")
+    return f"{prefix}focus_score{end}", f"{prefix}focus_slope{end}"
+
+
+def _background_name(channel: str, params: MeasureParams) -> str:
+    role = channel_role(channel, params)
+    return f"background_{channel if role == 'other' else role}"
+
+
+def _column(wells: Sequence[WellMeasure], name: str) -> npt.NDArray[np.float64]:
+    return np.array([w.numbers.get(name) for w in wells], dtype=np.float64)
+
+
+def _detail(problem: Missing) -> str:
+    where = f"field {problem.field}: " if problem.field is not None else ""
+    channel = f"{problem.channel}: " if problem.channel is not None else ""
+    return f"{where}{channel}{problem.reason}"
+
+
+def _counts(fields: Sequence[FieldNumbers], cells: pl.DataFrame) -> dict[str, Value]:
+    return {
+        "n_images": sum(len(f.quality) for f in fields),
+        "n_fields": len(fields),
+        "n_cells": len(cells),
+        "n_expressing": int(cells["nc_ratio"].is_not_null().sum()),
     }
-    return pl.DataFrame(
-        [
-            pl.Series("plate", [plate] * len(names), dtype=pl.String),
-            pl.Series("well", names.tolist(), dtype=pl.String),
-            pl.Series("field", np.repeat(np.array([f.field for _, f in parts], np.int32), counts), dtype=pl.Int32),
-            *(pl.Series(key, column, dtype=pl.Float32).fill_nan(None) for key, column in values.items()),
-        ]
-    )
 
 
-def _joined(parts: Sequence[tuple[str, FieldNumbers]], name: str) -> npt.NDArray[np.float32]:
-    pieces = [getattr(f.objects, name) for _, f in parts]
-    return np.asarray(np.concatenate([*pieces, np.empty(0)]), dtype=np.float32)
-
-
-def _column(rows: Sequence[Row], key: str) -> npt.NDArray[np.float64]:
-    return np.array([row[key] for row in rows], dtype=np.float64)
-
-
-def _well_row(plate: str, well: WellMeasure, survey: Survey | None) -> Row:
-    fields = well.fields
+def _reporter(fields: Sequence[FieldNumbers], survey: Survey | None) -> dict[str, Value]:
     area = _median(_cells(fields, "area_px"))
     area_px = None if area is None or survey is None else area * survey.factor**2
     size = survey.pixel_size_um if survey else None
     ratio = _cells(fields, "nc_ratio")
     centre = _median(ratio)
     return {
-        "plate": plate,
-        "well": well.well,
-        "n_fields": len(fields),
-        "n_cells": sum(len(f.objects.area_px) for f in fields),
-        "n_expressing": int(np.isfinite(ratio).sum()),
         "nuclear_area_um2": area_px * size**2 if area_px is not None and size else None,
         "nuclear_area_px": area_px,
         "nuclear_dna": _median(_cells(fields, "dna")),
@@ -132,22 +161,75 @@ def _well_row(plate: str, well: WellMeasure, survey: Survey | None) -> Row:
         "reporter_ring": _median(_cells(fields, "reporter_ring")),
         "nc_ratio": centre,
         "nc_ratio_mad": None if centre is None else _scaled(_median(np.abs(ratio - centre))),
-        "focus_score": _mean([f.sharpness_dna for f in fields]),
-        "focus_slope": _mean([f.slope_dna for f in fields]),
-        "reporter_focus_score": _mean([f.sharpness_reporter for f in fields]),
-        "reporter_focus_slope": _mean([f.slope_reporter for f in fields]),
-        "saturated_share": max((f.saturated_share for f in fields), default=None),
-        "background_dna": _mean([f.background_dna for f in fields]),
-        "background_reporter": _mean([f.background_reporter for f in fields]),
-        "flags": "",
-        "details": "; ".join(sorted({_detail(p) for p in well.problems})),
     }
 
 
-def _detail(problem: Missing) -> str:
-    where = f"field {problem.field}: " if problem.field is not None else ""
-    channel = f"{problem.channel}: " if problem.channel is not None else ""
-    return f"{where}{channel}{problem.reason}"
+def _channels(fields: Sequence[FieldNumbers], params: MeasureParams) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for channel in params.channels:
+        seen = [f.quality[channel] for f in fields if channel in f.quality]
+        sharpness, slope = _focus_names(channel, params)
+        found[sharpness] = _mean([q.sharpness for q in seen])
+        found[slope] = _mean([q.slope for q in seen])
+        found[_background_name(channel, params)] = _mean([q.background for q in seen])
+    shares = [q.saturated_share for f in fields for q in f.quality.values()]
+    return found | {"saturated_share": max(shares, default=None)}
+
+
+def _features(cells: pl.DataFrame) -> dict[str, Value]:
+    names = [name for name in cells.columns if name not in CELL_SCHEMA]
+    if not names:
+        return {}
+    centre = cells.select(pl.col(names).cast(pl.Float64).median())
+    spread = cells.select(
+        ((pl.col(name).cast(pl.Float64) - centre[name][0]).abs().median() * _MAD_TO_SD).alias(f"{name}_mad")
+        for name in names
+    )
+    return {**centre.row(0, named=True), **spread.row(0, named=True)}
+
+
+def _whole(fields: Sequence[FieldNumbers]) -> dict[str, Value]:
+    names = dict.fromkeys(name for f in fields for name in f.whole)
+    return {name: _mean([f.whole[name] for f in fields if name in f.whole]) for name in names}
+
+
+CELL_SCHEMA: dict[str, pl.DataType] = {
+    "plate": pl.String(),
+    "well": pl.String(),
+    "field": pl.Int32(),
+    **dict.fromkeys(("y_px", "x_px", "area_um2", "area_px", "dna"), pl.Float32()),
+    **dict.fromkeys(("reporter_nucleus", "reporter_ring", "nc_ratio"), pl.Float32()),
+}
+"""The columns every cell table has, before those of features."""
+
+
+def cell_table(plate: str, well: str, fields: Sequence[FieldNumbers], survey: Survey | None) -> pl.DataFrame:
+    """Put the nuclei of a well in one table, in field and label order; positions and areas are in raw pixels.
+
+    Null: area_um2 where the pixel size is unknown, reporter columns where a cell has none, features not defined.
+    """
+    factor = survey.factor if survey else 1
+    size = survey.pixel_size_um if survey else None
+    counts = [len(f.objects.area_px) for f in fields]
+    area = _cells(fields, "area_px") * factor**2
+    centre = {key: (_cells(fields, key) + 0.5) * factor - 0.5 for key in ("y_px", "x_px")}
+    values = {
+        **centre,
+        "area_um2": area * (np.nan if size is None else size**2),
+        "area_px": area,
+        **{key: _cells(fields, key) for key in ("dna", "reporter_nucleus", "reporter_ring", "nc_ratio")},
+    }
+    table = pl.DataFrame(
+        {
+            "plate": [plate] * len(area),
+            "well": [well] * len(area),
+            "field": np.repeat(np.array([f.field for f in fields], np.int32), counts),
+            **values,
+        },
+        schema=CELL_SCHEMA,
+    ).with_columns(pl.col(pl.Float32).fill_nan(None))
+    features = [f.features for f in fields if f.features is not None]
+    return table.hstack(pl.concat(features, how="diagonal")) if features else table
 
 
 def _cells(fields: Sequence[FieldNumbers], name: str) -> npt.NDArray[np.float64]:
@@ -161,7 +243,7 @@ def _median(values: npt.NDArray[np.float64]) -> float | None:
 
 
 def _scaled(mad: float | None) -> float | None:
-    return None if mad is None else 1.4826 * mad
+    return None if mad is None else _MAD_TO_SD * mad
 
 
 def _mean(values: Sequence[float]) -> float | None:

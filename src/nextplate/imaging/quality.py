@@ -14,13 +14,14 @@ FLAGS: Mapping[str, str] = {
     "out-of-focus": "Both focus scores of the DNA channel lie far below those of the plate's other wells.",
     "reporter-out-of-focus": "Both focus scores of the reporter channel lie far below the plate's other wells; "
     "a strong effect may look alike, so the well is kept.",
+    "channel-out-of-focus": "Both focus scores of a further channel lie far below the plate's other wells.",
     "saturated": "Too many pixels are at the camera's maximum; intensities and ratios are cut off.",
     "duplicate-image": "Two files claim to be the same field and channel; the first by name was measured.",
     "no-projection": "The z-stack has no projection; its middle step was measured.",
 }
 """Every reason code imaging writes, with a sentence for the operator, in the order in which codes are joined."""
 
-WARNINGS = frozenset({"reporter-out-of-focus", "duplicate-image", "no-projection"})
+WARNINGS = frozenset({"reporter-out-of-focus", "channel-out-of-focus", "duplicate-image", "no-projection"})
 """Codes that are shown but do not exclude a well."""
 
 PARTIAL = frozenset({"unreadable", "field-missing", "all-zero"})

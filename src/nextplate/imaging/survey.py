@@ -1,16 +1,27 @@
 """Look at a sample of a plate's fields before measuring: image kind, scale, illumination, thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from nextplate.imaging.flatfield import FieldSurvey, FlatField, Image, binned, block_lows, fit_flat_field, survey_field
+from nextplate.imaging.flatfield import (
+    FieldSurvey,
+    FlatField,
+    Image,
+    Surfaces,
+    binned,
+    block_lows,
+    fit_flat_field,
+    surfaces_for,
+    survey_field,
+)
 from nextplate.imaging.focus import Spectrum, spectrum_for
 from nextplate.imaging.nuclei import SegmentRule
 from nextplate.imaging.objects import RingRule
+from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, read_image
 from nextplate.imaging.threshold import otsu
 from nextplate.readout import FieldImage
@@ -26,12 +37,11 @@ _MIN_SIDE_PX = 48
 
 
 @dataclass(frozen=True, slots=True)
-class FieldPair:
-    """The two images of one field."""
+class FieldImages:
+    """The images of one field by channel; a channel that was not imaged is absent."""
 
     field: int
-    dna: FieldImage
-    reporter: FieldImage
+    images: Mapping[str, FieldImage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +50,56 @@ class Survey:
 
     kind: ImageKind
     factor: int
-    """Images are binned factor x factor before anything else."""
+    """Images are binned factor x factor before segmentation and the ratio."""
     pixel_size_um: float | None
     """Of the raw image; None when unknown."""
     nucleus_px: float
     """Nucleus diameter in raw pixels: from the pixel size, or estimated when that is unknown."""
-    dna: FlatField
-    reporter: FlatField
+    flats: Mapping[str, FlatField]
+    """By channel; a channel without any image that can be used is absent."""
+    whites: Mapping[str, float]
+    """By channel: typical brightest signal of a field, counts above background; the top grey level of textures."""
+    surfaces: Mapping[str, Surfaces]
+    """By channel, at the images' own resolution; empty when nothing is measured there."""
     rule: SegmentRule
     ring: RingRule
     spectrum: Spectrum
 
 
 def survey_plate(
-    sample: Sequence[FieldPair],
-    channels: tuple[str, str],
-    pixel_size_um: float | None,
-    nucleus_um: float,
-    executor: Executor,
+    sample: Sequence[FieldImages], params: MeasureParams, pixel_size_um: float | None, executor: Executor
 ) -> Survey | None:
-    """Survey a plate from a sample of its fields; None when none of them can be read.
-
-    `channels` are the names of the DNA and the reporter channel.
-    """
-    kind = majority_kind([i.path for f in sample for i in (f.dna, f.reporter)])
+    """Survey a plate from a sample of its fields; None when no field has its needed channels readable."""
+    kind = majority_kind([i.path for f in sample for i in f.images.values()])
     if kind is None or min(kind.height, kind.width) < _MIN_SIDE_PX:
         return None
-    nucleus_px = nucleus_um / pixel_size_um if pixel_size_um else _estimate_diameter(sample, kind, executor)
+    diameters = (f.images[params.dna] for f in sample_evenly(sample, _DIAMETER_FIELDS))
+    nucleus_px = (
+        params.nucleus_diameter_um / pixel_size_um if pixel_size_um else _estimate_diameter(diameters, kind, executor)
+    )
     factor = max(1, min(round(nucleus_px / _WORK_DIAMETER_PX), min(kind.height, kind.width) // _MIN_SIDE_PX))
     shape = (kind.height // factor, kind.width // factor)
-    jobs = [(f.dna, f.reporter) for f in sample]
-    pairs = [p for p in executor.map(lambda job: _survey_pair(job, kind, factor), jobs) if p is not None]
-    if not pairs:
+    flats, whites = {}, {}
+    for channel in params.channels:
+        images = [f.images[channel] for f in sample if channel in f.images]
+        found = [s for s in executor.map(lambda image: _survey_image(image, kind, factor), images) if s is not None]
+        if found:
+            flats[channel] = fit_flat_field(channel, found, shape)
+            whites[channel] = max(float(np.median([s.white for s in found])), 1.0)
+    if any(channel not in flats for channel in params.needed):
         return None
-    dna = fit_flat_field(channels[0], [p[0] for p in pairs], shape)
-    reporter = fit_flat_field(channels[1], [p[1] for p in pairs], shape)
-    diameter = nucleus_px / factor
+    dna, reporter = flats[params.dna], flats.get(params.reporter or "")
+    full = (kind.height, kind.width)
     return Survey(
         kind=kind,
         factor=factor,
         pixel_size_um=pixel_size_um,
         nucleus_px=nucleus_px,
-        dna=dna,
-        reporter=reporter,
-        rule=SegmentRule(diameter, dna.noise, dna.threshold),
-        ring=_ring_rule(diameter, reporter),
+        flats=flats,
+        whites=whites,
+        surfaces={c: surfaces_for(f, full) for c, f in flats.items()} if params.is_full_resolution else {},
+        rule=SegmentRule(nucleus_px / factor, dna.noise, dna.threshold),
+        ring=_ring_rule(nucleus_px / factor, reporter or dna),
         spectrum=spectrum_for(shape),
     )
 
@@ -94,29 +109,24 @@ def _ring_rule(diameter_px: float, reporter: FlatField) -> RingRule:
     return RingRule(1, max(2, round(_RING_SHARE * diameter_px)), reporter.noise, weakest)
 
 
-def sample_evenly(fields: Sequence[FieldPair], n: int) -> list[FieldPair]:
+def sample_evenly(fields: Sequence[FieldImages], n: int) -> list[FieldImages]:
     """Take at most n fields, evenly spread over the plate."""
     if len(fields) <= n:
         return list(fields)
     return [fields[i * len(fields) // n] for i in range(n)]
 
 
-def _survey_pair(
-    images: tuple[FieldImage, FieldImage], kind: ImageKind, factor: int
-) -> tuple[FieldSurvey, FieldSurvey] | None:
+def _survey_image(image: FieldImage, kind: ImageKind, factor: int) -> FieldSurvey | None:
     try:
-        raw = [read_image(image, kind) for image in images]
+        raw = read_image(image, kind)
     except UnreadableImage:
         return None  # flagged with its reason when the well itself is measured
-    if any(pixels.min() == pixels.max() for pixels in raw):
-        return None
-    return survey_field(binned(raw[0], factor)), survey_field(binned(raw[1], factor))
+    return None if raw.min() == raw.max() else survey_field(binned(raw, factor))
 
 
-def _estimate_diameter(sample: Sequence[FieldPair], kind: ImageKind, executor: Executor) -> float:
-    """Estimate the nucleus diameter in raw pixels; 20 when no sampled field shows any."""
-    jobs = sample_evenly(sample, _DIAMETER_FIELDS)
-    found = [d for d in executor.map(lambda f: _field_diameter(f.dna, kind), jobs) if d is not None]
+def _estimate_diameter(sample: Iterable[FieldImage], kind: ImageKind, executor: Executor) -> float:
+    """Estimate the nucleus diameter in raw pixels from DNA images; 20 when none shows any nucleus."""
+    found = [d for d in executor.map(lambda image: _field_diameter(image, kind), sample) if d is not None]
     return float(np.clip(np.median(found), 6.0, 120.0)) if found else 20.0
 
 

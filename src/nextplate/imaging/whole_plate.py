@@ -1,42 +1,27 @@
 """Measure a plate: every well once, in a stream, the same bytes for any number of threads."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
 
 from nextplate.errors import DataError
-from nextplate.imaging.field import FieldNumbers, FieldProblem, measure_field
+from nextplate.imaging.field import FieldProblem, measure_field
 from nextplate.imaging.flatfield import FlatField
-from nextplate.imaging.profile import WellMeasure, cell_table, well_table
-from nextplate.imaging.survey import FieldPair, Survey, sample_evenly, survey_plate
+from nextplate.imaging.params import MeasureParams
+from nextplate.imaging.profile import CELL_SCHEMA, WellMeasure, cell_table, well_measure, well_table
+from nextplate.imaging.survey import FieldImages, Survey, sample_evenly, survey_plate
 from nextplate.plate import parse_well
 from nextplate.readout import FieldImage, Missing, Readout
 
 Progress = Callable[[int, int], None]
 """Called with (wells done, wells in all), in the caller's thread."""
 
-
-@dataclass(frozen=True, slots=True)
-class MeasureParams:
-    """How to measure a plate."""
-
-    dna: str = "DNA"
-    """Channel name of the nuclear stain."""
-    reporter: str = "Reporter"
-    nucleus_diameter_um: float = 14.0
-    """Typical nucleus; used where the pixel size is known, else the diameter is estimated from the images."""
-    pixel_size_um: float | None = None
-    """Overrides what the files say; None: believe the files."""
-    n_sample_fields: int = 48
-    """Fields looked at to learn background, illumination and threshold."""
-    focus_z: float = 4.0
-    """A well is out of focus when both scores lie so many robust standard deviations below the plate's."""
-    max_saturated_share: float = 0.01
-    saturation_level: int | None = None
-    """Counts at which the camera clips; None: the largest number of the file's bit depth."""
+_AHEAD = 2
+"""Wells in hand per thread: enough to keep all busy, few enough that memory does not grow with the plate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +35,108 @@ class Measured:
     problems: tuple[Missing, ...]
     """What was missing or unusable, with the reason in words."""
     flat_fields: tuple[FlatField, ...]
-    """DNA and reporter, as corrected; empty when no image could be read."""
+    """By channel, as corrected; empty when no image could be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _WellPlan:
+class WellPlan:
+    """What is to be measured of one well."""
+
     well: str
-    fields: tuple[FieldPair, ...]
+    fields: tuple[FieldImages, ...]
     missing: tuple[Missing, ...]
 
 
-def measure(readout: Readout, params: MeasureParams, progress: Progress | None = None, n_threads: int = 2) -> Measured:
-    """Measure every well of a readout: nuclei, reporter ratio, and image QC.
+@dataclass(frozen=True, slots=True)
+class PlateWork:
+    """A plate that has been looked at and can be measured well by well."""
 
-    Wells stream through `n_threads` threads; memory grows with the number of cells only. The result does not
-    depend on `n_threads`. Images that are absent or unusable flag their well and are told in `problems`.
+    plate: str
+    plans: tuple[WellPlan, ...]
+    survey: Survey | None
+    """None when no image of the plate can be used."""
+    params: MeasureParams
+
+
+def measure(readout: Readout, params: MeasureParams, progress: Progress | None = None, n_threads: int = 2) -> Measured:
+    """Measure every well of a readout: nuclei, reporter ratio, features, and image QC.
+
+    The result does not depend on `n_threads`. Images that are absent or unusable flag their well and are told in
+    `problems`. Memory grows with the number of cells; `prepare` and `measure_wells` stream.
+
+    Raises:
+        DataError: the readout has no channel of the names given.
+    """
+    wells: list[WellMeasure] = []
+    cells: list[pl.DataFrame] = []
+    with ThreadPoolExecutor(n_threads) as executor:
+        work = prepare(readout, params, executor)
+        for well, its_cells in measure_wells(work, executor, n_threads):
+            wells.append(well)
+            cells.append(its_cells)
+            if progress is not None:
+                progress(len(wells), len(work.plans))
+    return Measured(
+        wells=well_table(readout.plate, wells, params),
+        cells=pl.concat([pl.DataFrame(schema=CELL_SCHEMA), *cells], how="diagonal"),
+        problems=tuple(m for w in wells for m in w.problems),
+        flat_fields=tuple(work.survey.flats.values()) if work.survey else (),
+    )
+
+
+def prepare(readout: Readout, params: MeasureParams, executor: Executor) -> PlateWork:
+    """Look at a sample of the plate: image kind, scale, illumination, thresholds.
 
     Raises:
         DataError: the readout has no channel of the names given.
     """
     _check_channels(readout, params)
-    plans = _plan(readout, params)
+    plans = _plans(readout, params)
     fields = [f for plan in plans for f in plan.fields]
     size = params.pixel_size_um or next((i.pixel_size_um for i in readout.images if i.pixel_size_um), None)
-    with ThreadPoolExecutor(n_threads) as executor:
-        survey = survey_plate(
-            sample_evenly(fields, params.n_sample_fields),
-            (params.dna, params.reporter),
-            size,
-            params.nucleus_diameter_um,
-            executor,
-        )
-        work = partial(_measure_well, survey=survey, params=params)
-        wells: list[WellMeasure] = []
-        for plan, results in zip(plans, executor.map(work, plans), strict=True):
-            wells.append(_well(plan, results))
-            if progress is not None:
-                progress(len(wells), len(plans))
-    return Measured(
-        wells=well_table(readout.plate, wells, survey, params.focus_z, params.max_saturated_share),
-        cells=cell_table(readout.plate, wells, survey),
-        problems=tuple(m for w in wells for m in w.problems),
-        flat_fields=(survey.dna, survey.reporter) if survey else (),
-    )
+    survey = survey_plate(sample_evenly(fields, params.n_sample_fields), params, size, executor)
+    return PlateWork(readout.plate, tuple(plans), survey, params)
+
+
+def measure_wells(
+    work: PlateWork, executor: Executor, n_threads: int, done: Collection[str] = ()
+) -> Iterator[tuple[WellMeasure, pl.DataFrame]]:
+    """Yield every well that is not `done` with its cells, in plate order, a few wells ahead of the reader."""
+    waiting: deque[Future[tuple[WellMeasure, pl.DataFrame]]] = deque()
+    for plan in work.plans:
+        if plan.well in done:
+            continue
+        waiting.append(executor.submit(partial(measure_well, plan, work)))
+        if len(waiting) > _AHEAD * n_threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def measure_well(plan: WellPlan, work: PlateWork) -> tuple[WellMeasure, pl.DataFrame]:
+    """Measure one well: its summary and its cells."""
+    results = [measure_field(f, work.survey, work.params) for f in plan.fields]
+    fields = [r.numbers for r in results if r.numbers is not None]
+    failed = [p for r in results for p in r.problems]
+    cells = cell_table(work.plate, plan.well, fields, work.survey)
+    codes = _codes(plan, failed, has_fields=bool(fields))
+    problems = (*plan.missing, *(Missing(plan.well, p.field, p.channel, p.reason) for p in failed))
+    return well_measure(plan.well, fields, cells, codes, problems, work.survey, work.params), cells
+
+
+def _codes(plan: WellPlan, failed: Sequence[FieldProblem], *, has_fields: bool) -> set[str]:
+    codes = {p.code for p in failed} | {_code(m.reason) for m in plan.missing}
+    return codes if has_fields or failed else codes - {"field-missing"} | {"no-image"}
+
+
+def _code(reason: str) -> str:
+    """Return the flag of a reader's reason: its first word when that is one of the catalogue, else field-missing."""
+    first = reason.partition(":")[0]
+    return first if first in ("unreadable", "duplicate-image", "no-projection") else "field-missing"
 
 
 def _check_channels(readout: Readout, params: MeasureParams) -> None:
-    for name in (params.dna, params.reporter):
+    for name in params.channels:
         if name not in readout.channels:
             has = ", ".join(readout.channels) or "no channel at all"
             raise DataError(
@@ -105,46 +145,23 @@ def _check_channels(readout: Readout, params: MeasureParams) -> None:
             )
 
 
-def _plan(readout: Readout, params: MeasureParams) -> list[_WellPlan]:
+def _plans(readout: Readout, params: MeasureParams) -> list[WellPlan]:
     images: dict[str, dict[int, dict[str, FieldImage]]] = {}
     for image in readout.images:
         images.setdefault(image.well, {}).setdefault(image.field, {})[image.channel] = image
     missing: dict[str, list[Missing]] = {}
     for m in readout.missing:
-        if m.channel in (None, params.dna, params.reporter):
+        if m.channel is None or m.channel in params.channels:
             missing.setdefault(m.well, []).append(m)
     return [
-        _WellPlan(well, _pairs(images.get(well, {}), params), tuple(missing.get(well, ())))
+        WellPlan(well, _fields(images.get(well, {}), params), tuple(missing.get(well, ())))
         for well in sorted(images.keys() | missing.keys(), key=parse_well)
     ]
 
 
-def _pairs(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> tuple[FieldPair, ...]:
+def _fields(fields: dict[int, dict[str, FieldImage]], params: MeasureParams) -> tuple[FieldImages, ...]:
     return tuple(
-        FieldPair(n, by_channel[params.dna], by_channel[params.reporter])
+        FieldImages(n, by_channel)
         for n, by_channel in sorted(fields.items())
-        if params.dna in by_channel and params.reporter in by_channel
+        if all(channel in by_channel for channel in params.needed)
     )
-
-
-def _measure_well(
-    plan: _WellPlan, survey: Survey | None, params: MeasureParams
-) -> Sequence[FieldNumbers | FieldProblem]:
-    level = params.saturation_level or (255 if survey and survey.kind.dtype == "uint8" else 65535)
-    return [measure_field(f, survey, level) for f in plan.fields]
-
-
-def _well(plan: _WellPlan, results: Iterable[FieldNumbers | FieldProblem]) -> WellMeasure:
-    fields = tuple(r for r in results if isinstance(r, FieldNumbers))
-    failed = tuple(r for r in results if isinstance(r, FieldProblem))
-    codes = {f.code for f in failed} | {_code(m.reason) for m in plan.missing}
-    if not fields and not failed:
-        codes = codes - {"field-missing"} | {"no-image"}
-    problems = (*plan.missing, *(Missing(plan.well, f.field, None, f.reason) for f in failed))
-    return WellMeasure(plan.well, fields, frozenset(codes), problems)
-
-
-def _code(reason: str) -> str:
-    """Return the flag of a reader's reason: its first word when that is one of the catalogue, else field-missing."""
-    first = reason.partition(":")[0]
-    return first if first in ("unreadable", "duplicate-image", "no-projection") else "field-missing"

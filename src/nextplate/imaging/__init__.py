@@ -15,7 +15,7 @@ from nextplate.imaging.profile import WellMeasure, well_table
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
 from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
 from nextplate.imaging.readers.pattern import compile_pattern
-from nextplate.imaging.whole_plate import Measured, PlateWork, Progress, measure, measure_wells, prepare
+from nextplate.imaging.whole_plate import Measured, PlateWork, Progress, WellPlan, measure, measure_wells, prepare
 
 __all__ = [
     "FLAGS",
@@ -29,6 +29,7 @@ __all__ = [
     "Progress",
     "Reader",
     "WellMeasure",
+    "WellPlan",
     "compile_pattern",
     "excludes",
     "field_table",

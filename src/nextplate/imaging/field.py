@@ -148,7 +148,7 @@ def _at_full_resolution(
 ) -> tuple[pl.DataFrame | None, Mapping[str, float]]:
     if not params.is_full_resolution:
         return None, {}
-    images = {c: evened(one.raw.astype(np.float32), plate.surfaces[c], one.shift) for c, one in lit.items()}
+    images = {c: evened(one.raw, plate.surfaces[c], one.shift) for c, one in lit.items()}
     whole = measure_whole_field(images) if params.has_field_features else {}
     if params.features is None:
         return None, whole

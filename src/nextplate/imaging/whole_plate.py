@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
@@ -52,6 +53,7 @@ class PlateWork:
     """A plate that has been looked at and can be measured well by well."""
 
     plate: str
+    folder: Path
     plans: tuple[WellPlan, ...]
     survey: Survey | None
     """None when no image of the plate can be used."""
@@ -95,7 +97,7 @@ def prepare(readout: Readout, params: MeasureParams, executor: Executor) -> Plat
     fields = [f for plan in plans for f in plan.fields]
     size = params.pixel_size_um or next((i.pixel_size_um for i in readout.images if i.pixel_size_um), None)
     survey = survey_plate(sample_evenly(fields, params.n_sample_fields), params, size, executor)
-    return PlateWork(readout.plate, tuple(plans), survey, params)
+    return PlateWork(readout.plate, readout.folder, tuple(plans), survey, params)
 
 
 def measure_wells(

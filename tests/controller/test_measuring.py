@@ -1,0 +1,192 @@
+"""nextplate measure: the same numbers however often it is interrupted, and nothing that is not its own is touched."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from controller.cli.measuring import parse_features
+from controller.measuring import ReadoutRequest, cells_of, find_readout, measure_folder
+from nextplate.errors import DataError, LabBusy
+from nextplate.features import select
+from nextplate.imaging import MeasureParams, measure
+from tests.nextplate.imaging.fake_plate import FakePlate, Scene, write_plate
+
+PARAMS = MeasureParams(features=select(["shape", "intensity"]))
+N_WELLS = 10
+
+
+def scenes(n: int = N_WELLS) -> dict[str, Scene]:
+    return {f"A{i + 1:02d}": Scene(n_cells=12 + i) for i in range(n)}
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> FakePlate:
+    return write_plate(tmp_path / "images" / "P1", scenes(), size=260)
+
+
+def quiet(_done: int, _total: int) -> None:
+    pass
+
+
+def run(folder: Path, out: Path, params: MeasureParams = PARAMS, told: Callable[[int, int], None] = quiet):
+    return measure_folder(find_readout(ReadoutRequest(folder)), params, out, told)
+
+
+def tables(out: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    cells = pl.concat([pl.read_parquet(f) for f in sorted((out / "cells").glob("*.parquet"))])
+    return pl.read_parquet(out / "wells.parquet"), cells
+
+
+def test_the_folder_holds_what_measuring_in_memory_gives(plate: FakePlate, tmp_path: Path):
+    body = run(plate.folder, tmp_path / "out")
+    wells, cells = tables(tmp_path / "out")
+    whole = measure(find_readout(ReadoutRequest(plate.folder)), PARAMS)
+    assert wells.equals(whole.wells)
+    assert cells.equals(whole.cells)
+    assert (body["wells"], body["fields"], body["images"], body["images_measured"]) == (10, 10, 20, 20)
+    assert body["cells"] == len(cells) == wells["n_cells"].sum()
+    assert json.dumps(body, allow_nan=False)
+    fields = pl.read_parquet(tmp_path / "out" / "fields.parquet")
+    assert len(fields) == 20
+    assert cells_of(tmp_path / "out", ["well", "nc_ratio"]).columns == ["well", "nc_ratio"]
+
+
+def test_medians_and_spreads_of_features_are_those_of_the_cells(plate: FakePlate, tmp_path: Path):
+    run(plate.folder, tmp_path / "out")
+    wells, cells = tables(tmp_path / "out")
+    name = "Nuclei_Intensity_MeanIntensity_Reporter"
+    for row in wells.iter_rows(named=True):
+        values = cells.filter(pl.col("well") == row["well"])[name].cast(pl.Float64)
+        assert row[name] == pytest.approx(values.median())
+        assert row[f"{name}_mad"] == pytest.approx(1.4826 * (values - values.median()).abs().median())
+
+
+def test_finished_wells_are_not_measured_again(plate: FakePlate, tmp_path: Path):
+    out = tmp_path / "out"
+    first = run(plate.folder, out)
+    before = {p: p.stat().st_mtime_ns for p in (out / "cells").iterdir()}
+    again = run(plate.folder, out)
+    assert (first["wells_measured_now"], again["wells_measured_now"]) == (10, 0)
+    assert {p: p.stat().st_mtime_ns for p in (out / "cells").iterdir()} == before
+    other = run(plate.folder, out, replace(PARAMS, features=None))
+    assert other["wells_measured_now"] == 10
+
+
+@pytest.mark.parametrize("damage", ["cut-part", "cut-cells", "no-cells"])
+def test_a_part_that_a_power_cut_spoiled_is_measured_again(plate: FakePlate, tmp_path: Path, damage: str):
+    out = tmp_path / "out"
+    run(plate.folder, out)
+    expected = tables(out)
+    part, cells = out / "parts" / "A03.json", out / "cells" / "A03.parquet"
+    if damage == "no-cells":
+        cells.unlink()
+    else:
+        path = part if damage == "cut-part" else cells
+        path.write_bytes(path.read_bytes()[:-40])
+    assert run(plate.folder, out)["wells_measured_now"] == 1
+    assert all(now.equals(then) for now, then in zip(tables(out), expected, strict=True))
+
+
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(plate: FakePlate, tmp_path: Path):
+    run(plate.folder, tmp_path / "undisturbed", MeasureParams(features=select(["shape", "intensity"])))
+    out = tmp_path / "out"
+    script = Path(sys.executable).with_name("nextplate")
+    command = [script, "measure", plate.folder, "--out", out, "--objects", "nuclei", "--threads", "1"]
+    for n in (1, 4, 7):
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+        deadline = time.monotonic() + 60
+        while len(list((out / "parts").glob("[A-Z]*.json"))) < n and started.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["wells_measured_now"] < 10
+    assert all(now.equals(then) for now, then in zip(tables(out), tables(tmp_path / "undisturbed"), strict=True))
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_drive_that_vanishes_mid_plate_is_one_error_and_costs_nothing(plate: FakePlate, tmp_path: Path):
+    out, away = tmp_path / "out", tmp_path / "away"
+
+    def pull_out(done: int, _total: int) -> None:
+        if done == 3:
+            plate.folder.rename(away)
+
+    with pytest.raises(DataError, match=r"is gone while its plate is measured; \d+ of 10 wells are finished"):
+        run(plate.folder, out, told=pull_out)
+    n_kept = len(list((out / "parts").iterdir()))
+    assert 3 <= n_kept < 10
+    assert not (out / "wells.parquet").exists()
+    away.rename(plate.folder)
+    body = run(plate.folder, out)
+    assert body["wells_measured_now"] == 10 - n_kept
+    assert body["flagged"] == 0
+
+
+def test_an_unreadable_image_is_flagged_and_tried_again_next_time(plate: FakePlate, tmp_path: Path):
+    image = plate.folder / "TimePoint_1" / "P1_A02_s1_w2.TIF"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 3])
+    os.utime(image, ns=(1, 1))
+    body = run(plate.folder, tmp_path / "out")
+    assert body["flags"] == {"unreadable": 1}
+    assert body["unusable_wells"] == ["A02"]
+    problems = pl.read_csv(tmp_path / "out" / "problems.csv")
+    assert problems["channel"].to_list() == ["Reporter"]
+    assert "P1_A02_s1_w2.TIF" in problems["reason"][0]
+    image.write_bytes(whole)
+    assert run(plate.folder, tmp_path / "out")["flags"] == {}
+
+
+def test_the_folder_of_another_plate_or_of_other_things_is_not_touched(plate: FakePlate, tmp_path: Path):
+    other = write_plate(tmp_path / "images" / "P2", scenes(1), size=260)
+    run(plate.folder, tmp_path / "out")
+    with pytest.raises(DataError, match="holds the measurements of plate P1"):
+        run(other.folder, tmp_path / "out")
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear")
+    with pytest.raises(DataError, match="holds no measurements"):
+        run(other.folder, tmp_path / "letters")
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+
+
+def test_two_at_once_on_one_folder_are_refused(plate: FakePlate, tmp_path: Path):
+    def second(_done: int, _total: int) -> None:
+        run(plate.folder, tmp_path / "out")
+
+    with pytest.raises(LabBusy, match="nextplate measure"):
+        run(plate.folder, tmp_path / "out", told=second)
+
+
+@pytest.mark.parametrize(
+    ("text", "groups", "has_field"),
+    [
+        ("basic", {"shape", "intensity"}, False),
+        ("shape texture:3,9", {"shape", "texture"}, False),
+        ("shape,texture:3,9,field", {"shape", "texture"}, True),
+        ("field", None, True),
+        ("none", None, False),
+    ],
+)
+def test_what_features_says(text: str, groups: set[str] | None, has_field: bool):
+    choice, found = parse_features(text)
+    assert found == has_field
+    assert (None if choice is None else set(choice.groups)) == groups
+    if "texture" in (groups or ()):
+        assert choice.texture_px == (3, 9)
+
+
+@pytest.mark.parametrize("text", ["", "list", "shapes", "shape:3", "none shape"])
+def test_features_that_do_not_exist_are_told_with_those_that_do(text: str):
+    with pytest.raises(DataError, match="texture"):
+        parse_features(text)

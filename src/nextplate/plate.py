@@ -5,7 +5,7 @@ inside nextplate; vendor spellings (``A1``) are made at the edges.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,7 +36,9 @@ class PlateFormat:
 PLATE_96 = PlateFormat(8, 12)
 PLATE_384 = PlateFormat(16, 24)
 PLATE_1536 = PlateFormat(32, 48)
-FORMATS = {f.n_wells: f for f in (PLATE_96, PLATE_384, PLATE_1536)}
+_SMALL = (PlateFormat(2, 3), PlateFormat(3, 4), PlateFormat(4, 6), PlateFormat(6, 8))
+FORMATS = {f.n_wells: f for f in (*_SMALL, PLATE_96, PLATE_384, PLATE_1536)}
+"""Every plate there is, by its number of wells: 6, 12, 24, 48, 96, 384, 1536."""
 
 
 def row_letters(row: int) -> str:
@@ -75,6 +77,29 @@ def normal_well(text: str, plate_format: PlateFormat) -> str:
         last = well_name(plate_format.n_rows - 1, plate_format.n_columns - 1)
         raise DataError(f"well {text} lies outside a {plate_format.n_wells}-well plate (A01 to {last})")
     return well_name(row, column)
+
+
+def fitting_format(wells: Iterable[str]) -> PlateFormat:
+    """Guess the plate from the wells in use: a format whose wells are all there, else the smallest screening plate.
+
+    Screening plates are those of 96, 384 and 1536 wells; a few wells of a small plate look like a few of a large one.
+
+    Raises:
+        DataError: not a well name, or a well that no plate has.
+    """
+    places = {parse_well(w) for w in wells}
+    for shape in FORMATS.values():
+        if len(places) == shape.n_wells and all(_has(shape, *place) for place in places):
+            return shape
+    for shape in (PLATE_96, PLATE_384, PLATE_1536):
+        if all(_has(shape, *place) for place in places):
+            return shape
+    far = max(places)
+    raise DataError(f"well {well_name(*far)} lies outside a 1536-well plate (A01 to AF48)")
+
+
+def _has(shape: PlateFormat, row: int, column: int) -> bool:
+    return row < shape.n_rows and column < shape.n_columns
 
 
 class Role(StrEnum):

@@ -1,17 +1,22 @@
 """From measured wells to responses on the scale of the plate's own controls, and the quality of the plate.
 
 0 is the median of the negative controls, 1 that of the positive ones. A plate that fails keeps its responses, with
-is_used False and the reasons in words. Beside the loop's own path: dose-response curves, B-scores, sphering of
-profiles, retrieval of replicates, position effects and hit calls with error rates.
+is_used False and the reasons in words. `analyse_plate` says all of one measured plate and a layout file: dose-response
+curves, B-scores, position effects, hit calls with error rates. Across plates: sphering of profiles, retrieval.
 """
 
 from nextplate.assay.b_score import BScores, b_scores
+from nextplate.assay.control_quality import ControlQc
 from nextplate.assay.dose_response import Axis, DoseResponse, Verdict, dose_responses, fit_dose_response
 from nextplate.assay.effects import Confounding, PositionEffect, confounding, position_effects
+from nextplate.assay.endpoint import NC_RATIO, Endpoint, Method, Scale, endpoint_of
 from nextplate.assay.features import Selection, select_features
 from nextplate.assay.hit_calls import HitCalls, HitRates, hit_calls
+from nextplate.assay.layout_file import read_measured_layout
+from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell, from_plan
 from nextplate.assay.monotone import Direction, Monotonicity, monotonicity
 from nextplate.assay.params import AssayParams
+from nextplate.assay.plate_analysis import PlateAnalysis, analyse_plate
 from nextplate.assay.profile import Interval
 from nextplate.assay.quality import FLAGS, DriftRow, PlateQc, drift
 from nextplate.assay.responses import normalise
@@ -20,35 +25,47 @@ from nextplate.assay.sphering import Sphering, fit_sphering, sphere
 
 __all__ = [
     "FLAGS",
+    "NC_RATIO",
     "AssayParams",
     "Axis",
     "BScores",
     "Confounding",
+    "ControlQc",
     "Direction",
     "DoseResponse",
     "DriftRow",
+    "Endpoint",
     "GroupPrecision",
     "HitCalls",
     "HitRates",
     "Interval",
+    "MeasuredLayout",
+    "MeasuredWell",
+    "Method",
     "Monotonicity",
+    "PlateAnalysis",
     "PlateQc",
     "PositionEffect",
     "Replication",
+    "Scale",
     "Selection",
     "Sphering",
     "Verdict",
+    "analyse_plate",
     "b_scores",
     "confounding",
     "dose_responses",
     "drift",
+    "endpoint_of",
     "fit_dose_response",
     "fit_sphering",
+    "from_plan",
     "hit_calls",
     "mean_average_precision",
     "monotonicity",
     "normalise",
     "position_effects",
+    "read_measured_layout",
     "replication",
     "select_features",
     "sphere",

@@ -26,11 +26,25 @@ def control_intervals(positive: Values, negative: Values) -> dict[str, tuple[flo
         (low, high) by name; a name is absent where fewer than three wells of a role, or draws that are mostly
         without spread, allow no interval.
     """
+    return _intervals(positive, negative, _STATISTICS)
+
+
+def ratio_intervals(positive: Values, negative: Values) -> dict[str, tuple[float, float]]:
+    """Give 95 % percentile intervals of signal_to_background, cv_negative and cv_positive.
+
+    The arguments, on a linear scale, and the result are as in `control_intervals`.
+    """
+    return _intervals(positive, negative, _RATIOS)
+
+
+def _intervals(
+    positive: Values, negative: Values, statistics: Mapping[str, Callable[[Drawn, Drawn], Values]]
+) -> dict[str, tuple[float, float]]:
     if min(len(positive), len(negative)) < _FEWEST_WELLS:
         return {}
     rng = np.random.default_rng(_SEED)
     drawn = [a[rng.integers(0, len(a), (N_DRAWS, len(a)))] for a in (positive, negative)]
-    found = {name: _interval(statistic(*drawn)) for name, statistic in _STATISTICS.items()}
+    found = {name: _interval(statistic(*drawn)) for name, statistic in statistics.items()}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
@@ -76,4 +90,9 @@ _STATISTICS: Mapping[str, Callable[[Drawn, Drawn], Values]] = {
     "z_prime": _z_prime,
     "z_prime_robust": _z_prime_robust,
     "ssmd": _ssmd,
+}
+_RATIOS: Mapping[str, Callable[[Drawn, Drawn], Values]] = {
+    "signal_to_background": lambda positive, negative: _quotient(positive.mean(axis=1), negative.mean(axis=1)),
+    "cv_negative": lambda _, negative: _quotient(negative.std(axis=1, ddof=1), negative.mean(axis=1)),
+    "cv_positive": lambda positive, _: _quotient(positive.std(axis=1, ddof=1), positive.mean(axis=1)),
 }

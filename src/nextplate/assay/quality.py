@@ -12,6 +12,7 @@ from nextplate.errors import DataError
 FLAGS: Mapping[str, str] = {
     "no-control": "The plate has too few good wells of a control: responses are not used.",
     "no-ratio": "No cell of this well expresses the reporter or leaves a ring: there is no response.",
+    "no-value": "The well was measured and has no value of this endpoint: there is no response.",
 }
 """Reason codes this room adds to those of imaging.FLAGS."""
 

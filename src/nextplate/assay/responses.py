@@ -1,9 +1,12 @@
 """Wells to responses: scaled to the plate's own controls, judged, called."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
 from nextplate.assay.control import ControlScale, Occupied, assemble, control_scale, corrected, joined, position_effect
+from nextplate.assay.endpoint import NC_RATIO, Endpoint, Method
 from nextplate.assay.params import AssayParams
 from nextplate.assay.quality import PlateQc
 from nextplate.assay.spatial import Bools
@@ -29,14 +32,17 @@ _SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def normalise(wells: pl.DataFrame, layout: Layout, params: AssayParams) -> tuple[pl.DataFrame, PlateQc]:
+def normalise(
+    wells: pl.DataFrame, layout: Layout, params: AssayParams, endpoint: Endpoint = NC_RATIO
+) -> tuple[pl.DataFrame, PlateQc]:
     """Turn the measured wells of one plate into responses and judge the plate.
 
-    activity = (x - median_negative) / (median_positive - median_negative), x = log2(nucleus / ring) of the well:
-    percent of control on medians (Malo et al. 2006, doi 10.1038/nbt1186). activity_z = (x - median_negative) /
-    (1.4826 MAD of the negatives), counted towards the positive control. viability = cells per field over the
-    negatives' median. Wells which imaging flags are kept with is_used False. Where a plate fails, every is_used
-    is False. Empty wells are left out.
+    activity = (x - median_negative) / (median_positive - median_negative), x = the endpoint's number of the well:
+    percent of control on medians (Malo et al. 2006, doi 10.1038/nbt1186); by the method robust-z it is activity_z.
+    activity_z = (x - median_negative) / (1.4826 MAD of the negatives), counted towards the endpoint's direction.
+    viability = cells per field over the negatives' median. Wells which imaging flags are kept with is_used False.
+    Where a plate fails, every is_used is False. Empty wells are left out. A hit by robust z needs params.hit_z only,
+    as params.hit_threshold is a share of the controls' window.
 
     Returns:
         (one row per occupied well in layout order; the plate's quality).
@@ -44,13 +50,36 @@ def normalise(wells: pl.DataFrame, layout: Layout, params: AssayParams) -> tuple
     Raises:
         DataError: a column is missing, a well occurs twice, or the wells are another plate's.
     """
-    plate = assemble(wells, layout)
+    found = scaled(wells, layout, params, endpoint)
+    return found.rows, found.quality
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A plate on its controls' scale, with what led there."""
+
+    plate: Occupied
+    values: Values
+    """Raw scale after the correction of position effects, shape (n,), also of wells that are not good."""
+    scale: ControlScale
+    rows: pl.DataFrame
+    """One row per occupied well, as `normalise` returns them."""
+    quality: PlateQc
+
+
+def scaled(wells: pl.DataFrame, layout: Layout, params: AssayParams, endpoint: Endpoint) -> Scaled:
+    """Do what `normalise` does and keep what it went through.
+
+    Raises:
+        DataError: as `normalise`.
+    """
+    plate = assemble(wells, layout, endpoint)
     effect = position_effect(plate)
     values, correction = corrected(plate, effect, params)
     scale = control_scale(plate, values, params)
     failures = plate_failures(plate, scale, params)
     rows = _rows(plate, values, scale, params, is_passed=not failures or params.accepts_failed)
-    return rows, plate_quality(plate, rows, scale, effect, correction, failures, params)
+    return Scaled(plate, values, scale, rows, plate_quality(plate, rows, scale, effect, correction, failures, params))
 
 
 def _rows(
@@ -61,7 +90,7 @@ def _rows(
     viability = plate.cells / scale.cells if scale.cells else np.full(n, np.nan)
     is_used = plate.is_good & np.isfinite(activity) & is_passed
     is_sample = plate.role(Role.SAMPLE)
-    is_hit = is_sample & is_used & _is_called(activity, z, viability, params)
+    is_hit = is_sample & is_used & _is_called(activity, z, viability, params, plate.endpoint.method)
     code = "no-control" if scale.is_scarce else ""
     return pl.DataFrame(
         {
@@ -87,14 +116,15 @@ def _rows(
 def _activity(values: Values, scale: ControlScale) -> tuple[Values, Values]:
     """Return (activity, activity_z), both NaN where the scale does not give them."""
     nothing = np.full(values.shape, np.nan)
-    window = scale.window
-    if window is None or scale.negative_median is None:
+    unit = scale.unit
+    if unit is None or scale.negative_median is None:
         return nothing, nothing
     above = values - scale.negative_median
-    z = above * np.sign(window) / scale.negative_sd if scale.negative_sd else nothing
-    return above / window, np.asarray(z)
+    z = above * scale.sign / scale.negative_sd if scale.negative_sd else nothing
+    return above / unit, np.asarray(z)
 
 
-def _is_called(activity: Values, z: Values, viability: Values, params: AssayParams) -> Bools:
+def _is_called(activity: Values, z: Values, viability: Values, params: AssayParams, method: Method) -> Bools:
     # NaN compares False: what is not known is no hit.
-    return np.asarray((activity >= params.hit_threshold) & (z >= params.hit_z) & (viability >= params.min_viability))
+    is_strong = activity >= params.hit_threshold if method is Method.CONTROLS else z >= params.hit_z
+    return np.asarray(is_strong & (z >= params.hit_z) & (viability >= params.min_viability))

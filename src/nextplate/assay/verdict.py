@@ -9,6 +9,7 @@ import polars as pl
 from nextplate.assay import statistics
 from nextplate.assay.bootstrap import control_intervals
 from nextplate.assay.control import ControlScale, Occupied
+from nextplate.assay.endpoint import Method, Scale
 from nextplate.assay.params import AssayParams
 from nextplate.assay.quality import PlateQc
 from nextplate.assay.spatial import SpatialEffect
@@ -41,21 +42,22 @@ def plate_quality(
     params: AssayParams,
 ) -> PlateQc:
     """Gather the plate's numbers; `rows` are its responses, `failures` what `plate_failures` said."""
-    positive, negative, window = scale.positive, scale.negative, scale.window
-    noise = scale.negative_sd / abs(window) if scale.negative_sd is not None and window else None
-    false_rate = _false_hit_rate(noise, params)
+    positive, negative, unit = scale.positive, scale.negative, scale.unit
+    noise = scale.negative_sd / abs(unit) if scale.negative_sd is not None and unit else None
+    is_share = plate.endpoint.method is Method.CONTROLS
+    false_rate = _false_hit_rate(noise, params, is_share)
+    high, low = plate.endpoint.linear(positive), plate.endpoint.linear(negative)
     counts = Counter(code for flags in rows["flags"] for code in str(flags).split(";") if code)
     is_negative = (pl.col("role") == str(Role.NEGATIVE)) & pl.col("is_used")
-    called = rows.filter(
-        is_negative & (pl.col("activity") >= params.hit_threshold) & (pl.col("activity_z") >= params.hit_z)
-    )
+    is_strong = (pl.col("activity") >= params.hit_threshold) if is_share else pl.lit(True)
+    called = rows.filter(is_negative & is_strong & (pl.col("activity_z") >= params.hit_z))
     n_used = len(rows.filter((pl.col("role") == str(Role.SAMPLE)) & pl.col("is_used")))
     numbers: dict[str, float | None] = {
         "z_prime": statistics.z_prime(positive, negative),
         "z_prime_robust": statistics.z_prime_robust(positive, negative),
         "ssmd": statistics.ssmd(positive, negative),
-        "signal_to_background": statistics.signal_to_background(2.0**positive, 2.0**negative),
-        "cv_negative": statistics.variation(2.0**negative),
+        "signal_to_background": statistics.signal_to_background(high, low),
+        "cv_negative": statistics.variation(low),
         "edge_effect_z": effect.edge_z,
         "row_effect": effect.row_effect,
         "column_effect": effect.column_effect,
@@ -87,10 +89,10 @@ def plate_quality(
     )
 
 
-def _false_hit_rate(noise: float | None, params: AssayParams) -> float | None:
+def _false_hit_rate(noise: float | None, params: AssayParams, is_share: bool) -> float | None:
     if not noise:
         return None
-    return statistics.normal_tail(max(params.hit_threshold / noise, params.hit_z))
+    return statistics.normal_tail(max(params.hit_threshold / noise, params.hit_z) if is_share else params.hit_z)
 
 
 def _replicate_noise(rows: pl.DataFrame) -> float | None:
@@ -107,8 +109,10 @@ def _why_missing(numbers: dict[str, float | None], scale: ControlScale, effect: 
         "row_effect": "too few inactive wells, or all alike",
         "column_effect": "too few inactive wells, or all alike",
         "noise_replicates": "no compound has two used wells on this plate",
-        "noise_negative": "no activity scale" if scale.window is None else "negatives without spread",
-        "false_hit_rate": "no activity scale" if scale.window is None else "negatives without spread",
+        "noise_negative": "no activity scale" if scale.unit is None else "negatives without spread",
+        "false_hit_rate": "no activity scale" if scale.unit is None else "negatives without spread",
     }
     controls = f"{len(scale.negative)} good negative and {len(scale.positive)} good positive wells"
+    if scale.endpoint.scale is not Scale.LOG2 and len(scale.endpoint.linear(scale.negative)) == 0 < len(scale.negative):
+        why["signal_to_background"] = why["cv_negative"] = f"{scale.endpoint.column} has no zero to take ratios to"
     return [f"{name} is not known: {why.get(name, controls)}" for name, value in numbers.items() if value is None]

@@ -34,6 +34,14 @@ _BROKEN = (
 """What tifffile and its codecs raise on a damaged file."""
 
 
+_NEGATIVE, _PALETTE = 0, 3
+"""TIFF 6.0, PhotometricInterpretation."""
+_MAX_IMAGE_BYTES = 1 << 31
+_SAFE_BYTES = 1 << 26
+_MAX_RATIO = 5000
+"""An image above _SAFE_BYTES that unpacks to more than this multiple of its file is no image but a trap."""
+
+
 class UnreadableImage(DataError):
     """One image cannot be used; the text is the reason, file name first."""
 
@@ -85,11 +93,69 @@ def read_pixels(path: Path, expected: ImageKind | None = None, page: int = 0) ->
         return _read_zarr(path, expected, page)
     with _opened(path) as tiff:
         found = _page(tiff, page, path)
-        _agree(_kind(found, path), expected, path)
+        kind = _kind(found, path)
+        _agree(kind, expected, path)
+        _check_stored(tiff, found, path)
         try:
-            return np.asarray(found.asarray())
+            pixels = np.asarray(found.asarray())
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+    if pixels.shape != (kind.height, kind.width) or pixels.dtype.name != kind.dtype:
+        raise UnreadableImage(f"{path.name}: unpacks to {pixels.shape} {pixels.dtype}, its header says {kind}")
+    return pixels
+
+
+def damage_of(path: Path, page: int = 0) -> str:
+    """Say why an image cannot be read, or not yet, as far as its header shows; '' when it seems whole.
+
+    Only the header is looked at: of a TIFF, whether all strips lie inside the file; of a Zarr array, its metadata.
+    """
+    try:
+        if path.is_dir():
+            _zarr(path)
+        else:
+            with _opened(path) as tiff:
+                found = _page(tiff, page, path)
+                _kind(found, path)
+                _check_stored(tiff, found, path)
+    except UnreadableImage as error:
+        return str(error)
+    return ""
+
+
+def _check_stored(tiff: Any, page: Any, path: Path) -> None:
+    """Refuse what would read as zeros, as something else, or as gigabytes.
+
+    Raises:
+        UnreadableImage: pixel data absent, beyond the end of the file, or far larger than the file can hold; a
+            palette that is not grey; a negative.
+    """
+    try:
+        ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        is_absent = not ends or min(page.dataoffsets) <= 0 or min(page.databytecounts) <= 0
+        n_held, n_due = int(tiff.filehandle.size), int(page.nbytes)
+        colours, photometric = page.colormap, page.photometric
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
+    if is_absent:
+        raise UnreadableImage(f"{path.name}: holds no pixel data, or not all of it")
+    if max(ends) > n_held or (page.compression == 1 and sum(page.databytecounts) < n_due):
+        raise UnreadableImage(f"{path.name}: damaged or cut short: its pixels end after the file's {n_held} bytes")
+    if n_due > _MAX_IMAGE_BYTES or (n_due > _SAFE_BYTES and n_due > _MAX_RATIO * n_held):
+        raise UnreadableImage(f"{path.name}: claims {n_due} bytes of pixels in a file of {n_held} bytes; not read")
+    if photometric == _NEGATIVE:
+        raise UnreadableImage(f"{path.name}: is stored as a negative (photometric MINISWHITE); export it as it is")
+    if photometric == _PALETTE and not _is_grey(colours):
+        raise UnreadableImage(f"{path.name}: its colours are a palette that is not evenly grey; export it as grey")
+
+
+def _is_grey(colours: Any) -> bool:
+    """Say whether a colour map, shape (3, n), gives every value its own grey: 257 * i, or 256 * i as some write it."""
+    if colours is None or np.ndim(colours) != 2:
+        return False
+    n = colours.shape[1]
+    even = np.arange(n, dtype=np.int64) * 65535 // max(n - 1, 1)
+    return bool((np.abs(colours.astype(np.int64) - even) <= 65536 // n).all())
 
 
 def _agree(kind: ImageKind, expected: ImageKind | None, path: Path) -> None:

@@ -61,6 +61,7 @@ def simulated_plate(folder: Path) -> Path:
     return write_plate(folder, BARCODE, wells=("A01", "A02", "A03", "A04", "A05"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plate", "how", "seed"), [(real_plate, "link", 1), (simulated_plate, "copy", 2)])
 def test_a_plate_is_taken_once_and_never_early(tmp_path: Path, plate, how: str, seed: int):
     lab, share, source = tmp_path / "lab", tmp_path / "share", plate(tmp_path / "source")

@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 
 from nextplate.errors import DataError
+from nextplate.imaging.readers.safe_xml import attributes, children, parse_xml
 from nextplate.imaging.zarr_array import ZarrArray, open_array, read_plane
 from nextplate.readout import FieldImage
 
@@ -34,6 +36,7 @@ _BROKEN = (
 """What tifffile and its codecs raise on a damaged file."""
 
 
+_MAX_PIXEL_UM = 1000.0
 _NEGATIVE, _PALETTE = 0, 3
 """TIFF 6.0, PhotometricInterpretation."""
 _MAX_IMAGE_BYTES = 1 << 31
@@ -69,7 +72,7 @@ def kind_of(path: Path) -> ImageKind:
         array = _zarr(path)
         return _kind_of_shape(array.shape[-2:], array.dtype.name, path)
     with _opened(path) as tiff:
-        return _kind(tiff.pages[0], path)
+        return _kind(_page(tiff, 0, path), path)
 
 
 def majority_kind(paths: Iterable[Path]) -> ImageKind | None:
@@ -210,7 +213,7 @@ def description_of(path: Path) -> bytes:
     """
     with _opened(path) as tiff:
         try:
-            return str(tiff.pages[0].description).encode()
+            return str(tiff.pages[0].description).encode("utf-8", "replace")
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
 
@@ -219,8 +222,9 @@ def pixel_size_um(path: Path) -> float | None:
     """Return the pixel size that MetaSeries XML or the TIFF resolution gives; None when neither says."""
     try:
         with _opened(path) as tiff:
-            return _metaseries_size(tiff) or _resolution_size(tiff.pages[0])
-    except (UnreadableImage, *_BROKEN):
+            page = tiff.pages[0]
+            return _metaseries_size(page) or _resolution_size(page)
+    except (DataError, *_BROKEN):
         return None
 
 
@@ -228,10 +232,10 @@ def stage_position_um(path: Path) -> tuple[float, float] | None:
     """Return the stage's (x, y) from MetaSeries XML; None when the file does not say it or cannot be read."""
     try:
         with _opened(path) as tiff:
-            plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {}) if tiff.is_metaseries else {}
-            x, y = plane.get("stage-position-x"), plane.get("stage-position-y")
-            return None if x is None or y is None else (float(x), float(y))
-    except (UnreadableImage, *_BROKEN):
+            plane = _metaseries(tiff.pages[0])
+            x, y = (float(plane.get(f"stage-position-{axis}", "nan")) for axis in "xy")
+            return (x, y) if isfinite(x) and isfinite(y) else None
+    except (DataError, *_BROKEN):
         return None
 
 
@@ -265,14 +269,31 @@ def _kind_of_shape(shape: tuple[int, ...], dtype: str, path: Path) -> ImageKind:
     return ImageKind(shape[0], shape[1], dtype)
 
 
-def _metaseries_size(tiff: Any) -> float | None:
-    if not tiff.is_metaseries:
+def _metaseries(page: Any) -> dict[str, str]:
+    """Return the properties of PlaneInfo in a MetaSeries description by id; empty when it is none.
+
+    Raises:
+        DataError: XML that cannot be read or trusted.
+    """
+    text = str(page.description).strip()
+    if not text.startswith("<MetaData>"):
+        return {}
+    # tifffile's own parser would believe a document type.
+    root = parse_xml(text.encode("utf-8", "replace"), "the image's description")
+    props = [attributes(prop) for info in children(root, "PlaneInfo") for prop in children(info, "prop")]
+    return {prop.get("id", ""): prop.get("value", "") for prop in props}
+
+
+def _metaseries_size(page: Any) -> float | None:
+    plane = _metaseries(page)
+    is_calibrated = plane.get("spatial-calibration-state", "").lower() in ("on", "true", "1")
+    if not is_calibrated or plane.get("spatial-calibration-units") not in ("um", "µm"):
         return None
-    plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {})
-    if not plane.get("spatial-calibration-state") or plane.get("spatial-calibration-units") not in ("um", "µm"):
-        return None
-    size = float(plane["spatial-calibration-x"])
-    return size if size > 0 else None
+    return _sensible(float(plane["spatial-calibration-x"]))
+
+
+def _sensible(size_um: float) -> float | None:
+    return size_um if 0 < size_um < _MAX_PIXEL_UM else None
 
 
 def _resolution_size(page: Any) -> float | None:
@@ -281,7 +302,7 @@ def _resolution_size(page: Any) -> float | None:
     if "XResolution" not in tags or "ResolutionUnit" not in tags or int(tags["ResolutionUnit"].value) != 3:
         return None
     numerator, denominator = tags["XResolution"].value
-    return 10_000.0 * denominator / numerator if numerator and denominator else None
+    return _sensible(10_000.0 * denominator / numerator) if numerator and denominator else None
 
 
 def _words(error: BaseException) -> str:

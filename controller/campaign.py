@@ -16,6 +16,7 @@ from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
+from controller.settings import ReadoutSection
 from controller.snapshots import resolve
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
@@ -82,7 +83,9 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
 
 def settings_body(lab: Lab) -> dict[str, Any]:
     """Return the settings that shape a campaign's decisions, as the journal keeps them."""
-    body: dict[str, Any] = json.loads(lab.settings.model_dump_json(exclude={"lab", "sim"}))
+    # A table that was added later stays out while nobody uses it, so that journals stay what they were.
+    unused = {"readout"} if lab.settings.readout == ReadoutSection() else set()
+    body: dict[str, Any] = json.loads(lab.settings.model_dump_json(exclude={"lab", "sim", *unused}))
     return body
 
 
@@ -102,20 +105,21 @@ def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> Lab
 
 
 def _with_adopted(lab: Lab, store: "Store", hardware: Hardware, state: LabState, campaign: Campaign) -> LabState:
-    """Adopt from lab.toml what may change while a campaign runs: policies, the prover, names of channels.
+    """Adopt from lab.toml what may change while a campaign runs: policies, the prover, how plates are read.
 
     What decides which liquid goes where stays as the campaign began.
     """
     now = settings_body(lab)
     assay = {**campaign.settings["assay"], **{k: now["assay"][k] for k in _ADOPTED_OF_ASSAY}}
-    settings = {**campaign.settings, **{k: now[k] for k in _ADOPTED}, "assay": assay}
+    began = {k: v for k, v in campaign.settings.items() if k not in _ADOPTED}
+    settings = {**began, **{k: now[k] for k in _ADOPTED if k in now}, "assay": assay}
     if settings == campaign.settings or state.is_finished:
         return state
     event = NewEvent("settings.adopted", hardware.clock.now(), campaign.name, {"settings": settings})
     return fold(store.append([event], expected_seq=store.head().seq), state)
 
 
-_ADOPTED = ("approval", "faults", "proof")
+_ADOPTED = ("approval", "faults", "proof", "readout")
 _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
 
 

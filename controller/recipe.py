@@ -313,8 +313,16 @@ def _measure(c: _Context) -> Built:
         "dna": assay["dna_channel"],
         "reporter": assay["reporter_channel"],
         "wells": c.plan.section("plate")["wells"],
+        **_reading(c.plan),
     }
     return c.compute(inputs, params)
+
+
+def _reading(plan: Plan) -> dict[str, Any]:
+    """Return how plates are to be opened where lab.toml says it; nothing where it does not, so that keys stay."""
+    table: Mapping[str, Any] = plan.settings.get("readout", {})  # campaigns of before this table have none
+    said = {key: value for key, value in table.items() if value is not None}
+    return {"readout": said} if said else {}
 
 
 def _normalise(c: _Context) -> Built:

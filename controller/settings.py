@@ -76,6 +76,56 @@ class PlateSection(Section):
         return self
 
 
+def _step_choice(value: Any) -> Any:
+    is_step = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is not None and not is_step and value not in ("projection", "middle", "max"):
+        raise ValueError("write 'projection', 'middle', 'max' or the number of a step")
+    return value
+
+
+class ReadoutSection(Section):
+    """How the images of a plate are opened; what is left out is found out from the folder."""
+
+    reader: str | None = None
+    """A name of nextplate.imaging.READERS."""
+    pattern: str | None = None
+    """A regular expression for names that no reader knows (nextplate.imaging.compile_pattern)."""
+    z: Annotated[Any, AfterValidator(_step_choice)] = None
+    """Which step of a z-stack, counted from 1, 0 the projection; left out: the projection."""
+    t: Annotated[int, Field(ge=0)] | None = None
+    """Which time point, as the microscope numbers it; left out: the first."""
+
+    # Readers are loaded only where a setting needs them: every command reads this file, and some must answer at once.
+    @field_validator("reader")
+    @classmethod
+    def _is_a_reader(cls, name: str | None) -> str | None:
+        if name is not None:
+            from nextplate.imaging import READERS
+
+            known = [reader.name for reader in READERS]
+            if name not in known:
+                raise ValueError(f"there is no such reader (allowed: {', '.join(known)})")
+        return name
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, text: str | None) -> str | None:
+        if text is not None:
+            from nextplate.imaging import compile_pattern
+
+            try:
+                compile_pattern(text)
+            except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return text
+
+    @model_validator(mode="after")
+    def _one_way_to_read(self) -> "ReadoutSection":
+        if self.reader is not None and self.pattern is not None:
+            raise ValueError("reader and pattern are both set; a pattern is used instead of any reader: leave one out")
+        return self
+
+
 class PickingSection(Section):
     """How the next compounds are chosen."""
 
@@ -192,6 +242,7 @@ class Settings(Section):
     campaign: CampaignSection = CampaignSection()
     assay: AssaySection = AssaySection()
     plate: PlateSection = PlateSection()
+    readout: ReadoutSection = ReadoutSection()
     picking: PickingSection = PickingSection()
     belief: BeliefSection = BeliefSection()
     approval: ApprovalSection = ApprovalSection()

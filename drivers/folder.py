@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.folder_reply import Request, WrongReply, judged, parsed, shown
+from drivers.key_files import file_name, write_whole
 from drivers.options import checked
 from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
 from drivers.proven import proven_file
@@ -38,8 +39,6 @@ _TAKES: Mapping[str, tuple[type, ...]] = {
     "incubator": (StorePlate, FetchPlate),
     "imager": (AcquirePlate,),
 }
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
-_MAX_NAME = 180
 
 
 def make(kind: str, options: Mapping[str, Any], lab: Path) -> "FolderDevice":
@@ -69,14 +68,14 @@ def _claim(exchange: Path, lab: Path) -> None:
     mine, theirs = lab / "logs" / "lab-id", exchange / "lab-id"
     if not mine.exists():
         mine.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(mine, uuid.uuid4().hex.encode())
+        write_whole(mine, uuid.uuid4().hex.encode())
     is_used = theirs.exists() or any((exchange / "requests").glob("*.json"))
     if is_used and not (theirs.exists() and theirs.read_bytes().strip() == mine.read_bytes().strip()):
         raise SettingsError(
             f"the exchange folder {exchange} belongs to another lab, or to one that was deleted; name a fresh folder"
         )
     if not is_used:
-        _write_whole(theirs, mine.read_bytes())
+        write_whole(theirs, mine.read_bytes())
 
 
 class _Unclear(Exception):
@@ -139,10 +138,10 @@ class FolderDevice:
         beside = self._requests / f"{name}.files"
         for file, content in files.items():
             beside.mkdir(exist_ok=True)
-            _write_whole(beside / file, content)
+            write_whole(beside / file, content)
         request = {"format": FORMAT_VERSION, "key": key, "device": self._kind, "command": body}
         text = json.dumps({**request, "digest": _digest(request)}, indent=1)
-        _write_whole(self._requests / f"{name}.json", text.encode())
+        write_whole(self._requests / f"{name}.json", text.encode())
 
     def _busy_with(self) -> str | None:
         """Return the key of a request for this device that has no final reply; what is UNKNOWN is a person's."""
@@ -209,41 +208,9 @@ def _unclear_reply(path: Path, error: WrongReply) -> _Unclear:
     return _Unclear(f"the reply {path} cannot be believed: {error}; correct it, or look at the device")
 
 
-def file_name(key: str) -> str:
-    """Spell a key as a file name: injective, also where case is ignored, and readable for ordinary keys.
-
-    Lower case letters, digits, ``.``, ``_`` and ``-`` stand for themselves, all else for its UTF-8 bytes as %XX.
-    """
-    plain = "".join(_spelled(char, is_first=i == 0) for i, char in enumerate(key))
-    if 0 < len(plain) <= _MAX_NAME:
-        return plain
-    return "%-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _spelled(char: str, *, is_first: bool) -> str:
-    if char in _PLAIN and not (is_first and char == "."):
-        return char
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-
-
 def _digest(request: Mapping[str, Any]) -> str:
     """Return the sha256 of a request's canonical JSON, its own digest left out."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it, so that a reader finds it whole or not at all."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    with scratch.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    scratch.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _described(command: Any, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -9,13 +9,17 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import write_json
 from nextplate.imaging import MeasureParams, measure, open_readout
+from nextplate.imaging.watch import check_taken
 from nextplate.plate import FORMATS
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
     """Write wells.parquet, cells.parquet and problems.json."""
-    readout = open_readout(inputs["readout"], expected_wells=tuple(FORMATS[params["wells"]].wells()))
+    folder = inputs["readout"]
+    check_taken(folder)
+    readout = open_readout(folder, expected_wells=tuple(FORMATS[params["wells"]].wells()), **params.get("readout", {}))
     measured = measure(readout, MeasureParams(dna=params["dna"], reporter=params["reporter"]), progress)
+    check_taken(folder)  # what came while it was measured may be in the numbers or not
     measured.wells.write_parquet(out / "wells.parquet")
     measured.cells.write_parquet(out / "cells.parquet")
     problems = [{"well": p.well, "field": p.field, "channel": p.channel, "reason": p.reason} for p in measured.problems]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from device_rig import Port, Rig
 from lab_software import LabSoftware, small_answers
+from watched_lab import OrderedMicroscope, WatchedLab
 
 from drivers.folder import make
 from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, Status, StorePlate
@@ -76,6 +77,37 @@ def _open_folder(kind: str, folder: Path) -> Port:
         begin=software.begin,
         close=lambda: None,
         faults={"refused": blocked.mkdir, "offline": lambda: _ignore(requests.rename(away))},
+        repair=repair,
+    )
+
+
+def _open_watched(folder: Path) -> Port:
+    folder.mkdir(parents=True, exist_ok=True)
+    orders, memory = folder / "orders", folder / "lab" / "logs" / "watched-folder"
+    orders.mkdir(exist_ok=True)
+    lab = WatchedLab(folder / "lab", orders=str(orders))
+    microscope, away = OrderedMicroscope(lab.share, orders), folder / "unmounted"
+
+    def work() -> None:
+        microscope.work()
+        lab.seconds += 3600.0
+
+    def unmount(*places: Path) -> None:
+        away.mkdir()
+        for n, place in enumerate(places):
+            place.rename(away / f"{n}-{place.name}")
+
+    def repair() -> None:
+        for path in sorted(away.glob("*")) if away.exists() else ():
+            path.rename(lab.share if path.name.endswith("share") else memory)
+
+    return Port(
+        lab.device,
+        effects=microscope.effects,
+        work=work,
+        begin=microscope.begin,
+        close=lambda: None,
+        faults={"refused": partial(unmount, lab.share), "offline": lambda: unmount(lab.share, memory)},
         repair=repair,
     )
 
@@ -142,6 +174,7 @@ OURS: Mapping[str, Rig] = {
     "folder-incubator-store": _folder("incubator", *STORES),
     "folder-incubator-fetch": _folder("incubator", *FETCHES),
     "folder-imager": _folder("imager", *ACQUIRES),
+    "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
 }
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
 RIGS: Mapping[str, Rig] = importlib.import_module(GUESTS).RIGS if GUESTS else OURS

@@ -52,6 +52,15 @@ CASES = [
     ("[plate]\nwells = 96\n", "'corning_384_wellplate_112ul_flat' is no known plate of 96 wells (allowed: corning_96"),
     ('[plate]\nlabware = "opentrons_flex_96_tiprack_50ul"\n', "is no known plate of 384 wells"),
     ('[assay]\npositive_control = "DMSO"\n', "both controls are 'DMSO'; give each its own liquid"),
+    (
+        '[readout]\n\npattern = "(?P<wel>.+)"\n',
+        "lab.toml:3: readout.pattern = '(?P<wel>.+)': pattern names the groups",
+    ),
+    ('[readout]\npattern = "("\n', "lab.toml:2: readout.pattern = '(': pattern '(' is no regular expression"),
+    ('[readout]\nreader = "harmonie"\n', "readout.reader = 'harmonie': there is no such reader (allowed: imagexpress"),
+    ('[readout]\nz = "top"\n', "lab.toml:2: readout.z = 'top': write 'projection', 'middle', 'max' or the number"),
+    ("[readout]\nt = -1\n", "lab.toml:2: readout.t = -1: input should be greater than or equal to 0"),
+    ('[readout]\nreader = "harmony"\npattern = "(?P<well>.+)"\n', "lab.toml:1: readout: reader and pattern are both"),
     ('[[device]]\nname = "a"\nkind = "imager"\n', "0 devices of kind 'liquid-handler'; exactly one is needed"),
 ]
 

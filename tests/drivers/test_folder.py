@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from drivers.folder import SETTLE_S, FolderDevice, file_name, make
+from drivers.folder import SETTLE_S, FolderDevice, make
+from drivers.key_files import file_name
 from drivers.options import checked
 from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, RunLoad, Status, StorePlate
 from nextplate.errors import NeedsOperator, SettingsError, Transient

@@ -52,6 +52,12 @@ class Listing:
     """False: not known to be complete."""
     is_writing: bool = False
     """True only on evidence that the microscope still writes; then incomplete wells are held back."""
+    is_ended: bool | None = None
+    """Whether what the format writes last is there (HTD EndFile, a closed index ..); None: it has no such mark."""
+    n_steps: int | None = None
+    """Steps of the z-stack that were ordered, a projection not counted; None: the format does not say."""
+    n_times: int | None = None
+    """Time points that were ordered; None: the format does not say."""
     notes: tuple[str, ...] = ()
     """Remarks on the plate as a whole."""
 

@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 
 from nextplate.errors import DataError
+from nextplate.imaging.readers.safe_xml import attributes, children, parse_xml
 from nextplate.imaging.zarr_array import ZarrArray, open_array, read_plane
 from nextplate.readout import FieldImage
 
@@ -32,6 +34,15 @@ _BROKEN = (
     tifffile.TiffFileError,
 )
 """What tifffile and its codecs raise on a damaged file."""
+
+
+_MAX_PIXEL_UM = 1000.0
+_NEGATIVE, _PALETTE = 0, 3
+"""TIFF 6.0, PhotometricInterpretation."""
+_MAX_IMAGE_BYTES = 1 << 31
+_SAFE_BYTES = 1 << 26
+_MAX_RATIO = 5000
+"""An image above _SAFE_BYTES that unpacks to more than this multiple of its file is no image but a trap."""
 
 
 class UnreadableImage(DataError):
@@ -61,7 +72,7 @@ def kind_of(path: Path) -> ImageKind:
         array = _zarr(path)
         return _kind_of_shape(array.shape[-2:], array.dtype.name, path)
     with _opened(path) as tiff:
-        return _kind(tiff.pages[0], path)
+        return _kind(_page(tiff, 0, path), path)
 
 
 def majority_kind(paths: Iterable[Path]) -> ImageKind | None:
@@ -85,11 +96,69 @@ def read_pixels(path: Path, expected: ImageKind | None = None, page: int = 0) ->
         return _read_zarr(path, expected, page)
     with _opened(path) as tiff:
         found = _page(tiff, page, path)
-        _agree(_kind(found, path), expected, path)
+        kind = _kind(found, path)
+        _agree(kind, expected, path)
+        _check_stored(tiff, found, path)
         try:
-            return np.asarray(found.asarray())
+            pixels = np.asarray(found.asarray())
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged or cut short ({_words(error)})") from error
+    if pixels.shape != (kind.height, kind.width) or pixels.dtype.name != kind.dtype:
+        raise UnreadableImage(f"{path.name}: unpacks to {pixels.shape} {pixels.dtype}, its header says {kind}")
+    return pixels
+
+
+def damage_of(path: Path, page: int = 0) -> str:
+    """Say why an image cannot be read, or not yet, as far as its header shows; '' when it seems whole.
+
+    Only the header is looked at: of a TIFF, whether all strips lie inside the file; of a Zarr array, its metadata.
+    """
+    try:
+        if path.is_dir():
+            _zarr(path)
+        else:
+            with _opened(path) as tiff:
+                found = _page(tiff, page, path)
+                _kind(found, path)
+                _check_stored(tiff, found, path)
+    except UnreadableImage as error:
+        return str(error)
+    return ""
+
+
+def _check_stored(tiff: Any, page: Any, path: Path) -> None:
+    """Refuse what would read as zeros, as something else, or as gigabytes.
+
+    Raises:
+        UnreadableImage: pixel data absent, beyond the end of the file, or far larger than the file can hold; a
+            palette that is not grey; a negative.
+    """
+    try:
+        ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        is_absent = not ends or min(page.dataoffsets) <= 0 or min(page.databytecounts) <= 0
+        n_held, n_due = int(tiff.filehandle.size), int(page.nbytes)
+        colours, photometric = page.colormap, page.photometric
+    except _BROKEN as error:
+        raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
+    if is_absent:
+        raise UnreadableImage(f"{path.name}: holds no pixel data, or not all of it")
+    if max(ends) > n_held or (page.compression == 1 and sum(page.databytecounts) < n_due):
+        raise UnreadableImage(f"{path.name}: damaged or cut short: its pixels end after the file's {n_held} bytes")
+    if n_due > _MAX_IMAGE_BYTES or (n_due > _SAFE_BYTES and n_due > _MAX_RATIO * n_held):
+        raise UnreadableImage(f"{path.name}: claims {n_due} bytes of pixels in a file of {n_held} bytes; not read")
+    if photometric == _NEGATIVE:
+        raise UnreadableImage(f"{path.name}: is stored as a negative (photometric MINISWHITE); export it as it is")
+    if photometric == _PALETTE and not _is_grey(colours):
+        raise UnreadableImage(f"{path.name}: its colours are a palette that is not evenly grey; export it as grey")
+
+
+def _is_grey(colours: Any) -> bool:
+    """Say whether a colour map, shape (3, n), gives every value its own grey: 257 * i, or 256 * i as some write it."""
+    if colours is None or np.ndim(colours) != 2:
+        return False
+    n = colours.shape[1]
+    even = np.arange(n, dtype=np.int64) * 65535 // max(n - 1, 1)
+    return bool((np.abs(colours.astype(np.int64) - even) <= 65536 // n).all())
 
 
 def _agree(kind: ImageKind, expected: ImageKind | None, path: Path) -> None:
@@ -144,7 +213,7 @@ def description_of(path: Path) -> bytes:
     """
     with _opened(path) as tiff:
         try:
-            return str(tiff.pages[0].description).encode()
+            return str(tiff.pages[0].description).encode("utf-8", "replace")
         except _BROKEN as error:
             raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
 
@@ -153,8 +222,9 @@ def pixel_size_um(path: Path) -> float | None:
     """Return the pixel size that MetaSeries XML or the TIFF resolution gives; None when neither says."""
     try:
         with _opened(path) as tiff:
-            return _metaseries_size(tiff) or _resolution_size(tiff.pages[0])
-    except (UnreadableImage, *_BROKEN):
+            page = tiff.pages[0]
+            return _metaseries_size(page) or _resolution_size(page)
+    except (DataError, *_BROKEN):
         return None
 
 
@@ -162,10 +232,10 @@ def stage_position_um(path: Path) -> tuple[float, float] | None:
     """Return the stage's (x, y) from MetaSeries XML; None when the file does not say it or cannot be read."""
     try:
         with _opened(path) as tiff:
-            plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {}) if tiff.is_metaseries else {}
-            x, y = plane.get("stage-position-x"), plane.get("stage-position-y")
-            return None if x is None or y is None else (float(x), float(y))
-    except (UnreadableImage, *_BROKEN):
+            plane = _metaseries(tiff.pages[0])
+            x, y = (float(plane.get(f"stage-position-{axis}", "nan")) for axis in "xy")
+            return (x, y) if isfinite(x) and isfinite(y) else None
+    except (DataError, *_BROKEN):
         return None
 
 
@@ -199,14 +269,31 @@ def _kind_of_shape(shape: tuple[int, ...], dtype: str, path: Path) -> ImageKind:
     return ImageKind(shape[0], shape[1], dtype)
 
 
-def _metaseries_size(tiff: Any) -> float | None:
-    if not tiff.is_metaseries:
+def _metaseries(page: Any) -> dict[str, str]:
+    """Return the properties of PlaneInfo in a MetaSeries description by id; empty when it is none.
+
+    Raises:
+        DataError: XML that cannot be read or trusted.
+    """
+    text = str(page.description).strip()
+    if not text.startswith("<MetaData>"):
+        return {}
+    # tifffile's own parser would believe a document type.
+    root = parse_xml(text.encode("utf-8", "replace"), "the image's description")
+    props = [attributes(prop) for info in children(root, "PlaneInfo") for prop in children(info, "prop")]
+    return {prop.get("id", ""): prop.get("value", "") for prop in props}
+
+
+def _metaseries_size(page: Any) -> float | None:
+    plane = _metaseries(page)
+    is_calibrated = plane.get("spatial-calibration-state", "").lower() in ("on", "true", "1")
+    if not is_calibrated or plane.get("spatial-calibration-units") not in ("um", "µm"):
         return None
-    plane = (tiff.metaseries_metadata or {}).get("PlaneInfo", {})
-    if not plane.get("spatial-calibration-state") or plane.get("spatial-calibration-units") not in ("um", "µm"):
-        return None
-    size = float(plane["spatial-calibration-x"])
-    return size if size > 0 else None
+    return _sensible(float(plane["spatial-calibration-x"]))
+
+
+def _sensible(size_um: float) -> float | None:
+    return size_um if 0 < size_um < _MAX_PIXEL_UM else None
 
 
 def _resolution_size(page: Any) -> float | None:
@@ -215,7 +302,7 @@ def _resolution_size(page: Any) -> float | None:
     if "XResolution" not in tags or "ResolutionUnit" not in tags or int(tags["ResolutionUnit"].value) != 3:
         return None
     numerator, denominator = tags["XResolution"].value
-    return 10_000.0 * denominator / numerator if numerator and denominator else None
+    return _sensible(10_000.0 * denominator / numerator) if numerator and denominator else None
 
 
 def _words(error: BaseException) -> str:

@@ -19,6 +19,8 @@ from nextplate.errors import DataError
 
 _DTYPES = {"uint8": "u1", "uint16": "u2", "int8": "i1", "int16": "i2", "uint32": "u4", "float32": "f4"}
 _MAX_CHUNK_BYTES = 1 << 31
+_MAX_PLANE_BYTES = 1 << 31
+_MAX_PAGES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def _array(
         raise DataError(f"{path}: shape {shape} in chunks of {sizes}; at least y and x are needed")
     if prod(sizes) * kind.itemsize > _MAX_CHUNK_BYTES or separator not in ("/", "."):
         raise DataError(f"{path}: chunks of {sizes} {kind} with separator {separator!r} are not read")
+    if prod(shape[-2:]) * kind.itemsize > _MAX_PLANE_BYTES or prod(shape[:-2]) > _MAX_PAGES:
+        raise DataError(f"{path}: shape {shape} {kind} is larger than any plate's field; not read")
     fill = said.get("fill_value")
     return ZarrArray(path, shape, sizes, kind, codec, float(fill or 0), prefix, separator)
 

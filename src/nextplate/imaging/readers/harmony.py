@@ -93,6 +93,7 @@ def _from_index(name: str, index: HarmonyIndex, folder: Path, is_unfinished: boo
         wells=frozenset(index.wells),
         is_complete=not is_writing,
         is_writing=is_writing,
+        is_ended=index.is_ended,
     )
 
 
@@ -140,5 +141,13 @@ def _from_names(name: str, plate: str, entries: Iterable[Entry]) -> Listing:
     channels = sorted({p.channel for p in planes}, key=lambda c: int(c[2:]))
     note = "there is no index, which Harmony writes last: channels are numbers, pixel size and positions unknown"
     return Listing(
-        name, plate, tuple(channels), tuple(planes), tuple(refused), is_complete=False, is_writing=True, notes=(note,)
+        reader=name,
+        plate=plate,
+        channels=tuple(channels),
+        planes=tuple(planes),
+        refused=tuple(refused),
+        is_complete=False,
+        is_writing=True,
+        is_ended=False,
+        notes=(note,),
     )

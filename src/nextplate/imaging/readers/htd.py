@@ -20,6 +20,10 @@ class Htd:
     """1-based numbers of the selected sites, counted row by row over the whole site grid."""
     waves: Mapping[int, str]
     """Channel name by wave number, collected waves only."""
+    n_steps: int | None
+    """Steps of the z-stack; None without a stack."""
+    n_times: int | None
+    """Time points; None when the file does not say."""
     is_ended: bool
     """False when the closing EndFile line is not there yet."""
 
@@ -41,7 +45,15 @@ def read_htd(path: Path) -> Htd:
         for c, is_on in enumerate(table.flags(f"WellsSelection{r + 1}", table.number("XWells")))
         if is_on
     )
-    return Htd(path, wells, _fields(table), _waves(table), "EndFile" in entries)
+    return Htd(
+        path=path,
+        wells=wells,
+        fields=_fields(table),
+        waves=_waves(table),
+        n_steps=table.count("ZSteps") if table.is_on("ZSeries") else None,
+        n_times=table.count("TimePoints"),
+        is_ended="EndFile" in entries,
+    )
 
 
 def _rows(lines: list[str]) -> list[tuple[int, list[str]]]:
@@ -65,6 +77,12 @@ class _Table:
         if not text.isdigit() or not 1 <= int(text) <= 99:
             raise DataError(f"{self.path} line {line}: {key} is {text!r}, a number from 1 to 99 is needed")
         return int(text)
+
+    def count(self, key: str) -> int | None:
+        """Return a number that may be absent, 0 or too long to be believed: None then."""
+        values = self.entries.get(key, (0, []))[1]
+        text = values[0].strip() if values else ""
+        return int(text) if text.isdecimal() and len(text) < 6 and int(text) else None
 
     def flags(self, key: str, n: int) -> list[bool]:
         line, values = self.values(key)

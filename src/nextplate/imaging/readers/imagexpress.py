@@ -86,6 +86,9 @@ class ImageXpress:
             fields=htd.fields if htd else None,
             is_complete=htd is not None and htd.is_ended and not is_unfinished,
             is_writing=is_unfinished or (htd is not None and not htd.is_ended),
+            is_ended=htd.is_ended if htd else None,
+            n_steps=htd.n_steps if htd else None,
+            n_times=htd.n_times if htd else None,
         )
 
 

@@ -68,6 +68,8 @@ class Squid:
             refused=tuple(Missing(p.well, p.field, p.channel, reason) for p, reason in rows if reason),
             is_complete=not is_writing,
             is_writing=is_writing,
+            n_times=n_due if isinstance(n_due, int) else None,
+            is_ended=not is_writing if isinstance(n_due, int) else None,
             notes=tuple(strange),
         )
 

@@ -27,6 +27,7 @@ class _Detail:
     pixel_um: Mapping[str, float]
     settings_name: str
     is_ended: bool
+    is_there: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Yokogawa:
             wells=wells or None,
             is_complete=not is_writing,
             is_writing=is_writing,
+            is_ended=None if is_ended and not detail.is_there else is_ended and detail.is_ended,
             notes=notes,
         )
 
@@ -106,11 +108,11 @@ def _records(path: Path) -> tuple[_Records, bool]:
 
 def _detail(path: Path | None) -> _Detail:
     if path is None:
-        return _Detail(None, {}, "", True)
+        return _Detail(None, {}, "", is_ended=True, is_there=False)
     try:
         root = read_xml(path)
     except CutShort:
-        return _Detail(None, {}, "", False)
+        return _Detail(None, {}, "", is_ended=False, is_there=True)
     said = attributes(root)
     channels = [attributes(e) for e in walk(root, "MeasurementChannel")]
     sizes = {c.get("Ch", ""): _number(c, "HorizontalPixelDimension", path) for c in channels}
@@ -119,6 +121,7 @@ def _detail(path: Path | None) -> _Detail:
         pixel_um={ch: size for ch, size in sizes.items() if size is not None and size > 0},
         settings_name=said.get("MeasurementSettingFileName", ""),
         is_ended=bool(said.get("EndTime")),
+        is_there=True,
     )
 
 

@@ -22,7 +22,8 @@ from typing import Any
 
 import polars as pl
 
-from controller.files import full_disk_named, write_bytes, write_text
+from controller.analysis import write_table
+from controller.files import full_disk_named, write_text
 from controller.lock import lab_lock
 from controller.parts import digest, finished, stamp, well_key, write_part
 from controller.step import code_digest
@@ -81,9 +82,6 @@ def measure_folder(
     out: Path,
     progress: Progress,
     n_threads: int = 2,
-    *,
-    layout: Path | None = None,
-    readout_column: str | None = None,
 ) -> dict[str, Any]:
     """Measure a plate into a folder; wells that were finished before are kept.
 
@@ -173,17 +171,7 @@ def _drop_strangers(out: Path, keys: Mapping[str, str]) -> None:
 def _write_tables(readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], out: Path) -> None:
     write_table(field_table(readout), out / "fields.parquet")
     write_table(table, out / "wells.parquet")
-    problems = missing_table(readout.plate, [m for w in wells for m in w.problems])
-    write_bytes(out / "problems.csv", problems.write_csv().encode())
-
-
-def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table as Parquet that is whole or absent."""
-    import io
-
-    buffer = io.BytesIO()
-    table.write_parquet(buffer)
-    write_bytes(path, buffer.getvalue())
+    write_table(missing_table(readout.plate, [m for w in wells for m in w.problems]), out / "problems.csv")
 
 
 def cells_of(out: Path, columns: list[str]) -> pl.DataFrame:
@@ -216,6 +204,12 @@ def _summary(readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], n_
     }
     found: dict[str, Any] = finite(body)
     return found
+
+
+def finish_summary(out: Path, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write summary.json, last of all: where it is, the folder is whole."""
+    write_text(out / "summary.json", json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return body
 
 
 def measured_text(body: Mapping[str, Any]) -> str:

@@ -31,7 +31,9 @@ def measure(
     features: Annotated[
         str, typer.Option(help="basic, all, none, or groups: 'shape texture:3,9 field'. See: --features list")
     ] = "basic",
-    objects: Annotated[str, typer.Option(help="Whose features: nuclei, cells, cytoplasm.")] = "nuclei,cells",
+    objects: Annotated[
+        str, typer.Option(help="Whose features: nuclei, cells, cytoplasm; joined by commas.")
+    ] = "nuclei",
     dna: Annotated[
         str | None, typer.Option(help="Channel of the nuclear stain.", show_default="the one named like it")
     ] = None,
@@ -70,15 +72,20 @@ def measure(
 
     Example: nextplate measure /data/P1 --layout P1-layout.csv --out measured/P1
     """
-    from controller.measuring import ReadoutRequest, find_readout, measure_folder, measured_text
+    from controller.judging import judge_folder, read_layout
+    from controller.measuring import ReadoutRequest, find_readout, finish_summary, measure_folder, measured_text
 
     names = dict(_pair(text) for text in rename or ())
     found = find_readout(ReadoutRequest(folder, reader, pattern, plate, _step(z), t, names))
     params = _params(found.channels, dna, reporter, channels, features, objects, nucleus_um, pixel_um)
     target = out or Path("measured") / found.plate
+    # A mistake in the layout is told before minutes of measuring, not after.
+    plan = None if layout is None else read_layout(layout, found)
     with progress_bar("measure", as_json) as progress:
-        body = measure_folder(found, params, target, progress, threads, layout=layout, readout_column=readout)
-    say(body, measured_text(body), as_json)
+        body = measure_folder(found, params, target, progress, threads)
+    verdict, text = judge_folder(target, plan, layout, readout, params)
+    body |= verdict | {"seconds": round(body["seconds"] + verdict["seconds"], 3)}
+    say(finish_summary(target, body), f"{measured_text(body)}\n{text}", as_json)
 
 
 def _step(z: str) -> "ZChoice":

@@ -8,6 +8,12 @@ from nextplate.errors import DataError
 from nextplate.readout import Readout
 
 _NUCLEAR = re.compile(r"dna|dapi|hoechst|nucle(us|i|ar)|draq|h33342|propidium", re.IGNORECASE)
+_TRANSMITTED = re.compile(r"bright|phase|trans(mi|$|\b)|dpc|dic\b|\bbf\b|\bph\b", re.IGNORECASE)
+
+
+def is_fluorescent(channel: str) -> bool:
+    """Say whether a channel's name is not that of transmitted light, where cells are as dark as they are bright."""
+    return _TRANSMITTED.search(channel) is None
 
 
 def renamed(readout: Readout, names: Mapping[str, str]) -> Readout:

@@ -1,7 +1,7 @@
 """Measure one field: an image per channel in, objects and quality numbers out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,15 @@ import polars as pl
 
 from nextplate.features import measure_features
 from nextplate.features import measure_field as measure_whole_field
+from nextplate.imaging.cells import LabelImage, find_cells
 from nextplate.imaging.flatfield import Image, binned, corrected, evened
 from nextplate.imaging.focus import edge_sharpness, power_slope
+from nextplate.imaging.full_resolution import at_full_resolution, cytoplasm, nuclei_and_cells
 from nextplate.imaging.nuclei import Nuclei, find_nuclei
 from nextplate.imaging.objects import Objects, measure_objects, ring_around, unpadded
 from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.pixels import Pixels, UnreadableImage, read_image
-from nextplate.imaging.survey import FieldImages, Survey
+from nextplate.imaging.survey import FieldImages, Survey, cytoplasm_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +161,17 @@ def _at_full_resolution(
     return table.drop("label").cast(pl.Float32).fill_nan(None), whole
 
 
-def _labels(
-    nuclei: Nuclei, lit: Mapping[str, _Lit], plate: Survey, params: MeasureParams
-) -> dict[str, npt.NDArray[np.int32]]:
+def _labels(nuclei: Nuclei, lit: Mapping[str, _Lit], plate: Survey, params: MeasureParams) -> dict[str, LabelImage]:
+    """Return the label images of the objects asked for, at full resolution; one label is one cell in all of them."""
     shape = (plate.kind.height, plate.kind.width)
-    full = np.zeros(shape, np.int32)
-    big = np.repeat(np.repeat(nuclei.labels, plate.factor, 0), plate.factor, 1)
-    full[: big.shape[0], : big.shape[1]] = big
-    return {"Nuclei": full}
+    if plate.cells is None:
+        return {"Nuclei": at_full_resolution(nuclei.labels, plate.factor, shape)}
+    signals = {c: one.signal for c, one in lit.items()}
+    rule = plate.cells
+    if not any(c in signals for c in plate.cytoplasm):
+        # A field whose cytoplasm channels are all missing, which its flags say.
+        rule = replace(rule, has_cytoplasm=False, max_radius_px=rule.max_radius_px / 6)
+    ground = cytoplasm_of(signals, plate) if rule.has_cytoplasm else lit[params.dna].signal
+    inner, outer = nuclei_and_cells(nuclei.labels, find_cells(nuclei, ground, rule), plate.factor, shape)
+    found = {"Nuclei": inner, "Cells": outer, "Cytoplasm": cytoplasm(outer, inner)}
+    return {name: found[name] for name in params.objects}

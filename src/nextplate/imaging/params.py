@@ -55,6 +55,11 @@ class MeasureParams:
         return self.channels[: 1 if self.reporter is None else 2]
 
     @property
+    def has_cells(self) -> bool:
+        """Say whether whole cells are looked for."""
+        return self.features is not None and not {"Cells", "Cytoplasm"}.isdisjoint(self.objects)
+
+    @property
     def is_full_resolution(self) -> bool:
         """Say whether anything is measured at the images' own resolution."""
         return self.features is not None or self.has_field_features

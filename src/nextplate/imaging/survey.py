@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from nextplate.imaging.cells import CellRule, cytoplasm_image, cytoplasm_threshold
+from nextplate.imaging.channels import is_fluorescent
 from nextplate.imaging.flatfield import (
     FieldSurvey,
     FlatField,
@@ -14,12 +16,13 @@ from nextplate.imaging.flatfield import (
     Surfaces,
     binned,
     block_lows,
+    corrected,
     fit_flat_field,
     surfaces_for,
     survey_field,
 )
 from nextplate.imaging.focus import Spectrum, spectrum_for
-from nextplate.imaging.nuclei import SegmentRule
+from nextplate.imaging.nuclei import Nuclei, SegmentRule, find_nuclei
 from nextplate.imaging.objects import RingRule
 from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, read_image
@@ -33,6 +36,11 @@ _RING_SHARE = 0.15
 _EXPRESSING = 1.0
 """A cell expresses the reporter when it is brighter than this multiple of the plate's reporter threshold."""
 _DIAMETER_FIELDS = 12
+_CELL_FIELDS = 12
+_CELL_REACH = 3.0
+"""How far a cell reaches from its nucleus, in nucleus diameters."""
+_RING_CELL = 0.5
+"""The same where no channel shows the cell."""
 _MIN_SIDE_PX = 48
 
 
@@ -64,6 +72,10 @@ class Survey:
     rule: SegmentRule
     ring: RingRule
     spectrum: Spectrum
+    cytoplasm: tuple[str, ...]
+    """Channels that whole cells are grown over."""
+    cells: CellRule | None
+    """None when whole cells are not asked for."""
 
 
 def survey_plate(
@@ -90,7 +102,7 @@ def survey_plate(
         return None
     dna, reporter = flats[params.dna], flats.get(params.reporter or "")
     full = (kind.height, kind.width)
-    return Survey(
+    survey = Survey(
         kind=kind,
         factor=factor,
         pixel_size_um=pixel_size_um,
@@ -101,7 +113,43 @@ def survey_plate(
         rule=SegmentRule(nucleus_px / factor, dna.noise, dna.threshold),
         ring=_ring_rule(nucleus_px / factor, reporter or dna),
         spectrum=spectrum_for(shape),
+        cytoplasm=tuple(c for c in flats if c != params.dna and is_fluorescent(c)),
+        cells=None,
     )
+    return replace(survey, cells=_cell_rule(sample, survey, params, executor)) if params.has_cells else survey
+
+
+def _cell_rule(sample: Sequence[FieldImages], survey: Survey, params: MeasureParams, executor: Executor) -> CellRule:
+    """Learn from some fields what parts cells from background."""
+    diameter = survey.rule.diameter_px
+    if not survey.cytoplasm:
+        return CellRule(_RING_CELL * diameter, None, has_cytoplasm=False)
+    jobs = sample_evenly(sample, _CELL_FIELDS)
+    found = list(executor.map(lambda field: _cytoplasm_and_nuclei(field, survey, params), jobs))
+    return CellRule(_CELL_REACH * diameter, cytoplasm_threshold([f for f in found if f is not None]))
+
+
+def _cytoplasm_and_nuclei(field: FieldImages, survey: Survey, params: MeasureParams) -> tuple[Image, Nuclei] | None:
+    signals = {}
+    for channel in (params.dna, *survey.cytoplasm):
+        if channel not in field.images:
+            return None
+        try:
+            raw = read_image(field.images[channel], survey.kind)
+        except UnreadableImage:
+            return None  # flagged with its reason when the well itself is measured
+        signals[channel] = corrected(binned(raw, survey.factor), survey.flats[channel])[0]
+    return cytoplasm_of(signals, survey), find_nuclei(signals[params.dna], survey.rule)
+
+
+def cytoplasm_of(signals: Mapping[str, Image], survey: Survey) -> Image:
+    """Combine the channels of a field that show cytoplasm; those that could not be read are left out.
+
+    Raises:
+        DataError: none of them is there.
+    """
+    there = [c for c in survey.cytoplasm if c in signals]
+    return cytoplasm_image([signals[c] for c in there], [survey.flats[c].noise for c in there])
 
 
 def _ring_rule(diameter_px: float, reporter: FlatField) -> RingRule:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from nextplate.errors import SettingsError
+from nextplate.errors import DataError, SettingsError
 from protocols.labware import LABWARE, pipette, robot_deck
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -84,7 +84,7 @@ def _step_choice(value: Any) -> Any:
 
 
 class ReadoutSection(Section):
-    """How the images of a plate are opened; what is left out is found out from the folder."""
+    """How the images of a plate are opened and measured; what is left out is found out from the folder."""
 
     reader: str | None = None
     """A name of nextplate.imaging.READERS."""
@@ -94,6 +94,9 @@ class ReadoutSection(Section):
     """Which step of a z-stack, counted from 1, 0 the projection; left out: the projection."""
     t: Annotated[int, Field(ge=0)] | None = None
     """Which time point, as the microscope numbers it; left out: the first."""
+    features: str | None = None
+    """Features of every nucleus, in all channels, kept with the measurements (nextplate.features.parse_features); left
+    out: none."""
 
     # Readers are loaded only where a setting needs them: every command reads this file, and some must answer at once.
     @field_validator("reader")
@@ -116,6 +119,18 @@ class ReadoutSection(Section):
             try:
                 compile_pattern(text)
             except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return text
+
+    @field_validator("features")
+    @classmethod
+    def _are_features(cls, text: str | None) -> str | None:
+        if text is not None:
+            from nextplate.features import parse_features
+
+            try:
+                parse_features(text)
+            except DataError as error:
                 raise ValueError(str(error)) from error
         return text
 

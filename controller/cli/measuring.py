@@ -1,9 +1,8 @@
 """measure: a plate folder of any microscope to numbers, with quality flags."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +11,6 @@ from controller.cli.common import JsonOption, progress_bar, say
 if TYPE_CHECKING:
     from nextplate.imaging import MeasureParams
     from nextplate.imaging.selection import ZChoice
-
-BASIC = ("shape", "intensity")
-"""Features measured unless others are asked for: the cheapest that say how cells look."""
 
 
 def register(app: typer.Typer) -> None:
@@ -116,6 +112,7 @@ def _params(
     nucleus_um: float,
     pixel_um: float | None,
 ) -> "MeasureParams":
+    from nextplate.features import parse_features
     from nextplate.imaging import MeasureParams
     from nextplate.imaging.channels import chosen_channels
 
@@ -132,25 +129,3 @@ def _params(
         objects=tuple(o.strip().capitalize() for o in objects.split(",")),
         has_field_features=has_field,
     )
-
-
-def parse_features(text: str) -> tuple[Any, bool]:
-    """Read what --features says: (choice or None, whether whole fields are measured).
-
-    Raises:
-        DataError: a group that does not exist; names those that do.
-    """
-    from nextplate.errors import DataError
-    from nextplate.features import GROUPS, select
-
-    # Commas part groups, and the numbers of one: texture:3,9.
-    words = [w for w in re.split(r"[\s;]+|,(?!\d)", text.strip()) if w]
-    if words == ["none"]:
-        return None, False
-    if words == ["list"] or not words:
-        raise DataError(f"groups of features: basic ({' '.join(BASIC)}), all, none, field, {', '.join(GROUPS)}")
-    has_field = "field" in words
-    groups = [g for w in words if w != "field" for g in (BASIC if w == "basic" else (w,))]
-    if "all" in groups:
-        has_field = True
-    return (select(groups) if groups else None), has_field

@@ -13,10 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from controller.cli.measuring import parse_features
 from controller.measuring import ReadoutRequest, cells_of, find_readout, measure_folder
 from nextplate.errors import DataError, LabBusy
-from nextplate.features import select
+from nextplate.features import parse_features, select
 from nextplate.imaging import MeasureParams, measure
 from tests.nextplate.imaging.fake_plate import FakePlate, Scene, write_plate
 

@@ -57,6 +57,10 @@ CASES = [
         "lab.toml:3: readout.pattern = '(?P<wel>.+)': pattern names the groups",
     ),
     ('[readout]\npattern = "("\n', "lab.toml:2: readout.pattern = '(': pattern '(' is no regular expression"),
+    (
+        '[readout]\nfeatures = "shapes"\n',
+        "lab.toml:2: readout.features = 'shapes': no group of features is called 'shapes'",
+    ),
     ('[readout]\nreader = "harmonie"\n', "readout.reader = 'harmonie': there is no such reader (allowed: imagexpress"),
     ('[readout]\nz = "top"\n', "lab.toml:2: readout.z = 'top': write 'projection', 'middle', 'max' or the number"),
     ("[readout]\nt = -1\n", "lab.toml:2: readout.t = -1: input should be greater than or equal to 0"),

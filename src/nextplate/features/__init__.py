@@ -18,8 +18,19 @@ Defined unlike them, on purpose:
 """
 
 from nextplate.features.catalogue import FEATURES, Feature, explain
-from nextplate.features.choice import GROUPS, Choice, select
+from nextplate.features.choice import BASIC, GROUPS, Choice, parse_features, select
 from nextplate.features.measure import measure_features
 from nextplate.features.whole_field import measure_field
 
-__all__ = ["FEATURES", "GROUPS", "Choice", "Feature", "explain", "measure_features", "measure_field", "select"]
+__all__ = [
+    "BASIC",
+    "FEATURES",
+    "GROUPS",
+    "Choice",
+    "Feature",
+    "explain",
+    "measure_features",
+    "measure_field",
+    "parse_features",
+    "select",
+]

@@ -1,5 +1,6 @@
 """What to measure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,10 @@ _WITH_NUMBERS: dict[str, tuple[int, ...]] = {
     "granularity": (16,),
 }
 """Groups that take numbers after a colon, and what they take without."""
+
+
+BASIC = ("shape", "intensity")
+"""What "basic" stands for: the cheapest groups that say how cells look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +96,22 @@ def _check_single(numbers: dict[str, tuple[int, ...]]) -> None:
     for group in ("radial", "neighbours", "granularity"):
         if len(numbers.get(group, ())) > 1:
             raise DataError(f"{group} takes one number, found {', '.join(map(str, numbers[group]))}")
+
+
+def parse_features(text: str) -> tuple[Choice | None, bool]:
+    """Read a choice in one line, as people type it: "basic", "none", "all", "shape texture:3,9 field".
+
+    Returns:
+        (the groups per object, None for none; whether whole fields are measured, which "all" includes).
+
+    Raises:
+        DataError: as `select`; names the groups there are.
+    """
+    # Commas part groups, and the numbers of one: texture:3,9.
+    words = [w for w in re.split(r"[\s;]+|,(?!\d)", text.strip()) if w]
+    if words == ["none"]:
+        return None, False
+    if words in ([], ["list"]):
+        raise DataError(f"groups of features: basic ({' '.join(BASIC)}), all, none, field, {', '.join(GROUPS)}")
+    groups = [g for w in words if w != "field" for g in (BASIC if w == "basic" else (w,))]
+    return (select(groups) if groups else None), "field" in words or "all" in words

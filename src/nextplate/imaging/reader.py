@@ -13,6 +13,7 @@ from nextplate.errors import DataError
 from nextplate.imaging.listing import Listing
 from nextplate.imaging.readers.cellomics import Cellomics
 from nextplate.imaging.readers.cytation import Cytation
+from nextplate.imaging.readers.files import scan
 from nextplate.imaging.readers.harmony import Harmony
 from nextplate.imaging.readers.imagexpress import ImageXpress
 from nextplate.imaging.readers.incucyte import Incucyte
@@ -24,6 +25,8 @@ from nextplate.imaging.readers.yokogawa import Yokogawa
 from nextplate.imaging.selection import Selection, ZChoice, to_readout
 from nextplate.plate import parse_well, well_name
 from nextplate.readout import Readout
+
+_MAX_TRIED, _MAX_TOLD = 20, 3
 
 
 class Reader(Protocol):
@@ -135,8 +138,24 @@ def _reader_for(folder: Path, name: str | None, pattern: str | None) -> Reader:
 
 
 def _nothing_found(folder: Path) -> str:
+    inner = _plates_below(folder)
+    if inner:
+        found = "; ".join(f"{name} ({reader})" for name, reader in inner)
+        return f"{folder} is no plate itself, a folder in it is: {found}. Give that one"
     looked_for = "; ".join(f"{reader.name} ({reader.looks_for})" for reader in READERS)
     names = sorted(entry.name for entry in folder.iterdir())
     held = f"it holds {len(names)} entries, first {', '.join(names[:3])}" if names else "it is empty"
-    hint = "Names of no known microscope are read with a regular expression, pattern="
+    hint = "Names of no known microscope are read with a regular expression: --pattern, or pattern under [readout]"
     return f"{folder} is no plate readout: looked for {looked_for}; {held}. {hint}"
+
+
+def _plates_below(folder: Path, depth: int = 2) -> list[tuple[str, str]]:
+    """Return a few plates below a folder, as (path below it, reader): what people most often mean."""
+    found: list[tuple[str, str]] = []
+    for entry in [e for e in scan(folder, folder) if e.is_folder and not e.is_outside][:_MAX_TRIED]:
+        names = [reader.name for reader in READERS if reader.detect(entry.path)]
+        if names:
+            found.append((entry.name, names[0]))
+        elif depth > 1:
+            found += [(f"{entry.name}/{name}", reader) for name, reader in _plates_below(entry.path, depth - 1)]
+    return found[:_MAX_TOLD]

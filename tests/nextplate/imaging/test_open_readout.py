@@ -9,7 +9,7 @@ import pytest
 from nextplate.errors import DataError
 from nextplate.imaging import open_readout
 from nextplate.readout import Missing
-from tests.nextplate.imaging.fake_plate import write_htd
+from tests.nextplate.imaging.fake_plate import Scene, write_htd, write_plate
 
 GUID = "1D5F8F51-0A1B-4C2D-8E3F-0123456789AB"
 
@@ -169,3 +169,12 @@ def test_real_plate_with_z_steps_and_a_channel_that_was_never_written() -> None:
     assert {(m.well, m.field, m.channel) for m in readout.missing} == {
         (w, f, "Cy5") for w in ("B02", "B03") for f in (1, 2)
     }
+
+
+def test_the_folder_above_a_plate_is_told_which_one_is_meant(tmp_path: Path) -> None:
+    write_plate(tmp_path / "night" / "P1", {"A01": Scene(1)}, size=64)
+    (tmp_path / "night" / "letters").mkdir()
+    with pytest.raises(DataError, match=r"a folder in it is: P1 \(imagexpress\). Give that one"):
+        open_readout(tmp_path / "night")
+    with pytest.raises(DataError, match=r"a folder in it is: night/P1 \(imagexpress\)"):
+        open_readout(tmp_path)

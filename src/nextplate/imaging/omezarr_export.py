@@ -122,6 +122,9 @@ def _checked_place(target: Path, folder: Path) -> Path:
     there, source = target.resolve(), folder.resolve()
     if there.is_relative_to(source) or source.is_relative_to(there):
         raise DataError(f"{target}: the export and the plate's folder {folder} may not lie in each other")
+    inside = next((parent for parent in there.parents if (parent / "zarr.json").exists()), None)
+    if inside is not None:
+        raise DataError(f"{target}: the folder {inside} is a Zarr group of its own; choose a place outside it")
     return there
 
 

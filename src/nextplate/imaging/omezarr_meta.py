@@ -167,7 +167,7 @@ def _compact(numbers: list[float | None], images: Sequence[FieldImage | None]) -
 def well_attributes(images: Iterable[WrittenImage], has_acquisitions: bool) -> dict[str, Any]:
     """Return a well group's attributes."""
     rows = [{"path": i.path} | ({"acquisition": i.acquisition} if has_acquisitions else {}) for i in images]
-    return {"ome": {"version": "0.5", "well": {"images": rows}}}
+    return {"ome": {"version": "0.5", "well": {"version": "0.5", "images": rows}}}
 
 
 def plate_attributes(
@@ -178,6 +178,7 @@ def plate_attributes(
     places = [parse_well(well) for well in planned]
     n_rows, n_columns = max(r for r, _ in places) + 1, max(c for _, c in places) + 1
     plate: dict[str, Any] = {
+        "version": "0.5",
         "name": plan.listing.plate,
         "columns": [{"name": str(c + 1)} for c in range(n_columns)],
         "rows": [{"name": row_letters(r)} for r in range(n_rows)],

@@ -17,13 +17,8 @@ _N_SHOWN = 10
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     image = typer.Typer(no_args_is_help=True, help="Work on the images of a plate.")
-    image.callback()(_keep_the_group)
     image.command("convert")(image_convert)
     app.add_typer(image, name="image")
-
-
-def _keep_the_group() -> None:
-    """Work on the images of a plate."""  # a group of one command would lose its name
 
 
 def image_convert(

@@ -6,6 +6,7 @@ written where stands in `omezarr_plan`, what the metadata say in `omezarr_meta`.
 
 import errno
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -217,6 +218,7 @@ def _finish(plan: ExportPlan, part: Path, records: Sequence[FieldRecord], digest
         if record.images:
             wells.setdefault(field.well, []).extend(record.images)
     if not wells:
+        shutil.rmtree(part)  # of such a plate nothing is worth going on from
         first = records[0].missing[0]
         raise DataError(f"{plan.folder}: no image of plate {plan.listing.plate} can be read: {first.reason}")
     prune(plate, (f"{well_path(well)}/{image.path}" for well, images in wells.items() for image in images))

@@ -51,7 +51,7 @@ def convert_field(plan: ExportPlan, field: FieldPlan, well: Path, windows: Mappi
     kinds, missing = _kinds(field)
     images: list[WrittenImage] = []
     n_planes = n_bytes = 0
-    for image in _split(plan, _placed(field), kinds):
+    for image in _split(plan, _placed(field, kinds), kinds):
         pages, lost, size = _write_planes(image, well, plan.options.n_levels)
         missing += lost
         there = [page for page in pages if page is not None]
@@ -79,12 +79,11 @@ def _missing(image: FieldImage, reason: str) -> Missing:
     return Missing(image.well, image.field, image.channel, reason)
 
 
-def _placed(field: FieldPlan) -> tuple[FieldImage, ...]:
-    """Fill the field's position from the images' own header, as `with_positions` does, where none is known."""
-    if any(i.x_um is not None for i in field.images):
+def _placed(field: FieldPlan, readable: Mapping[Path, ImageKind]) -> tuple[FieldImage, ...]:
+    """Fill the field's position from an image's own header, as `with_positions` does, where none is known."""
+    if not readable or any(i.x_um is not None for i in field.images):
         return field.images
-    found = (stage_position_um(path) for path in dict.fromkeys(i.path for i in field.images))
-    place = next((p for p in found if p is not None), None)
+    place = stage_position_um(next(iter(readable)))
     return tuple(replace(i, x_um=place[0], y_um=place[1]) for i in field.images) if place else field.images
 
 

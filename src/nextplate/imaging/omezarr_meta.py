@@ -87,7 +87,7 @@ def _omero(channel: str, index: int, windows: Mapping[str, Window], kind: ImageK
         "label": channel,
         "color": color_of(channel, index),
         "active": True,
-        "window": {"min": 0, "max": top, "start": window.start, "end": window.end},
+        "window": {"min": 0, "max": top, "start": min(window.start, top - 1), "end": min(window.end, top)},
     }
 
 

@@ -12,7 +12,8 @@ from nextplate.imaging.omezarr_plan import FieldPlan
 from nextplate.imaging.pixels import UnreadableImage, read_image
 from nextplate.readout import FieldImage
 
-_N_FIELDS = 12
+_FEW, _MANY, _SHARE = 4, 12, 8
+"""At least 4 fields and at most 12 are looked at; between, every eighth, as they are read twice."""
 _LOW, _HIGH = 0.01, 0.999
 _N_GREYS = 1 << 16
 
@@ -20,11 +21,11 @@ Histogram = npt.NDArray[np.int64]
 
 
 def survey_windows(fields: Sequence[FieldPlan], executor: Executor) -> dict[str, Window]:
-    """Return per channel the 1st and 99.9th percentile over at most 12 fields spread over the plate.
+    """Return per channel the 1st and 99.9th percentile over 4 to 12 fields spread over the plate.
 
     Of a stack the middle step is looked at. A channel of which no such image can be read is left out.
     """
-    n = min(len(fields), _N_FIELDS)
+    n = min(len(fields), max(_FEW, min(_MANY, len(fields) // _SHARE)))
     sample = [fields[i * len(fields) // n] for i in range(n)]
     histograms: dict[str, Histogram] = {}
     for found in executor.map(_histograms, sample):

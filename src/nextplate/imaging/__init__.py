@@ -1,13 +1,15 @@
 """From a plate folder of images to numbers per well and per cell.
 
-`open_readout` lists what a microscope left; `measure` turns it into tables with image QC. Wells are never dropped:
-a well without usable images has a row with n_fields 0 and a reason.
+`open_readout` lists what a microscope left; `measure` turns it into tables with image QC, `export_plate` into
+OME-Zarr. Wells are never dropped: a well without usable images has a row with n_fields 0 and a reason.
 
 Why images are binned before segmentation: at 9 to 14 pixels per nucleus counts and nucleus/ring ratios are what
 they are at full resolution (tests hold them to the truth), at a quarter of the cost.
 """
 
 from nextplate.imaging.field_table import field_table, missing_table, plane_table
+from nextplate.imaging.omezarr_export import Exported, export_plate
+from nextplate.imaging.omezarr_plan import ExportOptions
 from nextplate.imaging.params import OBJECTS, MeasureParams
 from nextplate.imaging.pixels import read_image
 from nextplate.imaging.positions import with_positions
@@ -23,6 +25,8 @@ __all__ = [
     "PARTIAL",
     "READERS",
     "WARNINGS",
+    "ExportOptions",
+    "Exported",
     "MeasureParams",
     "Measured",
     "PlateWork",
@@ -32,6 +36,7 @@ __all__ = [
     "WellPlan",
     "compile_pattern",
     "excludes",
+    "export_plate",
     "field_table",
     "join_flags",
     "list_planes",

@@ -127,9 +127,14 @@ def _doubts(taken: _Chosen, levels: Mapping[int, list[Plane]], z: ZChoice) -> li
     if z == "projection" and step != PROJECTION and len(levels) > 1:
         found.append(f"no-projection: step {step} of {len(levels)} is used")
     if len(levels[step]) > 1:
-        names = [_spelled(p) for p in levels[step]]
-        found.append(f"duplicate-image: {names[0]} is used, not {', '.join(names[1:])}")
+        found.append(duplicate_reason(levels[step]))
     return found
+
+
+def duplicate_reason(planes: Sequence[Plane]) -> str:
+    """Say in words which of several images of one place is used: the first."""
+    names = [_spelled(p) for p in planes]
+    return f"duplicate-image: {names[0]} is used, not {', '.join(names[1:])}"
 
 
 def _spelled(plane: Plane) -> str:

@@ -10,12 +10,14 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.imaging.flatfield import Image
+from nextplate.imaging.flatfield import Image, binned_mean
 from nextplate.imaging.nuclei import Nuclei, SegmentRule, find_nuclei
 from nextplate.imaging.objects import RingRule, ring_around, unpadded
 
 _Values = npt.NDArray[np.float64]
 
+_DIAMETER_PX = 8.0
+"""Nuclei are looked at about so large: half as wide as 16 px costs a quarter and says the same."""
 _GAP_SHARE, _RING_SHARE = 0.3, 0.2
 """Gap and width of the ring as shares of the diameter: beyond the blur, where a cytoplasm still shines."""
 _COMPACT, _COMPACT_STEP = 0.96, 0.01
@@ -62,6 +64,9 @@ def look_at(signal: Image, background: float, diameter_px: float, noise: float) 
 
     The plate's threshold is left out on purpose: files that were swapped must look the same in either place.
     """
+    step = max(1, round(diameter_px / _DIAMETER_PX))
+    if step > 1:
+        signal, diameter_px, noise = binned_mean(signal, step), diameter_px / step, noise / step
     nuclei = find_nuclei(signal, SegmentRule(diameter_px, noise, None))
     shade = float(np.log2(max(background, 1.0)))
     if nuclei.n == 0:

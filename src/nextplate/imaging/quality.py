@@ -11,6 +11,12 @@ FLAGS: Mapping[str, str] = {
     "field-missing": "Some fields or channels of this well were not imaged; the others were measured.",
     "all-zero": "An image of this well has one single value everywhere: the camera or the export failed.",
     "empty-field": "No nucleus was found in any field: no cells, a wrong focal plane, or total kill.",
+    "wrong-channel-order": "The channel declared as the nuclear stain does not look nuclear and another one does, or "
+    "the well's files fit the plate with two channels swapped: nuclei were sought in the wrong image.",
+    "cell-count-collapse": "Far fewer cells than in the negative controls, or than in the plate's living wells; "
+    "that may be what the compound does, so the well is kept.",
+    "debris": "Far more dust, threads or fragments in the DNA channel than in the plate's other wells; "
+    "dying cells look alike, so the well is kept.",
     "out-of-focus": "Both focus scores of the DNA channel lie far below those of the plate's other wells.",
     "reporter-out-of-focus": "Both focus scores of the reporter channel lie far below the plate's other wells; "
     "a strong effect may look alike, so the well is kept.",
@@ -21,7 +27,16 @@ FLAGS: Mapping[str, str] = {
 }
 """Every reason code imaging writes, with a sentence for the operator, in the order in which codes are joined."""
 
-WARNINGS = frozenset({"reporter-out-of-focus", "channel-out-of-focus", "duplicate-image", "no-projection"})
+WARNINGS = frozenset(
+    {
+        "reporter-out-of-focus",
+        "channel-out-of-focus",
+        "duplicate-image",
+        "no-projection",
+        "cell-count-collapse",
+        "debris",
+    }
+)
 """Codes that are shown but do not exclude a well."""
 
 PARTIAL = frozenset({"unreadable", "field-missing", "all-zero"})

@@ -17,6 +17,7 @@ from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell, from_p
 from nextplate.assay.monotone import Direction, Monotonicity, monotonicity
 from nextplate.assay.params import AssayParams
 from nextplate.assay.plate_analysis import PlateAnalysis, analyse_plate
+from nextplate.assay.plate_profiles import MeasuredPlate, PlateProfiles, ProfileParams, profile_plates, robust_z
 from nextplate.assay.profile import Interval
 from nextplate.assay.quality import FLAGS, DriftRow, PlateQc, drift
 from nextplate.assay.responses import normalise
@@ -40,12 +41,15 @@ __all__ = [
     "HitRates",
     "Interval",
     "MeasuredLayout",
+    "MeasuredPlate",
     "MeasuredWell",
     "Method",
     "Monotonicity",
     "PlateAnalysis",
+    "PlateProfiles",
     "PlateQc",
     "PositionEffect",
+    "ProfileParams",
     "Replication",
     "Scale",
     "Selection",
@@ -65,8 +69,10 @@ __all__ = [
     "monotonicity",
     "normalise",
     "position_effects",
+    "profile_plates",
     "read_measured_layout",
     "replication",
+    "robust_z",
     "select_features",
     "sphere",
 ]

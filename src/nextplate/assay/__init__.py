@@ -12,7 +12,7 @@ from nextplate.assay.effects import Confounding, PositionEffect, confounding, po
 from nextplate.assay.endpoint import NC_RATIO, Endpoint, Method, Scale, endpoint_of
 from nextplate.assay.features import Selection, select_features
 from nextplate.assay.hit_calls import HitCalls, HitRates, hit_calls
-from nextplate.assay.layout_file import read_measured_layout
+from nextplate.assay.layout_file import plates_of_layout, read_measured_layout
 from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell, from_plan
 from nextplate.assay.monotone import Direction, Monotonicity, monotonicity
 from nextplate.assay.params import AssayParams
@@ -68,6 +68,7 @@ __all__ = [
     "mean_average_precision",
     "monotonicity",
     "normalise",
+    "plates_of_layout",
     "position_effects",
     "profile_plates",
     "read_measured_layout",

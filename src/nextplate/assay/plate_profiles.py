@@ -50,6 +50,8 @@ class ProfileParams:
     max_correlation: float = 0.9
     spheres: bool = True
     """False: leave the robust z as they are."""
+    shrinkage: float | None = None
+    """Of the sphering, 0 to 1 (see `fit_sphering`): less whitens more and needs more negatives. None: estimated."""
     n_draws: int = 10_000
     """Of the null of the mean average precision."""
 
@@ -263,7 +265,7 @@ def _sphered(
         reasons.append(
             f"the plates' covariances were not aligned: {fewest} negatives on one of them, {z.shape[1]} features"
         )
-    found = _told("sphering", reasons, lambda: sphere(z, is_negative, plate, aligns=aligns))
+    found = _told("sphering", reasons, lambda: sphere(z, is_negative, plate, shrinkage=params.shrinkage, aligns=aligns))
     return (z, False) if found is None else (found, True)
 
 

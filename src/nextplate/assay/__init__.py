@@ -12,11 +12,12 @@ from nextplate.assay.effects import Confounding, PositionEffect, confounding, po
 from nextplate.assay.endpoint import NC_RATIO, Endpoint, Method, Scale, endpoint_of
 from nextplate.assay.features import Selection, select_features
 from nextplate.assay.hit_calls import HitCalls, HitRates, hit_calls
-from nextplate.assay.layout_file import read_measured_layout
+from nextplate.assay.layout_file import plates_of_layout, read_measured_layout
 from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell, from_plan
 from nextplate.assay.monotone import Direction, Monotonicity, monotonicity
 from nextplate.assay.params import AssayParams
 from nextplate.assay.plate_analysis import PlateAnalysis, analyse_plate
+from nextplate.assay.plate_profiles import MeasuredPlate, PlateProfiles, ProfileParams, profile_plates, robust_z
 from nextplate.assay.profile import Interval
 from nextplate.assay.quality import FLAGS, DriftRow, PlateQc, drift
 from nextplate.assay.responses import normalise
@@ -40,12 +41,15 @@ __all__ = [
     "HitRates",
     "Interval",
     "MeasuredLayout",
+    "MeasuredPlate",
     "MeasuredWell",
     "Method",
     "Monotonicity",
     "PlateAnalysis",
+    "PlateProfiles",
     "PlateQc",
     "PositionEffect",
+    "ProfileParams",
     "Replication",
     "Scale",
     "Selection",
@@ -64,9 +68,12 @@ __all__ = [
     "mean_average_precision",
     "monotonicity",
     "normalise",
+    "plates_of_layout",
     "position_effects",
+    "profile_plates",
     "read_measured_layout",
     "replication",
+    "robust_z",
     "select_features",
     "sphere",
 ]

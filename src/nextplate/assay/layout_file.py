@@ -60,6 +60,19 @@ def read_measured_layout(path: Path, plate: str | None = None, n_wells: int | No
     return MeasuredLayout(shape, in_plate_order(_in_one_unit(lines, wells, path)), str(path))
 
 
+def plates_of_layout(path: Path) -> tuple[str, ...]:
+    """List the plates that a layout file names, in order; () where it has no column plate or barcode.
+
+    Raises:
+        DataError: as `read_measured_layout`, of the file and its header.
+    """
+    return _plates(_lines(_delimited(path), path))
+
+
+def _plates(lines: list[_Line]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for line in lines if (name := line.cells.get("plate", ""))))
+
+
 def _delimited(path: Path) -> Delimited:
     try:
         if path.read_bytes().strip() == b"":
@@ -117,7 +130,7 @@ def _decimal(text: str, delimiter: str) -> str:
 
 def _of_plate(lines: list[_Line], path: Path, plate: str | None) -> list[_Line]:
     """Take the lines of one plate; all of them where the file names no plate."""
-    names = list(dict.fromkeys(name for line in lines if (name := line.cells.get("plate", ""))))
+    names = _plates(lines)
     if not names:
         return lines
     if plate is None and len(names) > 1:

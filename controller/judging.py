@@ -31,6 +31,11 @@ def read_layout(path: Path, readout: Readout) -> MeasuredLayout:
     return read_measured_layout(path, readout.plate)
 
 
+def negatives_of(layout: MeasuredLayout | None) -> frozenset[str] | None:
+    """Return the wells of the negative controls; None without a layout."""
+    return None if layout is None else frozenset(w.well for w in layout.wells if w.role is Role.NEGATIVE)
+
+
 def judge_folder(
     out: Path, layout: MeasuredLayout | None, layout_file: Path | None, column: str | None, params: MeasureParams
 ) -> tuple[dict[str, Any], str]:

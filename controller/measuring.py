@@ -14,7 +14,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,12 +30,14 @@ from controller.step import code_digest
 from controller.steps.data import finite
 from nextplate.errors import DataError
 from nextplate.imaging import (
+    Judged,
     MeasureParams,
     PlateWork,
     Progress,
     WellMeasure,
     excludes,
     field_table,
+    judge_plate,
     measure_wells,
     missing_table,
     open_readout,
@@ -82,8 +84,11 @@ def measure_folder(
     out: Path,
     progress: Progress,
     n_threads: int = 2,
+    negatives: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Measure a plate into a folder; wells that were finished before are kept.
+
+    `negatives` are the wells of the negative controls, by which cell counts and debris are judged; None: not known.
 
     Returns:
         The counts of `summary.json`: wells, images, cells, flags, and how much was measured anew.
@@ -103,9 +108,10 @@ def measure_folder(
             fresh = _measure(work, keys, set(kept), out, progress, executor, n_threads)
             wells = [(kept | fresh)[plan.well] for plan in work.plans]
             _drop_strangers(out, keys)
-            table = well_table(readout.plate, wells, params)
+            judged = judge_plate(wells, params, negatives)
+            table = well_table(readout.plate, wells, judged, params.dna)
             _write_tables(readout, table, wells, out)
-    body = _summary(readout, table, wells, len(fresh))
+    body = _summary(readout, table, wells, judged, len(fresh))
     return body | {"out": str(out), "seconds": round(time.perf_counter() - started, 3)}
 
 
@@ -180,7 +186,9 @@ def cells_of(out: Path, columns: list[str]) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(f, columns=columns) for f in files]) if files else pl.DataFrame(schema=columns)
 
 
-def _summary(readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], n_fresh: int) -> dict[str, Any]:
+def _summary(
+    readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], judged: Judged, n_fresh: int
+) -> dict[str, Any]:
     flags = [str(f) for f in table["flags"]]
     codes = [code for f in flags for code in f.split(";") if code]
     unusable = [w for w, f, n in zip(table["well"], flags, table["n_fields"], strict=True) if excludes(f, n)]
@@ -188,7 +196,7 @@ def _summary(readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], n_
         "reader": readout.reader,
         "plate": readout.plate,
         "is_complete": readout.is_complete,
-        "notes": list(readout.notes),
+        "notes": [*readout.notes, *judged.notes],
         "channels": list(readout.channels),
         "wells": len(table),
         "fields": int(table["n_fields"].sum()),

@@ -8,6 +8,7 @@ now, its cells are there unchanged, and no image of it was unreadable: a drive m
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import Any
 import polars as pl
 
 from controller.files import write_bytes, write_text
+from controller.steps.data import finite
 from nextplate.imaging import WellMeasure, WellPlan
+from nextplate.imaging.channel_look import ChannelLook
+from nextplate.imaging.debris import Debris
 from nextplate.readout import FieldImage, Missing
 
 
@@ -67,6 +71,8 @@ def write_part(out: Path, key: str, well: WellMeasure, cells: pl.DataFrame) -> N
         "numbers": dict(well.numbers),
         "codes": sorted(well.codes),
         "problems": [asdict(m) for m in well.problems],
+        "debris": None if well.debris is None else asdict(well.debris),
+        "looks": {channel: finite(asdict(look)) for channel, look in well.looks.items()},
     }
     # Not sorted: the order of the numbers is that of the table's columns.
     write_text(out / "parts" / f"{well.well}.json", json.dumps(body))
@@ -86,9 +92,15 @@ def _read_part(out: Path, well: str, key: str) -> WellMeasure | None:
         if hashlib.sha256(_cells(out, well).read_bytes()).hexdigest() != body["cells"]:
             return None
         problems = tuple(Missing(**m) for m in body["problems"])
-        return WellMeasure(well, body["numbers"], frozenset(body["codes"]), problems)
+        debris = None if body["debris"] is None else Debris(**body["debris"])
+        looks = {channel: _look(values) for channel, values in body["looks"].items()}
+        return WellMeasure(well, body["numbers"], frozenset(body["codes"]), problems, debris, looks)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # cut short by a crash: the well is measured again
+
+
+def _look(values: Mapping[str, float | None]) -> ChannelLook:
+    return ChannelLook(**{name: math.nan if value is None else value for name, value in values.items()})
 
 
 def _cells(out: Path, well: str) -> Path:

@@ -68,7 +68,7 @@ def measure(
 
     Example: nextplate measure /data/P1 --layout P1-layout.csv --out measured/P1
     """
-    from controller.judging import judge_folder, read_layout
+    from controller.judging import judge_folder, negatives_of, read_layout
     from controller.measuring import ReadoutRequest, find_readout, finish_summary, measure_folder, measured_text
 
     names = dict(_pair(text) for text in rename or ())
@@ -78,7 +78,7 @@ def measure(
     # A mistake in the layout is told before minutes of measuring, not after.
     plan = None if layout is None else read_layout(layout, found)
     with progress_bar("measure", as_json) as progress:
-        body = measure_folder(found, params, target, progress, threads)
+        body = measure_folder(found, params, target, progress, threads, negatives_of(plan))
     verdict, text = judge_folder(target, plan, layout, readout, params)
     body |= verdict | {"seconds": round(body["seconds"] + verdict["seconds"], 3)}
     say(finish_summary(target, body), f"{measured_text(body)}\n{text}", as_json)

@@ -34,6 +34,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, progre
         "n_cells": len(measured.cells),
         "n_flagged": int(measured.wells.select(pl.col("flags").ne("").sum()).item()),
         "n_problems": len(problems),
+        **({"notes": list(measured.notes)} if measured.notes else {}),
     }
 
 

@@ -8,15 +8,17 @@ they are at full resolution (tests hold them to the truth), at a quarter of the 
 """
 
 from nextplate.imaging.field_table import field_table, missing_table, plane_table
+from nextplate.imaging.judgement import Judged, judge_plate
 from nextplate.imaging.omezarr_export import Exported, export_plate
 from nextplate.imaging.omezarr_plan import ExportOptions
 from nextplate.imaging.params import OBJECTS, MeasureParams
 from nextplate.imaging.pixels import read_image
 from nextplate.imaging.positions import with_positions
-from nextplate.imaging.profile import WellMeasure, well_table
+from nextplate.imaging.profile import well_table
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
 from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
 from nextplate.imaging.readers.pattern import compile_pattern
+from nextplate.imaging.well import WellMeasure
 from nextplate.imaging.whole_plate import Measured, PlateWork, Progress, WellPlan, measure, measure_wells, prepare
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "WARNINGS",
     "ExportOptions",
     "Exported",
+    "Judged",
     "MeasureParams",
     "Measured",
     "PlateWork",
@@ -39,6 +42,7 @@ __all__ = [
     "export_plate",
     "field_table",
     "join_flags",
+    "judge_plate",
     "list_planes",
     "measure",
     "measure_wells",

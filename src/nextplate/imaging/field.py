@@ -10,6 +10,9 @@ import polars as pl
 from nextplate.features import measure_features
 from nextplate.features import measure_field as measure_whole_field
 from nextplate.imaging.cells import LabelImage, find_cells
+from nextplate.imaging.channel_look import ChannelLook, look_at
+from nextplate.imaging.channels import is_fluorescent
+from nextplate.imaging.debris import Debris, find_debris
 from nextplate.imaging.flatfield import Image, binned, corrected, evened
 from nextplate.imaging.focus import edge_sharpness, power_slope
 from nextplate.imaging.full_resolution import at_full_resolution, cytoplasm, nuclei_and_cells
@@ -40,6 +43,9 @@ class FieldNumbers:
     objects: Objects
     quality: Mapping[str, ChannelQuality]
     """By channel, of those that could be read."""
+    debris: Debris
+    looks: Mapping[str, ChannelLook]
+    """By channel of fluorescence: how nuclear it looks."""
     features: pl.DataFrame | None
     """One row per object, in label order; None when none were asked for."""
     whole: Mapping[str, float]
@@ -128,6 +134,8 @@ def _numbers(field: int, lit: Mapping[str, _Lit], plate: Survey, params: Measure
         field=field,
         objects=objects,
         quality={channel: _quality(one, seen, plate, params, channel) for channel, one in lit.items()},
+        debris=find_debris(dna.signal, nuclei, plate.rule),
+        looks={c: _look(one, plate, c) for c, one in lit.items() if is_fluorescent(c)},
         features=features,
         whole=whole,
     )
@@ -143,6 +151,12 @@ def _quality(
         saturated_share=float(np.count_nonzero(one.raw >= level)) / one.raw.size,
         background=float(plate.flats[channel].background_blocks.mean()) + one.shift,
     )
+
+
+def _look(one: _Lit, plate: Survey, channel: str) -> ChannelLook:
+    flat = plate.flats[channel]
+    background = float(flat.background_blocks.mean()) + one.shift
+    return look_at(one.signal, background, plate.rule.diameter_px, flat.noise)
 
 
 def _at_full_resolution(

@@ -54,6 +54,10 @@ class MeasureParams:
         """Channels without which a field cannot be measured."""
         return self.channels[: 1 if self.reporter is None else 2]
 
+    def role_of(self, channel: str) -> str:
+        """Return what a channel is for: dna, reporter or other."""
+        return "dna" if channel == self.dna else "reporter" if channel == self.reporter else "other"
+
     @property
     def has_cells(self) -> bool:
         """Say whether whole cells are looked for."""

@@ -1,19 +1,20 @@
 """From fields to tables: one row per well, one row per cell."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nextplate.imaging.channel_look import ChannelLook, mean_look
 from nextplate.imaging.field import FieldNumbers
+from nextplate.imaging.judgement import Judged, mean_debris
 from nextplate.imaging.params import MeasureParams
-from nextplate.imaging.quality import is_blurred, join_flags
+from nextplate.imaging.quality import join_flags
 from nextplate.imaging.survey import Survey
+from nextplate.imaging.well import Value, WellMeasure, background_name, focus_names
 from nextplate.readout import Missing
 
-Value = int | float | None
 _MAD_TO_SD = 1.4826
 
 _WELL_SCHEMA: dict[str, pl.DataType] = {
@@ -37,19 +38,9 @@ _WELL_SCHEMA: dict[str, pl.DataType] = {
     "saturated_share": pl.Float64(),
     "background_dna": pl.Float64(),
     "background_reporter": pl.Float64(),
+    "debris_share": pl.Float64(),
+    "nuclear_likeness": pl.Float64(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WellMeasure:
-    """One well, measured by itself; what the plate as a whole says about it comes in `well_table`."""
-
-    well: str
-    numbers: Mapping[str, Value]
-    """Columns of the well table; None where a well does not have the number."""
-    codes: frozenset[str]
-    """Flags known from the well alone."""
-    problems: tuple[Missing, ...]
 
 
 def well_measure(
@@ -78,58 +69,33 @@ def well_measure(
         found.add("empty-field")
     if (numbers["saturated_share"] or 0.0) > params.max_saturated_share:
         found.add("saturated")
-    return WellMeasure(well, numbers, frozenset(found), tuple(problems))
+    return WellMeasure(
+        well, numbers, frozenset(found), tuple(problems), mean_debris([f.debris for f in fields]), _looks(fields)
+    )
 
 
-def well_table(plate: str, wells: Sequence[WellMeasure], params: MeasureParams) -> pl.DataFrame:
-    """Put the wells of a plate in one table and judge them against each other."""
-    blurred = _blurred(wells, params)
+def _looks(fields: Sequence[FieldNumbers]) -> dict[str, ChannelLook]:
+    channels = dict.fromkeys(c for f in fields for c in f.looks)
+    return {c: mean_look([f.looks[c] for f in fields if c in f.looks]) for c in channels}
+
+
+def well_table(plate: str, wells: Sequence[WellMeasure], judged: Judged, dna: str) -> pl.DataFrame:
+    """Put the wells of a plate in one table, with what was found on judging them."""
     rows = [
         {
             "plate": plate,
             "well": w.well,
             **w.numbers,
-            "flags": join_flags(w.codes | {code for code, is_bad in blurred.items() if is_bad[i]}),
-            "details": "; ".join(sorted({_detail(p) for p in w.problems})),
+            "debris_share": _known(float(judged.debris_share[i])),
+            "nuclear_likeness": _known(w.looks[dna].likeness) if dna in w.looks else None,
+            "flags": join_flags(w.codes | judged.codes[i]),
+            "details": "; ".join((*sorted({_detail(p) for p in w.problems}), *judged.details[i])),
         }
         for i, w in enumerate(wells)
     ]
     more = dict.fromkeys(name for w in wells for name in w.numbers if name not in _WELL_SCHEMA)
     schema = _WELL_SCHEMA | dict.fromkeys(more, pl.Float64()) | {"flags": pl.String(), "details": pl.String()}
     return pl.DataFrame(rows, schema=schema)
-
-
-def _blurred(wells: Sequence[WellMeasure], params: MeasureParams) -> dict[str, npt.NDArray[np.bool_]]:
-    found: dict[str, npt.NDArray[np.bool_]] = {}
-    for channel in params.channels:
-        sharpness, slope = _focus_names(channel, params)
-        code = _FOCUS_CODES.get(channel_role(channel, params), "channel-out-of-focus")
-        is_bad = is_blurred(_column(wells, sharpness), _column(wells, slope), params.focus_z)
-        found[code] = found[code] | is_bad if code in found else is_bad
-    return found
-
-
-_FOCUS_CODES = {"dna": "out-of-focus", "reporter": "reporter-out-of-focus"}
-
-
-def channel_role(channel: str, params: MeasureParams) -> str:
-    """Return what a channel is for: dna, reporter, or other."""
-    return "dna" if channel == params.dna else "reporter" if channel == params.reporter else "other"
-
-
-def _focus_names(channel: str, params: MeasureParams) -> tuple[str, str]:
-    role = channel_role(channel, params)
-    prefix, end = ("reporter_" if role == "reporter" else ""), (f"_{channel}" if role == "other" else "")
-    return f"{prefix}focus_score{end}", f"{prefix}focus_slope{end}"
-
-
-def _background_name(channel: str, params: MeasureParams) -> str:
-    role = channel_role(channel, params)
-    return f"background_{channel if role == 'other' else role}"
-
-
-def _column(wells: Sequence[WellMeasure], name: str) -> npt.NDArray[np.float64]:
-    return np.array([w.numbers.get(name) for w in wells], dtype=np.float64)
 
 
 def _detail(problem: Missing) -> str:
@@ -168,10 +134,10 @@ def _channels(fields: Sequence[FieldNumbers], params: MeasureParams) -> dict[str
     found: dict[str, Value] = {}
     for channel in params.channels:
         seen = [f.quality[channel] for f in fields if channel in f.quality]
-        sharpness, slope = _focus_names(channel, params)
+        sharpness, slope = focus_names(channel, params)
         found[sharpness] = _mean([q.sharpness for q in seen])
         found[slope] = _mean([q.slope for q in seen])
-        found[_background_name(channel, params)] = _mean([q.background for q in seen])
+        found[background_name(channel, params)] = _mean([q.background for q in seen])
     shares = [q.saturated_share for f in fields for q in f.quality.values()]
     return found | {"saturated_share": max(shares, default=None)}
 
@@ -244,6 +210,10 @@ def _median(values: npt.NDArray[np.float64]) -> float | None:
 
 def _scaled(mad: float | None) -> float | None:
     return None if mad is None else _MAD_TO_SD * mad
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

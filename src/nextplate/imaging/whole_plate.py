@@ -12,9 +12,11 @@ import polars as pl
 from nextplate.errors import DataError
 from nextplate.imaging.field import FieldProblem, measure_field
 from nextplate.imaging.flatfield import FlatField
+from nextplate.imaging.judgement import judge_plate
 from nextplate.imaging.params import MeasureParams
-from nextplate.imaging.profile import CELL_SCHEMA, WellMeasure, cell_table, well_measure, well_table
+from nextplate.imaging.profile import CELL_SCHEMA, cell_table, well_measure, well_table
 from nextplate.imaging.survey import FieldImages, Survey, sample_evenly, survey_plate
+from nextplate.imaging.well import WellMeasure
 from nextplate.plate import parse_well
 from nextplate.readout import FieldImage, Missing, Readout
 
@@ -37,6 +39,8 @@ class Measured:
     """What was missing or unusable, with the reason in words."""
     flat_fields: tuple[FlatField, ...]
     """By channel, as corrected; empty when no image could be read."""
+    notes: tuple[str, ...] = ()
+    """About the plate as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,13 @@ def measure(readout: Readout, params: MeasureParams, progress: Progress | None =
             cells.append(its_cells)
             if progress is not None:
                 progress(len(wells), len(work.plans))
+    judged = judge_plate(wells, params)
     return Measured(
-        wells=well_table(readout.plate, wells, params),
+        wells=well_table(readout.plate, wells, judged, params.dna),
         cells=pl.concat([pl.DataFrame(schema=CELL_SCHEMA), *cells], how="diagonal"),
         problems=tuple(m for w in wells for m in w.problems),
         flat_fields=tuple(work.survey.flats.values()) if work.survey else (),
+        notes=judged.notes,
     )
 
 

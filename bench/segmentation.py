@@ -105,7 +105,7 @@ def _figure(
     what: str, work: Callable[[], object], mpx: float, other: str, plain: Callable[[], object] | None
 ) -> Figure:
     seconds = best(work)
-    against = "-" if plain is None else f"{other}: {1000 * best(plain, 1):.0f} ms"
+    against = "-" if plain is None else f"{other}: {1000 * best(plain, 3):.1f} ms"
     return Figure(what, f"{1000 * seconds:.1f} ms, {mpx / seconds:.0f} raw Mpx/s per core", against, COMMAND)
 
 

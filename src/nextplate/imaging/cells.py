@@ -6,7 +6,7 @@ there is no valley (one flat sheet) half way. This is the regularised geodesic o
 (doi 10.1007/11569541_54, CellProfiler's Propagate) with a directed cost: theirs counts steps down as much as up, so
 that borders are drawn to any edge, also one inside a cell. Measured beside it (bench/segmentation.py): Voronoi cells
 do as well where cells add up without a valley, worse where there is one; flooding (watershed) runs along faint ridges
-and loses a tenth of the cells; scipy's dijkstra takes six to fifteen times as long.
+and loses a tenth of the cells; scipy's dijkstra takes two to fifteen times as long.
 """
 
 from collections.abc import Sequence

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import tifffile
 
 from nextplate.errors import DataError
 from nextplate.imaging.channel_look import ChannelLook, look_at, mean_look
 from nextplate.imaging.channel_order import judge_channel_order
+from nextplate.imaging.flatfield import binned, corrected, fit_flat_field, survey_field
 from nextplate.imaging.quality import FLAGS, excludes
-from tests.nextplate.imaging.qc_plates import QcPlate, bbbc013, killed, living, nf1, phenix, rendered
+from tests.nextplate.imaging.qc_plates import QcPlate, bbbc013, images_folder, killed, living, nf1, phenix, rendered
 
 NAN = float("nan")
 NOTHING = ChannelLook(0, NAN, NAN, NAN, NAN, NAN, 8.0)
@@ -53,6 +55,15 @@ def test_an_all_zero_image_shows_nothing() -> None:
     assert look.n_objects == 0
     assert look.log_background == 0
     assert np.isnan(look.likeness)
+
+
+def test_the_blanked_yokogawa_plate_shows_nothing_and_is_not_judged() -> None:
+    paths = sorted(images_folder("yokogawa-cv8000").rglob("*_D08_T0001F*L01A01Z01C0*.tif"))
+    images = [binned(tifffile.imread(p), 6) for p in paths[:4]]
+    flat = fit_flat_field("C01", [survey_field(i) for i in images], images[0].shape)
+    looks = [look_at(*corrected(i, flat), 11.0, flat.noise) for i in images] * 3
+    assert [look.n_objects for look in looks] == [0.0] * 12
+    assert not judge_channel_order({"C01": looks, "C02": looks}, "C01").is_wrong.any()
 
 
 def test_one_channel_alone_is_never_out_of_order(plate: QcPlate) -> None:

@@ -68,6 +68,12 @@ def test_a_disc_comes_back_rounder_than_its_blocks(factor: int) -> None:
     assert wrong_smooth < 0.8 * wrong_blocks
 
 
+@pytest.mark.parametrize("label", [0, 4])
+def test_one_label_everywhere_stays_everywhere(label: int) -> None:
+    full = at_full_resolution(np.full((5, 7), label, np.int32), 3, (17, 21))
+    np.testing.assert_array_equal(full, np.full((17, 21), label))
+
+
 def test_straight_borders_stay_where_they_are() -> None:
     labels = np.repeat(np.array([1, 2, 0], np.int32), 10)[None, :].repeat(30, 0)
     full = at_full_resolution(labels, 4, (120, 120))

@@ -21,6 +21,8 @@ _MIN_CONTROLS = 4
 _COUNT_Z, _COUNT_SHARE = 4.0, 0.5
 """Collapsed: so many robust standard deviations below the reference, on the square root of the count, and below this
 share of it."""
+_COUNT_GONE, _GONE_Z = 0.25, 5.0
+"""Below this share a count has collapsed whatever the spread of the plate, if chance alone cannot explain it."""
 _COUNT_CV = 0.12
 """Least coefficient of variation of counts between good wells."""
 _MIN_REFERENCE = 5.0
@@ -60,6 +62,8 @@ def judge_cell_counts(n_cells: _Values, n_fields: _Values, is_negative: _Mask | 
     # The root of a count has half the count's coefficient of variation, and by chance alone a spread of 1/2.
     spread = np.hypot(np.maximum(spread, _COUNT_CV / 2 * centre), chance)
     limit = np.minimum(centre - _COUNT_Z * spread, np.sqrt(_COUNT_SHARE) * centre)
+    # On a plate where most have died the spread of the living is guessed from few; a quarter is no living well's count.
+    limit = np.maximum(limit, np.minimum(centre - _GONE_Z * chance, np.sqrt(_COUNT_GONE) * centre))
     is_flagged = (root < limit) & (centre**2 >= _MIN_REFERENCE) & (np.isfinite(root).sum() >= MIN_WELLS)
     what = np.where(is_control | (not has_controls), "living wells of the plate", "negative controls")
     return _verdict(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_an_image_that_cannot_be_read_is_told_and_the_rest_is_kept(tmp_path: Pat
     gone.unlink()
     lost = {places[n]: "" for n in (0, 3, 4)}
     exported = export_plate(listing, tmp_path / "source", tmp_path / "p.zarr")
-    assert [(m.well, m.channel, m.reason.split(" (")[0]) for m in exported.missing] == [
+    assert [(m.well, m.channel, re.split(r" \(|: its", m.reason)[0]) for m in exported.missing] == [
         ("B02", "DNA", "unreadable: 0.tif: damaged or cut short"),
         ("B02", "GFP", "unreadable: 3.tif: the file is empty"),
         ("B03", "DNA", "unreadable: 4.tif: not a readable TIFF"),

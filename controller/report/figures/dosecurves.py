@@ -57,8 +57,7 @@ def _page(panels: Sequence[CurvePanel], title: str, response: str, limits: tuple
         axes.set_ylim(*limits)
     for axes in every.flat[len(panels) :]:
         axes.set_axis_off()
-    for axes in every[:, 0]:
-        axes.set_ylabel(response, color=MUTED, fontsize=FONT)
+    made.supylabel(response, color=MUTED, fontsize=FONT)
     return png(made)
 
 
@@ -89,9 +88,13 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
     axes.text(0, 1.02, "\n".join(lines), in_layout=False, **place)
 
 
+def _micro(words: str) -> str:
+    return words.replace("uM", "µM")
+
+
 def _wrapped(words: str) -> list[str]:
     """Break what is said of a panel into two lines at most."""
-    lines = textwrap.wrap(words, 46)
+    lines = textwrap.wrap(_micro(words), 46)
     return lines if len(lines) <= 2 else [lines[0], lines[1][:44].rstrip() + " …"]
 
 
@@ -149,4 +152,4 @@ def _ticks(axes: Any, panel: CurvePanel, x: Values, zero: float, is_index: bool)
     axes.set_xlim((first if is_bare else zero) - 2 * room, last + room)
     if not is_bare:
         axes.axvline((zero + first) / 2, color=HAIRLINE, linewidth=1.2, linestyle=(0, (1, 2)), zorder=0.5)
-    axes.set_xlabel("dose index" if is_index else f"dose, {panel.row['dose_unit']}", color=MUTED, fontsize=FONT)
+    axes.set_xlabel("dose index" if is_index else f"dose, {_micro(panel.row['dose_unit'])}", color=MUTED, fontsize=FONT)

@@ -1,6 +1,7 @@
 """One plate in text: its layout and responses as a map, its flags as a list."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controller.state import fold
@@ -8,9 +9,53 @@ from nextplate.errors import DataError
 from nextplate.plate import FORMATS, parse_well, row_letters
 
 if TYPE_CHECKING:
+    from controller.shownplate import ShownPlate
     from controller.store.store import Store
 
 _MARKS = {"negative": "-", "positive": "+", "empty": ".", "sample": "o"}
+
+
+def barcode_view(lab: Path, barcode: str, is_drawn: bool) -> tuple[dict[str, Any], "ShownPlate | None"]:
+    """Gather a lab's plate; with `is_drawn` also what pictures need.
+
+    Raises:
+        DataError: no such plate, or no pictures of it.
+    """
+    from controller.lab import open_lab
+    from controller.store import open_store
+
+    with open_store(open_lab(lab).database) as store:
+        body = plate_body(store, barcode)
+    if not is_drawn:
+        return body, None
+    from controller.shownplate import lab_plate
+
+    return body, lab_plate(lab, barcode)
+
+
+def folder_view(
+    folder: Path, layout: Path | None, images: Path | None, pattern: str | None
+) -> tuple[dict[str, Any], "ShownPlate | None"]:
+    """Gather a measured folder.
+
+    Raises:
+        DataError: as controller.shownplate.measured_plate.
+    """
+    from controller.shownplate import measured_plate
+
+    shown = measured_plate(folder, layout, images, pattern, ())
+    columns = ("well", "role", "compound_id", "dose", "dose_unit", *_MEASURED, "n_cells")
+    rows = shown.table.select(c for c in columns if c in shown.table.columns).fill_nan(None).to_dicts()
+    wells = [dict.fromkeys(columns) | row | {"role": row["role"] or _unsaid(row)} for row in rows]
+    return {"plate": shown.plate, "head": shown.head, "noise": shown.noise, "wells": wells}, shown
+
+
+def _unsaid(row: Mapping[str, Any]) -> str:
+    """A well that no layout names: imaged or not."""
+    return "empty" if row.get("n_cells") is None else "sample"
+
+
+_MEASURED = ("activity", "viability", "flags", "is_used", "is_hit", "is_toxic")
 
 
 def plate_body(store: "Store", barcode: str) -> dict[str, Any]:
@@ -39,15 +84,14 @@ def _noise(store: "Store", barcode: str) -> float | None:
 
 def _well(well: Mapping[str, Any], response: Mapping[str, Any] | None) -> dict[str, Any]:
     columns = ("well", "role", "compound_id", "replicate", "dose_um", "reason")
-    measured = ("activity", "viability", "flags", "is_used", "is_hit", "is_toxic")
-    return {c: well[c] for c in columns} | {m: response[m] if response else None for m in measured}
+    return {c: well[c] for c in columns} | {m: response[m] if response else None for m in _MEASURED}
 
 
 def plate_text(body: Mapping[str, Any]) -> str:
     """Draw a plate: activity in tenths where measured (0-9, * a hit), else the role; then hits and flags."""
     wells = {parse_well(w["well"]): w for w in body["wells"]}
     shape = FORMATS[len(body["wells"])]
-    head = f"plate {body['barcode']}, campaign {body['campaign']}, round {body['round']}"
+    head = body.get("head") or f"plate {body['barcode']}, campaign {body['campaign']}, round {body['round']}"
     columns = "   " + "".join(f"{c + 1:>3}" for c in range(shape.n_columns))
     rows = [
         f"{row_letters(r):>3}" + "".join(f"{_mark(wells[r, c]):>3}" for c in range(shape.n_columns))
@@ -71,8 +115,14 @@ def _mark(well: Mapping[str, Any]) -> str:
 
 def _lists(wells: list[Mapping[str, Any]]) -> list[str]:
     hits = sorted((w for w in wells if w["is_hit"]), key=lambda w: -w["activity"])
-    lines = [
-        f"hit {w['well']} {w['compound_id']}: activity {w['activity']:.2f}, viability {w['viability']:.2f}"
-        for w in hits
-    ]
+    lines = [f"hit {w['well']} {_held(w)}: activity {w['activity']:.2f}, viability {_alive(w)}" for w in hits]
     return lines + [f"flag {w['well']} ({w['role']}): {w['flags']}" for w in wells if w["flags"]]
+
+
+def _held(well: Mapping[str, Any]) -> str:
+    dose = f" {well['dose']:g} {well['dose_unit'] or ''}".rstrip() if well.get("dose") is not None else ""
+    return f"{well['compound_id'] or 'no compound named'}{dose}"
+
+
+def _alive(well: Mapping[str, Any]) -> str:
+    return "unknown" if well["viability"] is None else f"{well['viability']:.2f}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, say
+from controller.cli.common import HERE, JsonOption, LabOption, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -62,21 +62,64 @@ def _database(lab: Path) -> str:
 
 
 def plate_show(
-    barcode: Annotated[str, typer.Argument(help="The plate's barcode, e.g. NP-0001.")],
+    plate: Annotated[str, typer.Argument(help="A plate's barcode, e.g. NP-0001, or a measured folder.")],
     lab: LabOption = HERE,
+    heatmap: Annotated[
+        str | None, typer.Option(help="Draw a heat map of each of these columns, joined by commas.")
+    ] = None,
+    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Draw one field of every well.")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="Draw the dose-response curves.")] = False,
+    channels: Annotated[str | None, typer.Option(help="Channels of the sheet, joined by commas.")] = None,
+    separate: Annotated[bool, typer.Option("--separate", help="One sheet per channel, in grey.")] = False,
+    field: Annotated[int | None, typer.Option(help="Field of the sheet.", show_default="the middle one")] = None,
+    layout: Annotated[
+        Path | None, typer.Option(help="Layout of a measured folder.", show_default="the folder's own")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Where a measured folder's images lie now.", show_default="where they lay")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option(help="Names of the images, where no reader knows them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the pictures.", show_default="pictures")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a plate well by well: who sits where, the response, the flags.
+    """Show a plate well by well: who sits where, the response, the flags; and draw it.
 
     Example: nextplate plate show NP-0001 --lab demo-lab
-    """
-    from controller.lab import open_lab
-    from controller.plateview import plate_body, plate_text
-    from controller.store import open_store
 
-    with open_store(open_lab(lab).database) as store:
-        body = plate_body(store, barcode)
-    say(body, plate_text(body), as_json)
+    Example: nextplate plate show measured/P1 --heatmap activity,n_cells --contact-sheet --curves
+    """
+    from controller.plateview import barcode_view, folder_view, plate_text
+
+    columns, asked = _split(heatmap), _split(channels)
+    is_drawn = bool(columns or contact_sheet or curves)
+    is_folder = _is_folder(plate)
+    body, shown = folder_view(Path(plate), layout, images, pattern) if is_folder else barcode_view(lab, plate, is_drawn)
+    text = plate_text(body)
+    if is_drawn and shown is not None:
+        from controller.pictures import write_curves, write_heatmaps, write_sheets
+
+        target = out or Path("pictures")
+        written = write_heatmaps(shown, columns, target)
+        if contact_sheet:
+            with progress_bar("fields", as_json) as progress:
+                sheets, failed = write_sheets(shown, target, asked, separate=separate, field=field, progress=progress)
+            written += sheets
+            body |= {"unreadable": list(failed)}
+            text += "".join(f"\nnot shown: {f}" for f in failed)
+        written += write_curves(shown, target) if curves else []
+        body |= {"pictures": [str(p) for p in written]}
+        text += "".join(f"\nwrote {p}" for p in written)
+    say(body, text, as_json)
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _is_folder(plate: str) -> bool:
+    """Tell a measured folder from a barcode; a folder that is none is one too, so that the error says so."""
+    path = Path(plate)
+    return (path / "wells.parquet").is_file() or (path.is_dir() and path.name != plate)
 
 
 def report(

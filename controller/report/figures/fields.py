@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from controller.report.figures.mixing import DNA, REPORTER, Contrast, Rgb, mixed
 from controller.report.figures.style import FONT, INK, MUTED, bare_figure, png
 from controller.report.model import Shot, Shots
 from nextplate.errors import DataError
@@ -18,10 +19,7 @@ from nextplate.imaging.pixels import read_pixels
 BAR_UM = 50.0
 _SIDE_UM = 220.0
 _SIDE_PX = 360
-_DNA, _REPORTER = (0.30, 0.42, 1.0), (0.22, 1.0, 0.38)
 _BLACK_PERCENTILE, _WHITE_PERCENTILE = 5.0, 99.7
-_GAMMA = 0.8
-Rgb = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,6 @@ class Tile:
         out = io.BytesIO()
         Image.fromarray(self.image).save(out, format="JPEG", quality=90, subsampling=0)
         return out.getvalue()
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Counts shown as black and as white, of one channel."""
-
-    black: float
-    white: float
 
 
 def make_tiles(shots: Shots) -> tuple[tuple[Tile, ...], tuple[str, ...]]:
@@ -116,16 +106,7 @@ def compose(
     Returns:
         Shape (height, width, 3).
     """
-    colours = np.array([_DNA, _REPORTER])
-    shown = np.stack([_scaled(dna, contrast[0]), _scaled(reporter, contrast[1])], axis=-1)
-    mixed: Rgb = (255 * np.clip(shown @ colours, 0, 1)).astype(np.uint8)
-    return mixed
-
-
-def _scaled(pixels: npt.NDArray[np.generic], contrast: Contrast) -> npt.NDArray[np.float64]:
-    share = (pixels.astype(np.float64) - contrast.black) / (contrast.white - contrast.black)
-    scaled: npt.NDArray[np.float64] = np.clip(share, 0, 1) ** _GAMMA
-    return scaled
+    return mixed((dna, reporter), contrast, (DNA, REPORTER))
 
 
 def _with_bar(image: Rgb, length: int) -> Rgb:

@@ -1,14 +1,14 @@
 """Maps of a plate: who sits where, the response, the flags; and a strip plot of the controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from controller.report.figures.grid import Grid, plate_axes, to_grid
 from controller.report.figures.style import (
     ACCENT,
     ACTIVITY,
@@ -26,9 +26,8 @@ from controller.report.figures.style import (
     quiet,
 )
 from controller.report.model import PlateView, WellView
-from nextplate.plate import Role, parse_well, row_letters
+from nextplate.plate import PlateFormat, Role, parse_well
 
-Grid = npt.NDArray[np.float64]
 _SIZE = (3.6, 3.35)
 _GRID = (0.06, 0.275, 0.93, 0.655)
 """Left, bottom, width and height of the map in every figure, so that the three maps of a plate align."""
@@ -40,8 +39,8 @@ _MARKS = ("x", "+", "1", "2", "3", "4", "|", "_", "*", "v", "<", ">")
 def draw_layout(plate: PlateView) -> bytes:
     """Draw who sits where, by role and reason."""
     kinds = list(REASONS)
-    codes = _grid(plate, {w.well: float(kinds.index(_kind(w))) for w in plate.wells})
-    made, axes = _map(plate)
+    codes = to_grid(plate.shape, {w.well: float(kinds.index(_kind(w))) for w in plate.wells})
+    made, axes = _map(plate.shape)
     axes.imshow(codes, cmap=ListedColormap(list(REASONS.values())), vmin=-0.5, vmax=len(kinds) - 0.5, aspect="auto")
     counts = {kind: sum(_kind(w) == kind for w in plate.wells) for kind in kinds}
     handles = [Patch(color=REASONS[k], label=f"{k} {n}") for k, n in counts.items() if n]
@@ -57,8 +56,8 @@ def _kind(well: WellView) -> str:
 
 def draw_response(plate: PlateView) -> bytes:
     """Draw the activity of every well; hits are ringed."""
-    values = _grid(plate, {w.well: w.activity for w in plate.wells})
-    made, axes = _map(plate)
+    values = to_grid(plate.shape, {w.well: w.activity for w in plate.wells})
+    made, axes = _map(plate.shape)
     image = axes.imshow(values, cmap=ACTIVITY, vmin=0, vmax=1.2, aspect="auto")
     hits = [parse_well(w.well) for w in plate.wells if w.is_hit]
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.2}
@@ -72,8 +71,8 @@ def draw_response(plate: PlateView) -> bytes:
 
 def draw_flags(plate: PlateView) -> bytes:
     """Draw viability, and a mark for every reason a well was flagged."""
-    values = _grid(plate, {w.well: w.viability for w in plate.wells})
-    made, axes = _map(plate)
+    values = to_grid(plate.shape, {w.well: w.viability for w in plate.wells})
+    made, axes = _map(plate.shape)
     image = axes.imshow(values, cmap=VIABILITY, vmin=0, vmax=1.0, aspect="auto")
     handles = [_mark(axes, plate, code, n) for n, code in enumerate(_codes(plate.wells))]
     _bar(made, image, "viability")
@@ -97,28 +96,9 @@ def _mark(axes: Any, plate: PlateView, code: str, n: int) -> Line2D:
     return Line2D([], [], label=f"{code} {len(at)}", **style)
 
 
-def _grid(plate: PlateView, values: Mapping[str, float | None]) -> Grid:
-    grid = np.full((plate.shape.n_rows, plate.shape.n_columns), np.nan)
-    for well, value in values.items():
-        grid[parse_well(well)] = np.nan if value is None else value
-    return grid
-
-
-def _map(plate: PlateView) -> tuple[Any, Any]:
-    """Letter the rows, number the columns, draw a white line between wells and hatch what has no value."""
+def _map(shape: PlateFormat) -> tuple[Any, Any]:
     made = bare_figure(*_SIZE)
-    axes = made.add_axes(_GRID)
-    n_rows, n_columns = plate.shape.n_rows, plate.shape.n_columns
-    axes.set_xticks(range(n_columns), [str(c + 1) if c % 2 == 0 or n_columns <= 12 else "" for c in range(n_columns)])
-    axes.set_yticks(range(n_rows), [row_letters(r) for r in range(n_rows)])
-    lines: dict[str, Any] = {"colors": "white", "linewidth": 0.7, "zorder": 1.5}
-    axes.vlines(np.arange(0.5, n_columns - 1), -0.5, n_rows - 0.5, **lines)
-    axes.hlines(np.arange(0.5, n_rows - 1), -0.5, n_columns - 0.5, **lines)
-    size = FONT - 1.5 if n_rows <= 16 else FONT - 4
-    axes.tick_params(length=0, labelsize=size, labelcolor=MUTED, labeltop=True, labelbottom=False, pad=2)
-    axes.spines[:].set_color(HAIRLINE)
-    axes.patch.set(hatch="////", edgecolor=HAIRLINE, facecolor="white")
-    return made, axes
+    return made, plate_axes(made, _GRID, shape)
 
 
 def _bar(made: Any, image: Any, text: str) -> None:

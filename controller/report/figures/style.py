@@ -23,6 +23,12 @@ REASONS: Mapping[str, str] = {
 """Colour of each reason of a pick, and of each kind of control."""
 ACTIVITY = LinearSegmentedColormap.from_list("activity", ["#f3f6f8", "#b9d6ea", "#5aa2cf", "#0b66a3", "#062f4d"])
 VIABILITY = LinearSegmentedColormap.from_list("viability", ["#5a1846", "#b5588f", "#ecd3e2", "#f6f4f5"])
+SHIFT = LinearSegmentedColormap.from_list(
+    "shift",
+    ["#00589f", "#0071bb", "#008bd6", "#48a5e9", "#88bff2", "#c0d9f5", "#f3f3f3",
+     "#fbccb8", "#f8a681", "#eb8252", "#d56029", "#b94101", "#992500"],
+)  # fmt: skip
+"""Below and above a middle: equal steps of CIELAB lightness (96 to 34) to both sides, blue and orange."""
 FONT = 9.0
 _DPI = 170
 

@@ -46,7 +46,9 @@ class BScores:
     spread: npt.NDArray[np.float64]
     """1.4826 MAD, shape (plates,)."""
     warnings: tuple[tuple[str, ...], ...]
-    """For each plate the reasons not to trust its B-scores, in words."""
+    """For each plate the reasons not to trust its B-scores, in words, and the lines that have none."""
+    obstacles: tuple[tuple[str, ...], ...]
+    """Of those the ones that speak against all B-scores of a plate; a line of controls alone does not."""
 
 
 def b_scores(plates: Grid, is_control: Bools | None = None) -> BScores:
@@ -65,8 +67,13 @@ def b_scores(plates: Grid, is_control: Bools | None = None) -> BScores:
     spread = MAD_TO_SD * _median(np.abs(samples - _median(samples, (1, 2), keep=True)), (1, 2))
     scale = np.where(spread > 0, spread, np.nan)[:, None, None]
     scores = residual / scale
-    found = tuple(_warnings(p, c, s, k) for p, c, s, k in zip(plates, control, scores, spread, strict=True))
-    return BScores(scores, Polish(polish.overall, polish.row, polish.column, residual), spread, found)
+    against = tuple(_obstacles(p, c, s, k) for p, c, s, k in zip(plates, control, scores, spread, strict=True))
+    found = tuple((*a, *_unknown_lines(s)) if _has_samples(s) else a for a, s in zip(against, samples, strict=True))
+    return BScores(scores, Polish(polish.overall, polish.row, polish.column, residual), spread, found, against)
+
+
+def _has_samples(samples: Grid) -> bool:
+    return bool(np.isfinite(samples).any())
 
 
 def median_polish(plates: Grid) -> Polish:
@@ -110,7 +117,7 @@ def _median(values: Grid, axis: int | tuple[int, ...], *, keep: bool = False) ->
     return np.asarray(np.nanmedian(filled, axis=axis, keepdims=keep))
 
 
-def _warnings(plate: Grid, control: Bools, scores: Grid, spread: float) -> tuple[str, ...]:
+def _obstacles(plate: Grid, control: Bools, scores: Grid, spread: float) -> tuple[str, ...]:
     known = np.isfinite(plate)
     samples = np.where(control, np.nan, plate)
     n_known, n_control = int(known.sum()), int((known & control).sum())
@@ -122,7 +129,7 @@ def _warnings(plate: Grid, control: Bools, scores: Grid, spread: float) -> tuple
     active = np.abs(scores[known & ~control & np.isfinite(scores)]) > _LINE_Z
     if active.size and active.mean() > _MAX_ACTIVE:
         found.append(f"{active.mean():.0%} of the samples stand out: a B-score needs most of them to do nothing")
-    return (*found, *_unknown_lines(samples), *_odd_lines(samples))
+    return (*found, *_odd_lines(samples))
 
 
 def _unknown_lines(samples: Grid) -> list[str]:

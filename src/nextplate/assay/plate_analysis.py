@@ -258,8 +258,8 @@ def _b_scores(found: Scaled, order: str | None) -> tuple[Values | None, str]:
     grid[0, rows, columns] = plate.raw
     control[0, rows, columns] = ~plate.role(Role.SAMPLE)
     scored = b_scores(grid, control.astype(np.bool_))
-    if scored.warnings[0]:
-        return None, f"no B-scores: {'; '.join(scored.warnings[0][:3])}"
+    if scored.obstacles[0]:
+        return None, f"no B-scores: {'; '.join(scored.obstacles[0][:3])}"
     return np.asarray(found.scale.sign * scored.scores[0, rows, columns]), ""
 
 

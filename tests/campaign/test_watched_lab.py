@@ -1,4 +1,4 @@
-"""A campaign whose microscope drops plates into a watched folder, with the controller killed while a plate is copied."""
+"""A campaign whose microscope drops plates into a watched folder; the controller is killed while a plate is copied."""
 
 import json
 import os
@@ -67,9 +67,8 @@ def microscope(tmp_path: Path) -> Iterator[Microscope]:
     (old / "NP-0001.HTD").write_text("an older readout of a plate of this name")
     options = f'{{ watch = "{share}", orders = "{orders}", settle_s = {SETTLE_S} }}'
     head, imager, tail = REAL.partition('name = "imager"\nkind = "imager"\n')
-    watched = tail.replace(
-        'driver = "folder"\noptions = { exchange = "exchange" }', f'driver = "watched-folder"\noptions = {options}'
-    )
+    asked = 'driver = "folder"\noptions = { exchange = "exchange" }'
+    watched = tail.replace(asked, f'driver = "watched-folder"\noptions = {options}')
     lab = make_lab(tmp_path / "lab", rounds=1, assay="[assay]\nincubation_h = 0.0\n", more=head + imager + watched)
     people = Microscope(lab, tmp_path / "world", tmp_path / "vendor-lab", share, orders)
     people.start()
@@ -83,7 +82,7 @@ def test_a_plate_is_ordered_once_taken_once_and_measured(microscope: Microscope,
     for least in (1, 60, 150):
         wait_for(lambda least=least: microscope.n_copied >= least, controller)
         controller.send_signal(signal.SIGKILL)
-        controller.wait(20)
+        controller.communicate(timeout=20)
         n_kills += 1
         controller = start(lab, tmp_path)
     out, _ = controller.communicate(timeout=150)

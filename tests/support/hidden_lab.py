@@ -42,8 +42,12 @@ class HiddenLab(threading.Thread):
                         software.begin()
                     elif verbs:
                         software.work()
+                    self.serve(sim)
         except Exception:
             self.error = traceback.format_exc()
+
+    def serve(self, sim: SimLab) -> None:
+        """Do what is asked for in other ways than through the exchange."""
 
     def open(self) -> SimLab:
         labware = "corning_96_wellplate_360ul_flat"

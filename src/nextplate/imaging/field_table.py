@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from nextplate.imaging.listing import Listing
+from nextplate.imaging.shown import shown
 from nextplate.readout import FieldImage, Missing, Readout
 
 SCHEMA = {
@@ -48,7 +49,7 @@ def plane_table(listing: Listing) -> pl.DataFrame:
     rows = [
         (
             *(listing.plate, p.well, p.field, p.channel, p.z, p.t, p.x_um, p.y_um, p.z_um, p.pixel_size_um),
-            *(str(p.path), p.page, listing.reader),
+            *(shown(str(p.path)), p.page, listing.reader),
         )
         for p in listing.planes
     ]
@@ -64,6 +65,7 @@ def missing_table(plate: str, missing: Iterable[Missing]) -> pl.DataFrame:
 def _row(image: FieldImage, readout: Readout) -> tuple[Any, ...]:
     i = image
     path = i.path.relative_to(readout.folder).as_posix() if i.path.is_relative_to(readout.folder) else str(i.path)
+    path = shown(path)
     return (
         *(i.plate, i.well, i.field, i.channel, i.z, i.t, i.x_um, i.y_um, i.z_um, i.pixel_size_um),
         *(path, i.page, readout.reader),

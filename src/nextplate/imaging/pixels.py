@@ -15,6 +15,7 @@ import tifffile
 
 from nextplate.errors import DataError
 from nextplate.imaging.readers.safe_xml import attributes, children, parse_xml
+from nextplate.imaging.shown import shown
 from nextplate.imaging.zarr_array import ZarrArray, open_array, read_plane
 from nextplate.readout import FieldImage
 
@@ -47,6 +48,9 @@ _MAX_RATIO = 5000
 
 class UnreadableImage(DataError):
     """One image cannot be used; the text is the reason, file name first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(shown(reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +138,10 @@ def _check_stored(tiff: Any, page: Any, path: Path) -> None:
             palette that is not grey; a negative.
     """
     try:
-        ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-        is_absent = not ends or min(page.dataoffsets) <= 0 or min(page.databytecounts) <= 0
         n_held, n_due = int(tiff.filehandle.size), int(page.nbytes)
+        # Some software gives a plain image's only strip more bytes than the image has; nobody reads those.
+        ends = [o + min(n, n_due) for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        is_absent = not ends or min(page.dataoffsets) <= 0 or min(page.databytecounts) <= 0
         colours, photometric = page.colormap, page.photometric
     except _BROKEN as error:
         raise UnreadableImage(f"{path.name}: damaged header ({_words(error)})") from error
@@ -264,6 +269,8 @@ def _kind(page: Any, path: Path) -> ImageKind:
 
 
 def _kind_of_shape(shape: tuple[int, ...], dtype: str, path: Path) -> ImageKind:
+    if not shape or 0 in shape:
+        raise UnreadableImage(f"{path.name}: damaged header (it says no size)")
     if len(shape) != 2 or dtype not in ("uint8", "uint16"):
         raise UnreadableImage(f"{path.name}: shape {shape} {dtype}; a grey 8 or 16 bit image is needed")
     return ImageKind(shape[0], shape[1], dtype)

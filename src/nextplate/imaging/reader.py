@@ -23,6 +23,7 @@ from nextplate.imaging.readers.pattern import PatternReader, compile_pattern
 from nextplate.imaging.readers.squid import Squid
 from nextplate.imaging.readers.yokogawa import Yokogawa
 from nextplate.imaging.selection import Selection, ZChoice, to_readout
+from nextplate.imaging.shown import shown_listing
 from nextplate.plate import parse_well, well_name
 from nextplate.readout import Readout
 
@@ -111,7 +112,7 @@ def list_planes(
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder of one plate's images")
     try:
-        return _reader_for(folder, reader, pattern).read(folder, plate)
+        return shown_listing(_reader_for(folder, reader, pattern).read(folder, plate))
     except OSError as error:
         raise _gone(folder, error) from error
 

@@ -14,6 +14,7 @@ from typing import Literal
 from nextplate.errors import DataError
 from nextplate.imaging.listing import PROJECTION, Listing, Plane
 from nextplate.imaging.pixels import pixel_size_um
+from nextplate.imaging.shown import shown
 from nextplate.plate import parse_well
 from nextplate.readout import FieldImage, Missing, Readout
 
@@ -138,7 +139,8 @@ def duplicate_reason(planes: Sequence[Plane]) -> str:
 
 
 def _spelled(plane: Plane) -> str:
-    return f"{plane.path.name} page {plane.page}" if plane.page else plane.path.name
+    name = shown(plane.path.name)
+    return f"{name} page {plane.page}" if plane.page else name
 
 
 def _images(listing: Listing, chosen: Sequence[_Chosen]) -> tuple[FieldImage, ...]:
@@ -224,9 +226,9 @@ def _waiting(listing: Listing, planes: Sequence[Plane], chosen: Sequence[_Chosen
     for p in planes:
         time, n_bytes = stamps[p.path]
         if n_bytes == 0:
-            waiting.setdefault(p.well, f"{p.path.name} is still empty")
+            waiting.setdefault(p.well, f"{shown(p.path.name)} is still empty")
         elif time == newest:
-            waiting.setdefault(p.well, f"{p.path.name} is the plate's newest file")
+            waiting.setdefault(p.well, f"{shown(p.path.name)} is the plate's newest file")
     return waiting
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nextplate.errors import DataError
+from nextplate.errors import DataError, SettingsError
 from nextplate.imaging.listing import Listing
 from nextplate.imaging.pixels import damage_of
-from nextplate.imaging.reader import list_planes
+from nextplate.imaging.reader import READERS, list_planes
 from nextplate.imaging.readers.files import WRITING_SUFFIXES
+from nextplate.imaging.readers.pattern import compile_pattern
 from nextplate.plate import parse_well
 
 State = Literal["whole", "writing", "unreadable", "empty"]
@@ -120,8 +121,9 @@ def inspect_plate(
 
     Raises:
         OSError: the folder cannot be read, or went away meanwhile.
-        SettingsError: the pattern cannot be used.
+        SettingsError: the pattern cannot be used, or there is no such reader.
     """
+    _check_way(reader, pattern)
     files = _files(folder)
     inventory = _inventory(files)
     if not files:
@@ -158,8 +160,9 @@ def scan_plates(
     reader takes is told as 'unreadable' unless plates lie below it. What vanishes meanwhile is 'unreadable' too.
 
     Raises:
-        DataError: no such folder, or it cannot be read.
+        DataError: no such folder, it cannot be read, there is no such reader, or the pattern cannot be used.
     """
+    _check_way(reader, pattern)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder that plates are written to")
     try:
@@ -217,6 +220,15 @@ def plate_folders(folder: Path, depth: int) -> Iterator[str]:
 def _folders(folder: Path) -> list[str]:
     with os.scandir(folder) as found:
         return sorted(e.name for e in found if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
+
+
+def _check_way(reader: str | None, pattern: str | None) -> None:
+    """Refuse what can read no folder at all; otherwise every plate would be told as unreadable."""
+    if pattern is not None:
+        compile_pattern(pattern)
+    known = [r.name for r in READERS]
+    if reader is not None and reader not in known:
+        raise SettingsError(f"there is no reader {reader!r}; there are {', '.join(known)}")
 
 
 def _scan(folder: Path, due: Due, depth: int, reader: str | None, pattern: str | None) -> Iterator[Stand]:

@@ -1,5 +1,6 @@
 """Look at a plate folder without leaving it."""
 
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -39,17 +40,26 @@ class Entry:
 def scan(folder: Path, root: Path) -> list[Entry]:
     """List a folder by name, with one system call for all of it; links are checked against `root`."""
     with os.scandir(folder) as found:
-        rows = [
-            Entry(folder, e.name, e.is_dir(), e.is_symlink() and not is_inside(Path(e.path), root))
-            for e in found
-            if not e.name.startswith(".")
-        ]
+        rows = [_entry(folder, e, root) for e in found if not e.name.startswith(".")]
     return sorted(rows, key=lambda e: e.name)
+
+
+def _entry(folder: Path, entry: "os.DirEntry[str]", root: Path) -> Entry:
+    is_outside = entry.is_symlink() and not is_inside(Path(entry.path), root)
+    try:
+        return Entry(folder, entry.name, entry.is_dir(), is_outside)
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # a link in a circle; anything else is the drive's
+            raise
+        return Entry(folder, entry.name, is_folder=False, is_outside=True)
 
 
 def is_inside(path: Path, root: Path) -> bool:
     """Say whether a path, links followed, lies in a folder."""
-    return path.resolve().is_relative_to(root.resolve())
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (RuntimeError, OSError):  # a link in a circle leads nowhere
+        return False
 
 
 def has_unfinished(entries: Iterable[Entry]) -> bool:

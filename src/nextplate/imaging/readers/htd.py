@@ -75,7 +75,7 @@ class _Table:
         line, values = self.values(key)
         text = values[0].strip() if values else ""
         if not text.isdigit() or not 1 <= int(text) <= 99:
-            raise DataError(f"{self.path} line {line}: {key} is {text!r}, a number from 1 to 99 is needed")
+            raise DataError(f"{self.path} line {line}: {key} is {text[:40]!r}, a number from 1 to 99 is needed")
         return int(text)
 
     def count(self, key: str) -> int | None:
@@ -88,7 +88,7 @@ class _Table:
         line, values = self.values(key)
         words = [v.strip().upper() for v in values]
         if len(words) != n or any(w not in ("TRUE", "FALSE") for w in words):
-            raise DataError(f"{self.path} line {line}: {key} needs {n} times TRUE or FALSE, found {values}")
+            raise DataError(f"{self.path} line {line}: {key} needs {n} times TRUE or FALSE, found {str(values)[:80]}")
         return [w == "TRUE" for w in words]
 
     def is_on(self, key: str) -> bool:

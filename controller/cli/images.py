@@ -1,4 +1,4 @@
-"""image convert: a plate of any microscope as OME-Zarr."""
+"""image convert: a plate of any microscope as OME-Zarr; image watch."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controller.cli.common import JsonOption, progress_bar, say
+from controller.cli.watching import watch
 
 if TYPE_CHECKING:
     from nextplate.imaging import Exported, ExportOptions
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     image = typer.Typer(no_args_is_help=True, help="Work on the images of a plate.")
     image.command("convert")(image_convert)
+    image.command("watch")(watch)
     app.add_typer(image, name="image")
 
 

@@ -4,12 +4,18 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import demos, rooms, startup
+from bench import demos, features, image_qc, omezarr, plates, real_plate, rooms, segmentation, startup
 from bench.table import Figure, markdown
 
 SECTIONS = {
     "startup": startup.figures,
     "rooms": rooms.figures,
+    "bbbc013": real_plate.figures,
+    "features": features.figures,
+    "segmentation": segmentation.figures,
+    "image_qc": image_qc.figures,
+    "omezarr": omezarr.figures,
+    "plates": plates.figures,
     "demos": demos.figures,
     "twice": demos.twice,
     "kills": demos.kills,

@@ -106,9 +106,7 @@ def _folder(lab: Path, name: str) -> Path:
     folder = lab / name
     if not folder.is_dir():
         # never made: an empty mount point would be watched in vain
-        raise SettingsError(
-            f"there is no folder {folder} to watch; mount its share, or make it: mkdir {folder}"
-        )
+        raise SettingsError(f"there is no folder {folder} to watch; mount its share, or make it: mkdir {folder}")
     return folder
 
 

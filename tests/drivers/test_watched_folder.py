@@ -336,6 +336,7 @@ def test_a_share_that_vanishes_and_comes_back(lab: WatchedLab, tmp_path: Path):
     report = lab.wait(seconds=60)
     assert report.status is Status.UNKNOWN
     assert "is the share mounted?" in report.message
+    assert "No such file" in report.message
     with pytest.raises(Transient, match="is the share mounted"):
         lab.device.submit(AcquirePlate("NP-0002"), "other")
     (tmp_path / "away").rename(lab.share)
@@ -485,3 +486,10 @@ def test_options_that_cannot_be_used_say_why(tmp_path: Path, options: dict[str, 
         make("imager", options, tmp_path)
     with pytest.raises(SettingsError, match="is for an imager"):
         make("incubator", {"watch": "."}, tmp_path)
+
+
+def test_a_bug_in_the_look_is_heard(lab: WatchedLab, monkeypatch: pytest.MonkeyPatch):
+    awaited(lab)
+    monkeypatch.setattr("drivers.watched_look.plate_folders", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lab.wait()

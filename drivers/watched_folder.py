@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from drivers.watched_memory import Awaited, Ended, Forgotten, Memory
 from drivers.watched_options import WatchOptions, read_options
 from drivers.watched_take import Arriving, SourceChanged, bring_in, plain_name
 from nextplate.errors import NeedsOperator, SettingsError, Transient
+from nextplate.imaging.shown import shown
 from nextplate.imaging.watch import changed_since
 
 GIVE_UP = "give up"
@@ -139,6 +140,11 @@ class WatchedFolder:
             return Report(Status.UNKNOWN, message=str(error))
 
     def _report(self, key: str) -> Report:
+        """Return what is known, in words that a journal and a terminal can hold, whatever folders are called."""
+        report = self._known(key)
+        return replace(report, message=shown(report.message))
+
+    def _known(self, key: str) -> Report:
         if self._bug is not None:
             raise self._bug
         told = self._told.get(key)

@@ -264,6 +264,17 @@ def test_of_two_whole_readouts_a_person_says_which(lab: WatchedLab):
     assert (lab.lab / report.result["folder"]).resolve() == (lab.share / "NP-0001 again").resolve()
 
 
+def test_folders_of_any_name_are_told_in_words_that_can_be_kept(lab: WatchedLab):
+    awaited(lab)
+    for name in (b"NP-0001 \xff\xfe", b"NP-0001 \x1b[31m"):
+        write_plate(lab.share / os.fsdecode(name), BARCODE)
+    message = lab.wait(seconds=2 * SETTLE_S).message
+    assert message.isprintable()
+    assert "2 folders hold a whole readout" in message.encode().decode()
+    (lab.lab / "logs" / "watched-folder" / "words" / "k.txt").write_text("give up")
+    assert lab.wait(seconds=2 * SETTLE_S).status is Status.FAILED
+
+
 def test_of_two_whole_readouts_the_newest_where_the_lab_says_so(tmp_path: Path):
     lab = awaited(WatchedLab(tmp_path / "lab", several="newest"))
     for n, name in enumerate(("NP-0001 b", "NP-0001 a")):

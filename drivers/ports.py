@@ -96,7 +96,8 @@ class FetchPlate:
 class AcquirePlate:
     """Image every well of the plate on the stage (Imager).
 
-    Result: ``folder``: path of the readout relative to the lab folder, ``images``: count written.
+    Result: ``folder``: path of the readout relative to the lab folder (absolute only where it cannot lie or be linked
+    there), ``images``: count written.
     """
 
     barcode: str

@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from drivers.watched_memory import Awaited, Ended, Forgotten, Memory
 from drivers.watched_options import WatchOptions, read_options
 from drivers.watched_take import Arriving, SourceChanged, bring_in, plain_name
 from nextplate.errors import NeedsOperator, SettingsError, Transient
+from nextplate.imaging.shown import shown
 from nextplate.imaging.watch import changed_since
 
 GIVE_UP = "give up"
@@ -88,6 +89,7 @@ class WatchedFolder:
         self._told: dict[str, Report] = {}
         """What the last look had to say, by key; RUNNING or UNKNOWN."""
         self._blind_since: float | None = None
+        self._bug: Exception | None = None
 
     def submit(self, command: Any, key: str) -> None:
         """Await the readout of a plate; a key that was received before changes nothing.
@@ -138,6 +140,13 @@ class WatchedFolder:
             return Report(Status.UNKNOWN, message=str(error))
 
     def _report(self, key: str) -> Report:
+        """Return what is known, in words that a journal and a terminal can hold, whatever folders are called."""
+        report = self._known(key)
+        return replace(report, message=shown(report.message))
+
+    def _known(self, key: str) -> Report:
+        if self._bug is not None:
+            raise self._bug
         told = self._told.get(key)
         ended = self._memory.end(key)
         if ended is None:
@@ -188,6 +197,8 @@ class WatchedFolder:
             self._told[key] = Report(Status.UNKNOWN, message=str(error))
         except OSError as error:
             self._told[key] = self._blind(error)
+        except Exception as error:
+            self._bug = error  # raised by the next poll: a thread's own last words are heard by nobody
         finally:
             now = self._monotonic()
             self._not_before = now + max(4 * (now - look.began), min(_MAX_LOOK_S, self.options.settle_s / 8))
@@ -258,7 +269,8 @@ class WatchedFolder:
         self._blind_since = now if self._blind_since is None else self._blind_since
         if now - self._blind_since < HANGS_S:
             return Report(Status.RUNNING)
-        return Report(Status.UNKNOWN, message=f"{self.options.watch} cannot be read ({error}); is the share mounted?")
+        what = f"{self.options.watch} cannot be read, or {self._lab} not be written ({error})"
+        return Report(Status.UNKNOWN, message=f"{what}; is the share mounted?")
 
     # What submit needs of the share.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hidden_lab import HiddenLab
-from small_lab import REAL, command, environment, make_lab
+from small_lab import REAL, command, environment, make_lab, nextplate
 
 from drivers.ports import AcquirePlate, Status
 from nextplate.imaging.watch import check_taken
@@ -93,6 +93,7 @@ def test_a_plate_is_ordered_once_taken_once_and_measured(microscope: Microscope,
     inside = lab / "readouts" / "NP-0001"
     assert inside.resolve() == (microscope.share / "NP-0001_run").resolve()
     check_taken(inside)
+    nextplate("report", "--lab", lab)
     (ended,) = (lab / "logs" / "watched-folder" / "ended").iterdir()
     assert json.loads(ended.read_bytes())["images"] == 192
     assert ended.stat().st_mtime > microscope.ended_at + SETTLE_S / 2

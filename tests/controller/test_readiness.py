@@ -68,6 +68,7 @@ def test_what_may_change_while_a_campaign_runs_and_what_may_not():
     changed = json.loads(Settings().model_dump_json(exclude={"lab", "sim"}))
     changed["assay"] |= {"dna_channel": "Hoechst", "dose_um": 3.0}
     changed["faults"]["failed_plate"] = "discard"
+    changed["readout"] = {"pattern": "(?P<well>.+)"}
 
     @dataclass
     class Store:
@@ -82,10 +83,7 @@ def test_what_may_change_while_a_campaign_runs_and_what_may_not():
     from controller.state import fold
 
     class Lab:
-        class settings:
-            @staticmethod
-            def model_dump_json(exclude: set[str]) -> str:
-                return json.dumps(changed)
+        settings = Settings.model_validate_json(json.dumps(changed))
 
     class Hardware:
         clock = lab.clock
@@ -95,4 +93,5 @@ def test_what_may_change_while_a_campaign_runs_and_what_may_not():
     assert after.campaign.settings["assay"]["dna_channel"] == "Hoechst"
     assert after.campaign.settings["faults"]["failed_plate"] == "discard"
     assert after.campaign.settings["assay"]["dose_um"] == 10.0
+    assert after.campaign.settings["readout"]["pattern"] == "(?P<well>.+)"
     assert _with_adopted(Lab, Store(lab.journal), Hardware, after, after.campaign) is after

@@ -264,6 +264,17 @@ def test_of_two_whole_readouts_a_person_says_which(lab: WatchedLab):
     assert (lab.lab / report.result["folder"]).resolve() == (lab.share / "NP-0001 again").resolve()
 
 
+def test_folders_of_any_name_are_told_in_words_that_can_be_kept(lab: WatchedLab):
+    awaited(lab)
+    for name in (b"NP-0001 \xff\xfe", b"NP-0001 \x1b[31m"):
+        write_plate(lab.share / os.fsdecode(name), BARCODE)
+    message = lab.wait(seconds=2 * SETTLE_S).message
+    assert message.isprintable()
+    assert "2 folders hold a whole readout" in message.encode().decode()
+    (lab.lab / "logs" / "watched-folder" / "words" / "k.txt").write_text("give up")
+    assert lab.wait(seconds=2 * SETTLE_S).status is Status.FAILED
+
+
 def test_of_two_whole_readouts_the_newest_where_the_lab_says_so(tmp_path: Path):
     lab = awaited(WatchedLab(tmp_path / "lab", several="newest"))
     for n, name in enumerate(("NP-0001 b", "NP-0001 a")):
@@ -336,6 +347,7 @@ def test_a_share_that_vanishes_and_comes_back(lab: WatchedLab, tmp_path: Path):
     report = lab.wait(seconds=60)
     assert report.status is Status.UNKNOWN
     assert "is the share mounted?" in report.message
+    assert "No such file" in report.message
     with pytest.raises(Transient, match="is the share mounted"):
         lab.device.submit(AcquirePlate("NP-0002"), "other")
     (tmp_path / "away").rename(lab.share)
@@ -485,3 +497,10 @@ def test_options_that_cannot_be_used_say_why(tmp_path: Path, options: dict[str, 
         make("imager", options, tmp_path)
     with pytest.raises(SettingsError, match="is for an imager"):
         make("incubator", {"watch": "."}, tmp_path)
+
+
+def test_a_bug_in_the_look_is_heard(lab: WatchedLab, monkeypatch: pytest.MonkeyPatch):
+    awaited(lab)
+    monkeypatch.setattr("drivers.watched_look.plate_folders", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lab.wait()

@@ -104,8 +104,11 @@ def _frames(axes: Any, heat: HeatMap, side: float) -> None:
     for well, role in heat.roles.items():
         if role in OUTLINES:
             row, column = parse_well(well)
-            style: dict[str, Any] = {"edgecolor": OUTLINES[role], "linewidth": max(0.7, 3.4 * side), "zorder": 2.5}
-            axes.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, **style))
+            line = max(0.7, 3.4 * side)
+            # The white line tells the frame from a dark well.
+            for width, colour in ((2 * line, "white"), (line, OUTLINES[role])):
+                style: dict[str, Any] = {"edgecolor": colour, "linewidth": width, "zorder": 2.5}
+                axes.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, **style))
 
 
 def _marks(axes: Any, heat: HeatMap, side: float) -> None:

@@ -63,8 +63,9 @@ def draw_heatmap(heat: HeatMap) -> bytes:
     low, high, extend = _span(grid, heat.middle)
     colours = _PLAIN if heat.middle is None else SHIFT
     image = axes.imshow(grid, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
-    _frames(axes, heat, side)
-    _marks(axes, heat, side)
+    mark = min(side, _INCHES[_MAX_LABELLED])
+    _frames(axes, heat, mark)
+    _marks(axes, heat, mark)
     if heat.shape.n_wells <= _MAX_LABELLED:
         _numbers(axes, heat, image, side)
     bar = made.colorbar(image, cax=made.add_axes((box[0] + box[2] + 0.14 / total[0], box[1], 0.13 / total[0], box[3])),

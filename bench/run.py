@@ -4,7 +4,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import demos, features, image_qc, omezarr, plates, real_plate, rooms, segmentation, startup
+from bench import analysis, demos, features, image_qc, omezarr, plates, real_plate, rooms, segmentation, startup
 from bench.table import Figure, markdown
 
 SECTIONS = {
@@ -16,6 +16,7 @@ SECTIONS = {
     "image_qc": image_qc.figures,
     "omezarr": omezarr.figures,
     "plates": plates.figures,
+    "analysis": analysis.figures,
     "demos": demos.figures,
     "twice": demos.twice,
     "kills": demos.kills,

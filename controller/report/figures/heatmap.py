@@ -63,8 +63,9 @@ def draw_heatmap(heat: HeatMap) -> bytes:
     low, high, extend = _span(grid, heat.middle)
     colours = _PLAIN if heat.middle is None else SHIFT
     image = axes.imshow(grid, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
-    _frames(axes, heat, side)
-    _marks(axes, heat, side)
+    mark = min(side, _INCHES[_MAX_LABELLED])
+    _frames(axes, heat, mark)
+    _marks(axes, heat, mark)
     if heat.shape.n_wells <= _MAX_LABELLED:
         _numbers(axes, heat, image, side)
     bar = made.colorbar(image, cax=made.add_axes((box[0] + box[2] + 0.14 / total[0], box[1], 0.13 / total[0], box[3])),
@@ -104,8 +105,11 @@ def _frames(axes: Any, heat: HeatMap, side: float) -> None:
     for well, role in heat.roles.items():
         if role in OUTLINES:
             row, column = parse_well(well)
-            style: dict[str, Any] = {"edgecolor": OUTLINES[role], "linewidth": max(0.7, 3.4 * side), "zorder": 2.5}
-            axes.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, **style))
+            line = max(0.7, 3.4 * side)
+            # The white line tells the frame from a dark well.
+            for width, colour in ((2 * line, "white"), (line, OUTLINES[role])):
+                style: dict[str, Any] = {"edgecolor": colour, "linewidth": width, "zorder": 2.5}
+                axes.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, **style))
 
 
 def _marks(axes: Any, heat: HeatMap, side: float) -> None:

@@ -57,7 +57,7 @@ class Endpoint:
 NC_RATIO = Endpoint("nc_ratio", Scale.LOG2)
 """log2 of the reporter in the nucleus over that in the ring around it: the loop's own."""
 _LOG2 = ("nc_ratio", "log2_")
-_LINEAR_START = ("n_", "responders", "nuclear_area", "nuclear_dna", "reporter_nucleus", "reporter_ring", "background_")
+_LINEAR_START = ("n_", "nuclear_area", "nuclear_dna", "reporter_nucleus", "reporter_ring", "background_", "responders")
 _LINEAR_PART = ("_AreaShape_Area", "_AreaShape_Perimeter", "_Intensity_", "_Count_")
 
 

@@ -278,6 +278,12 @@ def _reasons(found: Scaled, notes: Sequence[str], column: str) -> tuple[str, ...
     said = [*found.quality.reasons, *notes]
     if column != "activity":
         said.append("dose-response curves are of the raw numbers: there is no activity scale")
+    window = found.scale.window
+    if window and window * found.scale.sign < 0:
+        said.append(
+            f"the positive controls move {found.plate.endpoint.column} against the declared direction: "
+            "hits are counted in that direction, activity towards the positive controls"
+        )
     if not found.quality.passed and found.scale.unit is not None:
         said.append("the plate failed: its dose-response curves are fitted all the same, to its good wells")
     return tuple(dict.fromkeys(s for s in said if s))

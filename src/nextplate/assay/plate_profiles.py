@@ -28,7 +28,8 @@ from nextplate.plate import Role
 
 T = TypeVar("T")
 _TECHNICAL = (
-    "n_fields", "focus_*", "*_focus_*", "saturated_share", "background_*", "*_Location_*", "*Number_Object*",
+    "n_images", "n_fields", "focus_*", "*_focus_*", "saturated_share", "background_*", "debris_share",
+    "nuclear_likeness", "*_Location_*", "*_Center_*", "*BoundingBox*", "*_Orientation*", "*Number_Object*",
     "*ObjectNumber*", "*ImageNumber*", "x_*", "y_*", "z_*",
 )  # fmt: skip
 """Columns that tell of the microscope or of places, not of cells."""
@@ -207,12 +208,17 @@ def _good(p: MeasuredPlate, names: Sequence[str]) -> pl.DataFrame:
     wells = p.wells.select("well", "n_fields", "flags", *(n for n in names if n != "n_fields"))
     trusted = [not excludes(flags, n) for flags, n in wells.select("flags", "n_fields").iter_rows()]
     joined = wells.filter(pl.Series(trusted, dtype=pl.Boolean)).join(held, on="well", maintain_order="left")
-    dose = pl.concat_str(pl.col("compound_id"), pl.lit(" "), pl.col("dose"), pl.col("dose_unit").fill_null(""))
+    columns = joined.select("compound_id", "dose", "dose_unit")
     return joined.with_columns(
         plate=pl.lit(p.plate),
         role=pl.col("well").replace_strict(roles, return_dtype=pl.String),
-        treatment=pl.when(pl.col("dose").is_null()).then(pl.col("compound_id")).otherwise(dose),
+        treatment=pl.Series([_treatment(*row) for row in columns.iter_rows()], dtype=pl.String),
     )
+
+
+def _treatment(compound: str | None, dose: float | None, unit: str | None) -> str | None:
+    """Name what a well holds, as in 'drug 10 uM'; None without a compound."""
+    return compound if compound is None or dose is None else f"{compound} {dose:g} {unit or ''}".rstrip()
 
 
 def _left_out(plates: Sequence[MeasuredPlate], tables: Sequence[pl.DataFrame]) -> list[str]:

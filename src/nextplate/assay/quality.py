@@ -32,7 +32,7 @@ class PlateQc:
     """Control wells that were good enough to count."""
     n_positive: int
     negative_median: float | None
-    """Raw scale, log2(nucleus / ring), after the correction."""
+    """Raw scale, that of the endpoint's column (log2(nucleus / ring) in the loop), after the correction."""
     positive_median: float | None
     negative_sd: float | None
     """Raw scale, 1.4826 MAD."""
@@ -43,9 +43,9 @@ class PlateQc:
     intervals: Mapping[str, tuple[float, float]]
     """95 % bootstrap intervals over the control wells of z_prime, z_prime_robust and ssmd, where there are any."""
     signal_to_background: float | None
-    """Positive over negative, of nucleus / ring on the linear scale."""
+    """Positive over negative on the linear scale; None where the endpoint has none."""
     cv_negative: float | None
-    """Of nucleus / ring on the linear scale."""
+    """On the linear scale; None likewise."""
     cells_negative: float | None
     """Median cells per field of the negatives."""
     edge_effect_z: float | None

@@ -9,6 +9,8 @@ FLAGS: Mapping[str, str] = {
     "no-image": "The readout holds no usable pair of images for this well.",
     "unreadable": "An image of this well is damaged, cut short, or of another size or bit depth than the plate's.",
     "field-missing": "Some fields or channels of this well were not imaged; the others were measured.",
+    "microscope-error": "The microscope itself reported an error for an image of this well.",
+    "being-written": "The microscope still writes this well; it is measured once it is whole.",
     "all-zero": "An image of this well has one single value everywhere: the camera or the export failed.",
     "empty-field": "No nucleus was found in any field: no cells, a wrong focal plane, or total kill.",
     "wrong-channel-order": "The channel declared as the nuclear stain does not look nuclear and another one does, or "
@@ -39,7 +41,7 @@ WARNINGS = frozenset(
 )
 """Codes that are shown but do not exclude a well."""
 
-PARTIAL = frozenset({"unreadable", "field-missing", "all-zero"})
+PARTIAL = frozenset({"unreadable", "field-missing", "microscope-error", "all-zero"})
 """Codes that exclude a well only when no field of it could be measured."""
 
 MIN_WELLS_FOR_FOCUS = 8

@@ -137,10 +137,13 @@ def _codes(plan: WellPlan, failed: Sequence[FieldProblem], *, has_fields: bool) 
     return codes if has_fields or failed else codes - {"field-missing"} | {"no-image"}
 
 
+_TOLD = ("unreadable", "duplicate-image", "no-projection", "microscope-error", "being-written")
+
+
 def _code(reason: str) -> str:
     """Return the flag of a reader's reason: its first word when that is one of the catalogue, else field-missing."""
     first = reason.partition(":")[0]
-    return first if first in ("unreadable", "duplicate-image", "no-projection") else "field-missing"
+    return first if first in _TOLD else "field-missing"
 
 
 def _check_channels(readout: Readout, params: MeasureParams) -> None:

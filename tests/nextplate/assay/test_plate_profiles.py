@@ -94,7 +94,7 @@ def test_two_plates_become_one_table_and_active_compounds_are_found() -> None:
     assert active["C5"].n_wells == 4
     assert [g.group for g in found.distinct] == list(active)
     assert found.replicates is not None
-    assert found.replicates.groups[0] == "C0 10.0uM"
+    assert found.replicates.groups[0] == "C0 10 uM"
     controls = found.wells.filter(pl.col("role") == "negative").select(found.selection.kept)
     assert np.allclose(np.median(controls.to_numpy(), axis=0), 0, atol=0.3)
     assert [s.plate for s in found.shifts] == ["P1", "P2"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from controller.analysis import DOSES, LAYOUT, RESPONSES, WELLS
+from controller.analysis import DOSES, LAYOUT, QUALITY, RESPONSES, WELLS
 from nextplate.errors import DataError
 from nextplate.readout import FieldImage
 
@@ -84,6 +84,16 @@ def _table(path: Path) -> pl.DataFrame:
         return pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}); measure the plate again") from error
+
+
+def judged_column(folder: Path) -> str:
+    """Name the column of the wells by which a plate was judged; that of the loop where nothing says so."""
+    from nextplate.assay import NC_RATIO
+
+    try:
+        return str(json.loads((folder / QUALITY).read_bytes())["endpoint"]["column"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return NC_RATIO.column
 
 
 def images_of(folder: Path, images: Path | None = None) -> tuple[FieldImage, ...]:

@@ -88,14 +88,7 @@ def write_sheets(
     if not wanted:
         raise DataError(f"plate {shown.plate} has no field {field} of channel {', '.join(chosen)}")
     tiles, failed = shrink(wanted, shown.shape, progress)
-    told = shown.table.filter(pl.col("role").is_not_null())
-    flagged = shown.table.filter(pl.col("flags") != "")
-    sheet = Sheet(
-        shown.plate,
-        shown.shape,
-        dict(zip(told["well"], told["role"], strict=True)),
-        dict(zip(flagged["well"], flagged["flags"], strict=True)),
-    )
+    sheet = _sheet(shown)
     left = [n for n in names if n not in chosen]
     note = f"Not shown: {', '.join(left)}" if left else ""
     groups = [(c,) for c in chosen] if separate else [tuple(chosen)]
@@ -105,6 +98,13 @@ def write_sheets(
         paths.append(out / f"{_safe(shown.plate)}-fields{ending}.png")
         write_bytes(paths[-1], draw_sheet(sheet, tiles, group, "" if separate else note))
     return paths, failed
+
+
+def _sheet(shown: ShownPlate) -> Sheet:
+    told = shown.table.filter(pl.col("role").is_not_null())
+    flagged = shown.table.filter(pl.col("flags") != "")
+    roles = dict(zip(told["well"], told["role"], strict=True))
+    return Sheet(shown.plate, shown.shape, roles, dict(zip(flagged["well"], flagged["flags"], strict=True)))
 
 
 def _channels(shown: ShownPlate, names: Sequence[str], asked: Sequence[str], separate: bool) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from controller.measured import Measured, found_images, images_of, open_measured
+from controller.measured import Measured, found_images, images_of, judged_column, open_measured
 from nextplate.errors import DataError
 from nextplate.plate import FORMATS, PlateFormat, Role, fitting_format
 from nextplate.readout import FieldImage
@@ -73,8 +73,9 @@ def measured_plate(
 
     found = open_measured(folder, layout)
     responses, doses, column = found.responses, found.doses, DEFAULT
-    if responses is None and found.layout is not None and "nc_ratio" in found.wells.columns:
-        analysis = analyse_plate(found.wells, found.layout, AssayParams())
+    judged = judged_column(folder)
+    if responses is None and found.layout is not None and judged in found.wells.columns:
+        analysis = analyse_plate(found.wells, found.layout, AssayParams(), judged)
         responses, doses, column = analysis.responses, analysis.doses, analysis.dose_column
     if responses is not None and responses[DEFAULT].null_count() == len(responses):
         column = "raw_activity"

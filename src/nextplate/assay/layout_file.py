@@ -107,6 +107,9 @@ def _lines(file: Delimited, path: Path) -> list[_Line]:
 def _known(header: Sequence[str], path: Path, line: int) -> dict[str, int]:
     """Map what we know to the place of its column."""
     lower = [name.lower() for name in header]
+    twice = next((name for i, name in enumerate(lower) if name and name in lower[:i]), None)
+    if twice is not None:
+        raise DataError(f"{path}, line {line}: two columns are called {twice!r}; keep one or give it another name")
     known: dict[str, int] = {}
     for name, spellings in _COLUMNS.items():
         places = [i for i, title in enumerate(lower) if title in spellings]

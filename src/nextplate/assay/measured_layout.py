@@ -74,13 +74,13 @@ class MeasuredLayout:
         return Layout(plate, self.plate_format, tuple(empty))
 
     def table(self) -> pl.DataFrame:
-        """Return one row per occupied well: well, series, dose, dose_unit, dose_um, then the further columns."""
+        """Return one row per occupied well: well, compound_id, dose, dose_unit, dose_um, then the further columns."""
         wells = self.occupied()
         names = list(dict.fromkeys(name for w in wells for name in w.further))
         return pl.DataFrame(
             [
                 pl.Series("well", [w.well for w in wells], pl.String),
-                pl.Series("series", [w.compound_id for w in wells], pl.String),
+                pl.Series("compound_id", [w.compound_id for w in wells], pl.String),
                 pl.Series("dose", [w.dose for w in wells], pl.Float64),
                 pl.Series("dose_unit", [w.dose_unit or None for w in wells], pl.String),
                 pl.Series("dose_um", [w.dose_um for w in wells], pl.Float64),

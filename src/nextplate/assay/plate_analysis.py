@@ -176,9 +176,10 @@ def _listed(wells: set[str]) -> str:
 
 def _with_layout(found: Scaled, layout: MeasuredLayout) -> pl.DataFrame:
     """Put what the layout says in place of what the loop's own layout can hold."""
-    table = layout.table().rename({"series": "compound_id"})
+    table = layout.table()
     rows = found.rows.drop("compound_id", "dose_um").with_columns(is_good=pl.Series(found.plate.is_good))
-    taken = {n: f"layout_{n}" for n in table.columns if n != "well" and n in rows.columns}
+    ours = {*rows.columns, *_FIRST, *_THEN} - {"compound_id", "dose", "dose_unit", "dose_um"}
+    taken = {n: f"layout_{n}" for n in table.columns if n != "well" and n in ours}
     return rows.join(table.rename(taken), on="well", how="left", maintain_order="left")
 
 

@@ -27,7 +27,7 @@ def plate_dose_responses(rows: pl.DataFrame, layout: MeasuredLayout, response: s
     Returns:
         As `dose_responses`, its first columns being compound_id, dose_unit and axis.
     """
-    doses = layout.table().rename({"series": "compound_id"}).select("well", "compound_id", "dose", "dose_unit")
+    doses = layout.table().select("well", "compound_id", "dose", "dose_unit")
     good = rows.filter(pl.col("is_good")).select("well", "role", response).join(doses, on="well")
     samples = good.filter((pl.col("role") == str(Role.SAMPLE)) & pl.col("dose").is_not_null())
     units = dict(samples.filter(pl.col("dose") > 0).group_by("compound_id").agg(pl.col("dose_unit").first()).rows())

@@ -204,7 +204,7 @@ def _partial(plates: Sequence[MeasuredPlate], names: Sequence[str]) -> list[str]
 def _good(p: MeasuredPlate, names: Sequence[str]) -> pl.DataFrame:
     """Return the occupied wells that can be trusted, with what they hold."""
     roles = {w.well: str(w.role) for w in p.layout.occupied()}
-    held = p.layout.table().rename({"series": "compound_id"}).select("well", "compound_id", "dose", "dose_unit")
+    held = p.layout.table().select("well", "compound_id", "dose", "dose_unit")
     wells = p.wells.select("well", "n_fields", "flags", *(n for n in names if n != "n_fields"))
     trusted = [not excludes(flags, n) for flags, n in wells.select("flags", "n_fields").iter_rows()]
     joined = wells.filter(pl.Series(trusted, dtype=pl.Boolean)).join(held, on="well", maintain_order="left")

@@ -255,3 +255,14 @@ def test_the_scale_of_a_column_is_told_by_its_name() -> None:
     }  # fmt: skip
     assert {name: endpoint_of(name).scale for name in scales} == scales
     assert endpoint_of("nc_ratio") == NC_RATIO
+
+
+def test_the_layouts_further_columns_are_kept_under_names_of_their_own(tmp_path: Path) -> None:
+    rows = ["well,role,compound,dose,dose_unit,series,p,batch"]
+    wells, plan = dosed()
+    rows += [f"{w.well},{w.role},{w.compound_id or ''},{w.dose or ''},{w.dose_unit},s1,0.5,b7" for w in plan.wells]
+    path = tmp_path / "layout.csv"
+    path.write_text("\n".join(rows))
+    found = analyse_plate(wells, read_measured_layout(path), PARAMS, "Cells_Intensity_Mean_X").responses
+    assert found.select("series", "layout_p", "batch").unique().rows() == [("s1", "0.5", "b7")]
+    assert found["p"].dtype == pl.Float64

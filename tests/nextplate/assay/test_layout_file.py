@@ -57,6 +57,7 @@ WRONG = {
     "header only": ("well,role\n", ["no well"]),
     "no role column": ("well,compound\nA1,x\n", ["line 1", "column role missing", "well, compound"]),
     "two compound columns": ("well,role,compound,compound_id\nA1,sample,x,x\n", ["compound and compound_id", "one"]),
+    "a column twice": ("well,role,note,Note\nA1,sample,x,x\n", ["line 1", "'note'"]),
     "unknown role": (line("C1,DMSO,,0,"), ["line 6", "C01", "'DMSO'", "negative, positive"]),
     "bad well": (line("11C,sample,x,1,uM"), ["line 6", "'11C'", "B07"]),
     "no plate is so large": (line("ZZ99,sample,x,1,uM"), ["line 6", "1536"]),

@@ -1,0 +1,197 @@
+"""From well profiles of many plates to one profile per treatment: normalise to DMSO, then take medians.
+
+Two normalisations, both on the negative controls alone. "robust": per plate, (x - median) / (1.4826 MAD) of its own
+DMSO wells (Ljosa et al. 2013, doi 10.1177/1087057113503553, with the robust scale). "sphere": the same, then typical
+variation normalisation over the DMSO wells of all plates, with each batch aligned (Ando, McLean, Berndl 2017,
+doi 10.1101/161422; nextplate.assay.sphering).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nextplate.assay.features import select_features
+from nextplate.assay.moa import Treatments
+from nextplate.assay.spatial import Bools
+from nextplate.assay.sphering import Profiles, sphere
+from nextplate.assay.statistics import MAD_TO_SD, Values
+from nextplate.errors import DataError
+
+Normalisation = Literal["robust", "sphere"]
+NORMALISATIONS: tuple[Normalisation, ...] = ("robust", "sphere")
+_FEWEST = 2
+"""DMSO wells of a plate that can give a spread."""
+_LARGEST_Z = 1e3
+"""Robust z are cut here: a feature that hardly varies among few DMSO wells must not decide a cosine alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreatedWells:
+    """Wells of many plates and what was in them; every sequence has n entries."""
+
+    plate: tuple[str, ...]
+    well: tuple[str, ...]
+    batch: tuple[str, ...]
+    compound: tuple[str, ...]
+    concentration: tuple[float, ...]
+    moa: tuple[str, ...]
+    """'' in controls and wells without a known mechanism; those normalise and are not scored."""
+    is_control: Bools
+    """Shape (n,): DMSO."""
+    features: tuple[str, ...]
+    profiles: Profiles
+    """Shape (n, features); NaN where a well lacks a number."""
+
+    def __post_init__(self) -> None:
+        """Refuse unequal lengths and a well that occurs twice."""
+        lengths = {len(self.plate), len(self.well), len(self.batch), len(self.compound), len(self.concentration)}
+        if lengths | {len(self.moa), len(self.is_control), len(self.profiles)} != {len(self.plate)}:
+            raise DataError("plate, well, batch, compound, concentration, moa and profiles of wells differ in length")
+        if self.profiles.ndim != 2 or self.profiles.shape[1] != len(self.features):
+            raise DataError(f"{len(self.features)} feature names for profiles of shape {self.profiles.shape}")
+        seen: set[tuple[str, str]] = set()
+        for place in zip(self.plate, self.well, strict=True):
+            if place in seen:
+                raise DataError(f"plate {place[0]}, well {place[1]} occurs twice among the profiles")
+            seen.add(place)
+
+
+@dataclass(frozen=True, slots=True)
+class NormalisedWells:
+    """Profiles on the scale of the controls."""
+
+    wells: TreatedWells
+    """Those that could be normalised; `profiles` finite, `features` those kept."""
+    dropped_features: tuple[tuple[str, str], ...]
+    """(name, reason)."""
+    dropped_wells: tuple[tuple[str, str, str], ...]
+    """(plate, well, reason)."""
+
+
+def normalise_wells(
+    wells: TreatedWells, how: Normalisation = "robust", *, max_correlation: float = 0.95, max_missing: float = 0.05
+) -> NormalisedWells:
+    """Bring every plate on the scale of its DMSO wells and drop features that do not serve.
+
+    A well without any number is dropped; a feature goes when more than `max_missing` of the wells lack it, when it is
+    constant, when it is constant among the DMSO wells of a plate, or when it is a copy of another (|r| above
+    `max_correlation`, of normalised values; the labels are not looked at). What is then still missing in a well is
+    that of DMSO, 0.
+
+    Raises:
+        DataError: an unknown normalisation, a plate with fewer than two DMSO wells, no feature left, or too few
+            controls to sphere on; the plate or batch is named.
+    """
+    if how not in NORMALISATIONS:
+        raise DataError(f"normalisation {how!r}; it can be {' or '.join(NORMALISATIONS)}")
+    kept, blank = _without_blank(wells)
+    known = select_features(kept.profiles, kept.features, max_missing=max_missing, max_correlation=2.0)
+    kept = _of_features(kept, known.kept)
+    z, flat = _robust_z(kept)
+    z_wells = _of_features(_with_profiles(kept, z), tuple(f for f in kept.features if f not in flat))
+    chosen = select_features(z_wells.profiles, z_wells.features, max_correlation=max_correlation)
+    done = _of_features(z_wells, chosen.kept)
+    if not chosen.kept:
+        reasons = sorted({r for _, r in known.dropped} | ({"constant in DMSO"} if flat else set()))
+        raise DataError(f"no feature is left of {len(wells.features)}: {', '.join(reasons) or 'none was given'}")
+    if how == "sphere":
+        done = _with_profiles(done, sphere(done.profiles, done.is_control, done.batch))
+    dropped = (*known.dropped, *((f, "constant in the DMSO wells of a plate") for f in sorted(flat)), *chosen.dropped)
+    return NormalisedWells(done, dropped, blank)
+
+
+def treatments_of(wells: TreatedWells) -> tuple[Treatments, Treatments]:
+    """Take the median profile of every treatment with a known MOA: over all its wells, and in each batch.
+
+    Returns:
+        (treatments, treatments by batch) as nextplate.assay.moa.score_moa takes them, sorted by name.
+
+    Raises:
+        DataError: no well has a known MOA, or a treatment has two.
+    """
+    rows = [i for i, moa in enumerate(wells.moa) if moa and not wells.is_control[i]]
+    if not rows:
+        raise DataError("no well holds a treatment whose mechanism is known; compare the names in the tables")
+    whole: dict[tuple[str, float, str], list[int]] = {}
+    parts: dict[tuple[str, float, str], list[int]] = {}
+    for i in rows:
+        whole.setdefault((wells.compound[i], wells.concentration[i], ""), []).append(i)
+        parts.setdefault((wells.compound[i], wells.concentration[i], wells.batch[i]), []).append(i)
+    for (compound, concentration, _), its in whole.items():
+        if len(moas := sorted({wells.moa[i] for i in its})) > 1:
+            raise DataError(f"{compound} @ {concentration:g} has several mechanisms: {', '.join(moas)}; keep one")
+    return _medians(wells, whole), _medians(wells, parts)
+
+
+def _medians(wells: TreatedWells, groups: dict[tuple[str, float, str], list[int]]) -> Treatments:
+    keys = sorted(groups)
+    return Treatments(
+        compound=tuple(c for c, _, _ in keys),
+        concentration=tuple(x for _, x, _ in keys),
+        moa=tuple(wells.moa[groups[k][0]] for k in keys),
+        batch=tuple(b for _, _, b in keys),
+        profiles=np.stack([np.median(wells.profiles[groups[k]], axis=0) for k in keys]),
+    )
+
+
+def _without_blank(wells: TreatedWells) -> tuple[TreatedWells, tuple[tuple[str, str, str], ...]]:
+    is_blank = ~np.isfinite(wells.profiles).any(axis=1)
+    blank = tuple((wells.plate[i], wells.well[i], "no number at all") for i in np.flatnonzero(is_blank))
+    return _rows(wells, ~is_blank), blank
+
+
+def _robust_z(wells: TreatedWells) -> tuple[Profiles, set[str]]:
+    """Return robust z per plate, missing values 0, and the features that no DMSO well of some plate varies in."""
+    plates = np.asarray(wells.plate, dtype=np.str_)
+    z = np.zeros_like(wells.profiles)
+    flat: set[str] = set()
+    for plate in np.unique(plates):
+        mine = plates == plate
+        controls = wells.profiles[mine & wells.is_control]
+        if len(controls) < _FEWEST:
+            raise DataError(
+                f"plate {plate}: {len(controls)} DMSO wells with numbers, {_FEWEST} are needed to normalise it"
+            )
+        centre, spread = _scale_of(controls)
+        is_flat = ~(spread > 1e-9 * np.maximum(np.abs(centre), 1e-300))
+        flat |= {wells.features[i] for i in np.flatnonzero(is_flat)}
+        z[mine] = (wells.profiles[mine] - centre) / np.where(is_flat, 1.0, spread)
+    return np.clip(np.where(np.isfinite(z), z, 0.0), -_LARGEST_Z, _LARGEST_Z), flat
+
+
+def _scale_of(controls: Profiles) -> tuple[Values, Values]:
+    """Return median and 1.4826 MAD of each column over its known values; NaN where none is known."""
+    known = np.isfinite(controls)
+    some = known.any(axis=0)
+    filled = np.ma.masked_array(controls, ~known)
+    centre = np.where(some, np.ma.median(filled, axis=0).filled(0.0), np.nan)
+    mad = np.ma.median(np.abs(filled - np.where(some, centre, 0.0)), axis=0).filled(0.0)
+    return centre, np.where(some, MAD_TO_SD * mad, np.nan)
+
+
+def _of_features(wells: TreatedWells, names: Sequence[str]) -> TreatedWells:
+    place = {name: i for i, name in enumerate(wells.features)}
+    return _replaced(wells, tuple(names), wells.profiles[:, [place[n] for n in names]])
+
+
+def _with_profiles(wells: TreatedWells, profiles: Profiles) -> TreatedWells:
+    return _replaced(wells, wells.features, profiles)
+
+
+def _replaced(w: TreatedWells, features: tuple[str, ...], profiles: Profiles) -> TreatedWells:
+    return TreatedWells(w.plate, w.well, w.batch, w.compound, w.concentration, w.moa, w.is_control, features, profiles)
+
+
+def _rows(w: TreatedWells, keep: Bools) -> TreatedWells:
+    at = np.flatnonzero(keep)
+
+    def of(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(values[i] for i in at)
+
+    concentration = tuple(w.concentration[i] for i in at)
+    return TreatedWells(
+        of(w.plate), of(w.well), of(w.batch), of(w.compound), concentration, of(w.moa), w.is_control[at], w.features,
+        w.profiles[at],
+    )  # fmt: skip

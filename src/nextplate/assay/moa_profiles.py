@@ -163,12 +163,12 @@ def _robust_z(wells: TreatedWells) -> tuple[Profiles, set[str]]:
 
 def _scale_of(controls: Profiles) -> tuple[Values, Values]:
     """Return median and 1.4826 MAD of each column over its known values; NaN where none is known."""
-    known = np.isfinite(controls)
-    some = known.any(axis=0)
-    filled = np.ma.masked_array(controls, ~known)
-    centre = np.where(some, np.ma.median(filled, axis=0).filled(0.0), np.nan)
-    mad = np.ma.median(np.abs(filled - np.where(some, centre, 0.0)), axis=0).filled(0.0)
-    return centre, np.where(some, MAD_TO_SD * mad, np.nan)
+    some = np.isfinite(controls).any(axis=0)
+    centre, mad = np.full(len(some), np.nan), np.full(len(some), np.nan)
+    values = np.where(np.isfinite(controls), controls, np.nan)[:, some]
+    centre[some] = np.nanmedian(values, axis=0)
+    mad[some] = np.nanmedian(np.abs(values - centre[some]), axis=0)
+    return centre, MAD_TO_SD * mad
 
 
 def _of_features(wells: TreatedWells, names: Sequence[str]) -> TreatedWells:

@@ -7,7 +7,7 @@ compounds-batches: neither the compound nor anything of its batch was seen; trai
 left out, in addition to the compounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,8 +88,10 @@ def compound_batch_split(
 ) -> Split:
     """Leave compounds and their batches out: a fold for each batch and each part of the compounds found in it.
 
-    Trained is on other compounds in other batches. Within a batch the compounds are dealt over at most `n_folds`
-    parts only where a class would otherwise lose all its training; else one fold tests the whole batch.
+    Trained is on other compounds in other batches. One fold tests a whole batch; where a class would so lose all its
+    training images (its other compounds are in this batch too), the batch's compounds are dealt over `n_folds` parts,
+    and where that is still not enough each is tested alone. What has another compound of its class in another batch
+    is always tested.
 
     Raises:
         DataError: as `compound_split`.
@@ -98,17 +100,18 @@ def compound_batch_split(
     group = _groups(compounds, code, classes, batches)
     part = _dealt(code, group, n_folds, rng)[group]
     batch = np.unique(np.asarray(batches, dtype=np.str_), return_inverse=True)[1]
-    folds: list[Fold] = []
-    for b in np.unique(batch):
-        whole = _held_out(batch == b, group, batch, code)
-        # One fold a batch is the cheapest; where a compound of this batch is in others too, testing all of its
-        # batch's compounds at once can take a class's last training images away.
-        if len(whole.test) == int((batch == b).sum()):
-            folds.append(whole)
-        else:
-            folds += [_held_out((batch == b) & (part == f), group, batch, code) for f in range(n_folds)]
+    folds = [f for b in np.unique(batch) for f in _batch_folds(batch == b, (part, group), group, batch, code)]
     split = _split("compounds-batches", folds, names, code)
     return _checked(split, compounds, batches)
+
+
+def _batch_folds(test: Bools, finer: tuple[Codes, ...], group: Codes, batch: Codes, code: Codes) -> Iterator[Fold]:
+    whole = _held_out(test, group, batch, code)
+    if len(whole.test) == int(test.sum()) or not finer:
+        yield whole
+        return
+    for value in np.unique(finer[0][test]):
+        yield from _batch_folds(test & (finer[0] == value), finer[1:], group, batch, code)
 
 
 def _held_out(test: Bools, group: Codes, batch: Codes, code: Codes) -> Fold:

@@ -27,6 +27,18 @@ _LARGEST_Z = 1e3
 """Robust z are cut here: a feature that hardly varies among few DMSO wells must not decide a cosine alone."""
 
 
+def normalisation_of(word: str) -> Normalisation:
+    """Return the normalisation of this name.
+
+    Raises:
+        DataError: there is none; names those that are.
+    """
+    for name in NORMALISATIONS:
+        if name == word:
+            return name
+    raise DataError(f"normalisation {word!r}; it can be {' or '.join(NORMALISATIONS)}")
+
+
 @dataclass(frozen=True, slots=True)
 class TreatedWells:
     """Wells of many plates and what was in them; every sequence has n entries."""
@@ -84,8 +96,7 @@ def normalise_wells(
         DataError: an unknown normalisation, a plate with fewer than two DMSO wells, no feature left, or too few
             controls to sphere on; the plate or batch is named.
     """
-    if how not in NORMALISATIONS:
-        raise DataError(f"normalisation {how!r}; it can be {' or '.join(NORMALISATIONS)}")
+    normalisation_of(how)
     kept, blank = _without_blank(wells)
     known = select_features(kept.profiles, kept.features, max_missing=max_missing, max_correlation=2.0)
     kept = _of_features(kept, known.kept)

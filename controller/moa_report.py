@@ -17,8 +17,8 @@ _MOST_WRONG = 12
 PUBLISHED = (
     "Published by others on the full data set, not run here:\n"
     "  NSC 97.09 % (Janssens et al. 2021, UMM-Discovery; as their abstract says);\n"
-    "  more than 99 % (Intel and Novartis 2018, M-CNN; as their press note says): images at random, the same compounds\n"
-    "  in training. Compare it with the split random only, never with NSC or NSCB."
+    "  more than 99 % (Intel and Novartis 2018, M-CNN; as their press note says): images at random, with the\n"
+    "  same compounds in training. Compare it with the split random only, never with NSC or NSCB."
 )
 """Told beside a report; only what was read in its source."""
 

@@ -43,9 +43,11 @@ def tables(tmp_path: Path) -> Copy:
 def measured(copy: Copy) -> tuple[Path, str]:
     """The folder that the command leaves, and what it printed; measured once for all tests here."""
     out, said = copy.folder.parent / "out", io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), pytest.raises(SystemExit) as stop:
-        patch.setattr(sys, "argv", ["nextplate", "moa", str(copy.folder), "--features", "basic", "--out", str(out)])
-        main()
+    words = ["nextplate", "moa", str(copy.folder), "--features", "basic", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as stop:
+            main()
     assert not stop.value.code
     return out, said.getvalue()
 

@@ -11,7 +11,7 @@
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from controller.moa_report import answer_table, confusion_png, score_body, split
 from controller.steps.data import finite
 from nextplate.assay.moa import score_moa
 from nextplate.assay.moa_predictions import score_predictions
-from nextplate.assay.moa_profiles import Normalisation, normalise_wells, treatments_of
+from nextplate.assay.moa_profiles import Normalisation, NormalisedWells, normalise_wells, treatments_of
 from nextplate.assay.moa_tables import predictions_of, treated_wells
 from nextplate.errors import DataError
 from nextplate.imaging import MeasureParams, Progress
 from nextplate.imaging.bbbc021 import Bbbc021, read_bbbc021, read_tables, well_rows
+from nextplate.imaging.bbbc021_tables import MoaRow, treatment_key
 
 _SEED = 20210211
 """Of the bootstrap: the same profiles give the same interval whenever they are judged."""
@@ -68,11 +69,11 @@ def run_moa(request: MoaRequest, progress: Progress) -> Mapping[str, Any]:
     wells = well_rows(tables)
     answers = None if r.predictions is None else predictions_of(read_frame(r.predictions), wells, str(r.predictions))
     if r.profiles is not None:
-        body |= _judged(r, read_frame(r.profiles), wells, str(r.profiles))
+        body |= _judged(r, read_frame(r.profiles), wells, tables.moas.values(), str(r.profiles))
     elif answers is None:
         copy = read_bbbc021(r.folder, has_all_wells=r.has_all_wells)
         table, counts = measure_copy(copy, r, progress)
-        body |= counts | _judged(r, table, wells, str(r.out / "profiles.parquet"))
+        body |= counts | _judged(r, table, wells, tables.moas.values(), str(r.out / "profiles.parquet"))
         body["notes"] = [*copy.notes, *body["notes"]]
     if answers is not None:
         scores = score_predictions(answers, np.random.default_rng(_SEED))
@@ -110,7 +111,9 @@ def measure_copy(copy: Bbbc021, request: MoaRequest, progress: Progress) -> tupl
     return table, {"plates": len(bodies), **{k: sum(b[k] for b in bodies) for k in keys}}
 
 
-def _judged(request: MoaRequest, table: pl.DataFrame, wells: pl.DataFrame, source: str) -> dict[str, Any]:
+def _judged(
+    request: MoaRequest, table: pl.DataFrame, wells: pl.DataFrame, moas: Collection[MoaRow], source: str
+) -> dict[str, Any]:
     treated, notes = treated_wells(table, wells, source)
     done = normalise_wells(treated, request.normalisation)
     whole, by_batch = treatments_of(done.wells)
@@ -118,7 +121,10 @@ def _judged(request: MoaRequest, table: pl.DataFrame, wells: pl.DataFrame, sourc
     for name, score in (("nsc", scores.nsc), ("nscb", scores.nscb)):
         write_table(answer_table(score), request.out / f"{name}.csv")
         write_bytes(request.out / f"confusion_{name}.png", confusion_png(name.upper(), score.classes, score.confusion))
-    blank = [f"plate {p}, well {w}: {reason}; left out" for p, w, reason in done.dropped_wells]
+    annotated = {treatment_key(m.compound, m.concentration): m for m in moas}
+    held = {treatment_key(*key) for key in zip(whole.compound, whole.concentration, strict=True)}
+    lost = [f"{m.compound} @ {m.concentration:g}" for key, m in annotated.items() if key not in held]
+    more = [f"{len(lost)} of {len(annotated)} annotated treatments have no profile: {_some(lost)}"] if lost else []
     return {
         "profiles": source,
         "normalisation": request.normalisation,
@@ -129,9 +135,21 @@ def _judged(request: MoaRequest, table: pl.DataFrame, wells: pl.DataFrame, sourc
         "compounds": len(set(whole.compound)),
         "moas": len(set(whole.moa)),
         "batches": len(set(by_batch.batch)),
-        "notes": [*notes, *blank],
+        "treatments_annotated": len(annotated),
+        "notes": [*notes, *_left_out(done), *more],
         **score_body(scores),
     }
+
+
+def _left_out(done: NormalisedWells) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for plate, well, reason in done.dropped_wells:
+        by_reason.setdefault(reason, []).append(f"plate {plate} {well}")
+    return [f"{len(places)} wells left out, {reason}: {_some(places)}" for reason, places in by_reason.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" .." if len(names) > 5 else "")
 
 
 def read_frame(path: Path) -> pl.DataFrame:

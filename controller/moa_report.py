@@ -92,7 +92,8 @@ def _measured(body: Mapping[str, Any]) -> list[str]:
 def _scores(body: Mapping[str, Any]) -> list[str]:
     nsc, nscb = body["nsc"], body["nscb"]
     head = (
-        f"{body['treatments']} treatments of {body['compounds']} compounds, {body['moas']} mechanisms, "
+        f"{body['treatments']} of {body['treatments_annotated']} treatments, {body['compounds']} compounds, "
+        f"{body['moas']} mechanisms, "
         f"{body['batches']} batches; {body['features_used']} of {body['features']} features, normalised: "
         f"{body['normalisation']}"
     )

@@ -59,7 +59,7 @@ def out(measured: tuple[Path, str]) -> Path:
 
 def test_images_to_nsc_and_nscb(measured: tuple[Path, str]):
     out, text = measured
-    assert "18 treatments of 9 compounds, 3 mechanisms, 3 batches" in text
+    assert "18 of 18 treatments, 9 compounds, 3 mechanisms, 3 batches" in text
     assert "never with NSC or NSCB" in text
     body = json.loads((out / "moa.json").read_bytes())
     for kind in ("nsc", "nscb"):
@@ -105,6 +105,30 @@ def test_another_normalisation_and_other_profiles_need_no_images(nextplate, copy
     code, text, _ = nextplate(copy.folder, "--profiles", table, "--out", tmp_path / "csv", "--json")
     assert code == 0
     assert json.loads(text)["features"] < json.loads((out / "moa.json").read_bytes())["features"]
+
+
+def test_what_cannot_be_judged_is_counted(nextplate, copy: Copy, out: Path, tmp_path: Path):
+    """A plate without DMSO, a well without cells, a treatment that lost its wells: told, and the rest is scored."""
+    table = pl.read_parquet(out / "profiles.parquet")
+    numbers = [c for c in table.columns if c.startswith(("Nuclei", "Cells"))]
+    first, second, *_ = copy.plates
+    is_lost = (pl.col("plate") == second) & pl.col("well").str.starts_with("B")
+    is_blank = (pl.col("plate") == first) & (pl.col("well") == "C02")
+    bad = table.filter(~is_lost).with_columns(pl.when(is_blank).then(None).otherwise(pl.col(numbers)).name.keep())
+    bad.write_parquet(tmp_path / "bad.parquet")
+    code, text, _ = nextplate(copy.folder, "--profiles", tmp_path / "bad.parquet", "--out", tmp_path / "o", "--json")
+    assert code == 0
+    body = json.loads(text)
+    assert (body["treatments"], body["treatments_annotated"], body["nsc"]["accuracy"]["n"]) == (17, 18, 17)
+    assert any(
+        n.startswith("4 of 60 DMSO and annotated wells have no profile: plate Week1_22121 B02") for n in body["notes"]
+    )
+    assert any(
+        n.startswith("1 wells left out, more than half of the numbers missing: plate Week1_22120 C02")
+        for n in body["notes"]
+    )
+    assert any(n.startswith("6 wells left out, plate Week1_22121: 0 DMSO wells with numbers") for n in body["notes"])
+    assert "1 of 18 annotated treatments have no profile: actin-0 @ 1" in body["notes"]
 
 
 def predictions(copy: Copy, path: Path, splits=("random", "compounds", "compounds-batches")) -> Path:

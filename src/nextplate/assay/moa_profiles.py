@@ -87,17 +87,18 @@ def normalise_wells(
 ) -> NormalisedWells:
     """Bring every plate on the scale of its DMSO wells and drop features that do not serve.
 
-    A well without any number is dropped; a feature goes when more than `max_missing` of the wells lack it, when it is
-    constant, when it is constant among the DMSO wells of a plate, or when it is a copy of another (|r| above
-    `max_correlation`, of normalised values; the labels are not looked at). What is then still missing in a well is
-    that of DMSO, 0.
+    A well goes when it lacks more than half of the numbers that any well has (no cells: what is left would look like
+    DMSO), and a plate with fewer than two DMSO wells left. A feature goes when more than `max_missing` of the wells
+    lack it, when it is constant, when it is constant among the DMSO wells of a plate, or when it is a copy of another
+    (|r| above `max_correlation`, of normalised values; the labels are not looked at). What is then still missing in a
+    well is that of DMSO, 0.
 
     Raises:
-        DataError: an unknown normalisation, a plate with fewer than two DMSO wells, no feature left, or too few
-            controls to sphere on; the plate or batch is named.
+        DataError: an unknown normalisation, no plate with two DMSO wells, no feature left, or too few controls to
+            sphere on; the plate or batch is named.
     """
     normalisation_of(how)
-    kept, blank = _without_blank(wells)
+    kept, left_out = _usable(wells)
     known = select_features(kept.profiles, kept.features, max_missing=max_missing, max_correlation=2.0)
     kept = _of_features(kept, known.kept)
     z, flat = _robust_z(kept)
@@ -110,7 +111,7 @@ def normalise_wells(
     if how == "sphere":
         done = _with_profiles(done, sphere(done.profiles, done.is_control, done.batch))
     dropped = (*known.dropped, *((f, "constant in the DMSO wells of a plate") for f in sorted(flat)), *chosen.dropped)
-    return NormalisedWells(done, dropped, blank)
+    return NormalisedWells(done, dropped, left_out)
 
 
 def treatments_of(wells: TreatedWells) -> tuple[Treatments, Treatments]:
@@ -147,10 +148,25 @@ def _medians(wells: TreatedWells, groups: dict[tuple[str, float, str], list[int]
     )
 
 
-def _without_blank(wells: TreatedWells) -> tuple[TreatedWells, tuple[tuple[str, str, str], ...]]:
-    is_blank = ~np.isfinite(wells.profiles).any(axis=1)
-    blank = tuple((wells.plate[i], wells.well[i], "no number at all") for i in np.flatnonzero(is_blank))
-    return _rows(wells, ~is_blank), blank
+def _usable(wells: TreatedWells) -> tuple[TreatedWells, tuple[tuple[str, str, str], ...]]:
+    """Leave out wells that are nearly blank, then plates that cannot be normalised."""
+    known = np.isfinite(wells.profiles)
+    n_known, n_any = known.sum(axis=1), int(known.any(axis=0).sum())
+    reasons = ["no number at all" if n == 0 else "more than half of the numbers missing" if 2 * n < n_any else ""
+               for n in n_known.tolist()]  # fmt: skip
+    plates = np.asarray(wells.plate, dtype=np.str_)
+    is_good = np.array([not r for r in reasons], dtype=np.bool_)
+    for plate in np.unique(plates):
+        mine = plates == plate
+        n = int((mine & is_good & wells.is_control).sum())
+        if n < _FEWEST:
+            words = f"plate {plate}: {n} DMSO wells with numbers, {_FEWEST} are needed to normalise it"
+            reasons = [r or words if m else r for r, m in zip(reasons, mine, strict=True)]
+    keep = np.array([not r for r in reasons], dtype=np.bool_)
+    if not keep.any():
+        raise DataError(next((r for r in reasons if r.startswith("plate")), "there are no wells to normalise"))
+    out = tuple((p, w, r) for p, w, r in zip(wells.plate, wells.well, reasons, strict=True) if r)
+    return _rows(wells, keep), out
 
 
 def _robust_z(wells: TreatedWells) -> tuple[Profiles, set[str]]:
@@ -161,10 +177,6 @@ def _robust_z(wells: TreatedWells) -> tuple[Profiles, set[str]]:
     for plate in np.unique(plates):
         mine = plates == plate
         controls = wells.profiles[mine & wells.is_control]
-        if len(controls) < _FEWEST:
-            raise DataError(
-                f"plate {plate}: {len(controls)} DMSO wells with numbers, {_FEWEST} are needed to normalise it"
-            )
         centre, spread = _scale_of(controls)
         is_flat = ~(spread > 1e-9 * np.maximum(np.abs(centre), 1e-300))
         flat |= {wells.features[i] for i in np.flatnonzero(is_flat)}

@@ -1,5 +1,7 @@
 """NSC and NSCB: what is held out is held out, by hand and by property."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -225,10 +227,17 @@ def test_missing_numbers_flat_features_and_blank_wells_are_told():
 
 def test_a_plate_without_controls_is_named():
     w = wells(3)
-    is_control = w.is_control & (np.asarray(w.plate) != "w1p1")
-    bad = TreatedWells(w.plate, w.well, w.batch, w.compound, w.concentration, w.moa, is_control, w.features, w.profiles)
-    with pytest.raises(DataError, match="plate w1p1: 0 DMSO wells"):
-        normalise_wells(bad)
+
+    def without(plates: list[str]) -> TreatedWells:
+        is_control = w.is_control & ~np.isin(np.asarray(w.plate), plates)
+        return replace(w, is_control=is_control)
+
+    done = normalise_wells(without(["w1p1"]))
+    words = "plate w1p1: 0 DMSO wells with numbers, 2 are needed to normalise it"
+    assert {(p, r) for p, _, r in done.dropped_wells} == {("w1p1", words)}
+    assert "w1p1" not in done.wells.plate
+    with pytest.raises(DataError, match="plate w0p0: 0 DMSO wells"):
+        normalise_wells(without(sorted(set(w.plate))))
     with pytest.raises(DataError, match="normalisation 'none'"):
         normalise_wells(w, "none")  # type: ignore[arg-type]
 

@@ -24,7 +24,12 @@ NORMALISATIONS: tuple[Normalisation, ...] = ("robust", "sphere")
 _FEWEST = 2
 """DMSO wells of a plate that can give a spread."""
 _LARGEST_Z = 1e3
-"""Robust z are cut here: a feature that hardly varies among few DMSO wells must not decide a cosine alone."""
+"""Robust z are cut here: a feature that hardly varies among DMSO wells must not decide a cosine alone."""
+_LEAST_OF_POOLED = 0.1
+"""A plate's own spread counts for at least this share of that of all plates: six wells can agree by accident."""
+_SILENT = 1e-9
+_NO_COPY = 2.0
+"""A correlation that no two features reach."""
 
 
 def normalisation_of(word: str) -> Normalisation:
@@ -89,9 +94,9 @@ def normalise_wells(
 
     A well goes when it lacks more than half of the numbers that any well has (no cells: what is left would look like
     DMSO), and a plate with fewer than two DMSO wells left. A feature goes when more than `max_missing` of the wells
-    lack it, when it is constant, when it is constant among the DMSO wells of a plate, or when it is a copy of another
-    (|r| above `max_correlation`, of normalised values; the labels are not looked at). What is then still missing in a
-    well is that of DMSO, 0.
+    lack it, when it is constant, for sphering also when it is constant among the DMSO wells of a batch, or when it is
+    a copy of another (|r| above `max_correlation`, of normalised values; the labels are not looked at). What is then
+    still missing in a well is that of DMSO, 0. A plate's spread counts for at least a tenth of that of all plates.
 
     Raises:
         DataError: an unknown normalisation, no plate with two DMSO wells, no feature left, or too few controls to
@@ -99,18 +104,19 @@ def normalise_wells(
     """
     normalisation_of(how)
     kept, left_out = _usable(wells)
-    known = select_features(kept.profiles, kept.features, max_missing=max_missing, max_correlation=2.0)
+    known = select_features(kept.profiles, kept.features, max_missing=max_missing, max_correlation=_NO_COPY)
     kept = _of_features(kept, known.kept)
-    z, flat = _robust_z(kept)
-    z_wells = _of_features(_with_profiles(kept, z), tuple(f for f in kept.features if f not in flat))
-    chosen = select_features(z_wells.profiles, z_wells.features, max_correlation=max_correlation)
-    done = _of_features(z_wells, chosen.kept)
+    z = _with_profiles(kept, _robust_z(kept))
+    silent = _silent_in_a_batch(z) if how == "sphere" else {}
+    z = _of_features(z, tuple(f for f in z.features if f not in silent))
+    chosen = select_features(z.profiles, z.features, max_correlation=max_correlation)
+    dropped = (*known.dropped, *silent.items(), *chosen.dropped)
     if not chosen.kept:
-        reasons = sorted({r for _, r in known.dropped} | ({"constant in DMSO"} if flat else set()))
-        raise DataError(f"no feature is left of {len(wells.features)}: {', '.join(reasons) or 'none was given'}")
+        reasons = sorted({reason.partition(" of ")[0] for _, reason in dropped}) or ["none was given"]
+        raise DataError(f"no feature is left of {len(wells.features)}: {', '.join(reasons)}")
+    done = _of_features(z, chosen.kept)
     if how == "sphere":
         done = _with_profiles(done, sphere(done.profiles, done.is_control, done.batch))
-    dropped = (*known.dropped, *((f, "constant in the DMSO wells of a plate") for f in sorted(flat)), *chosen.dropped)
     return NormalisedWells(done, dropped, left_out)
 
 
@@ -169,19 +175,41 @@ def _usable(wells: TreatedWells) -> tuple[TreatedWells, tuple[tuple[str, str, st
     return _rows(wells, keep), out
 
 
-def _robust_z(wells: TreatedWells) -> tuple[Profiles, set[str]]:
-    """Return robust z per plate, missing values 0, and the features that no DMSO well of some plate varies in."""
-    plates = np.asarray(wells.plate, dtype=np.str_)
-    z = np.zeros_like(wells.profiles)
-    flat: set[str] = set()
-    for plate in np.unique(plates):
+def _robust_z(wells: TreatedWells) -> Profiles:
+    """Return robust z per plate, missing values 0."""
+    plates = np.unique(np.asarray(wells.plate, dtype=np.str_), return_inverse=True)[1]
+    centred, spread = np.empty_like(wells.profiles), np.empty_like(wells.profiles)
+    for plate in range(int(plates.max()) + 1):
         mine = plates == plate
-        controls = wells.profiles[mine & wells.is_control]
-        centre, spread = _scale_of(controls)
-        is_flat = ~(spread > 1e-9 * np.maximum(np.abs(centre), 1e-300))
-        flat |= {wells.features[i] for i in np.flatnonzero(is_flat)}
-        z[mine] = (wells.profiles[mine] - centre) / np.where(is_flat, 1.0, spread)
-    return np.clip(np.where(np.isfinite(z), z, 0.0), -_LARGEST_Z, _LARGEST_Z), flat
+        centre, spread[mine] = _scale_of(wells.profiles[mine & wells.is_control])
+        centred[mine] = wells.profiles[mine] - centre
+    z = centred / np.fmax(spread, _LEAST_OF_POOLED * _pooled_scale(centred, wells.is_control))
+    return np.clip(np.where(np.isfinite(z), z, 0.0), -_LARGEST_Z, _LARGEST_Z)
+
+
+def _pooled_scale(centred: Profiles, is_control: Bools) -> Values:
+    """Return the spread of each feature among all DMSO wells, each less its plate's median.
+
+    1.4826 MAD; where that is 0 (a feature silent in most DMSO wells, as of a network with rectified units) the
+    standard deviation; where that is 0 too, that of all wells: what only treatments excite must not be lost.
+    """
+    values = np.where(np.isfinite(centred), centred, 0.0)
+    controls = values[is_control]
+    scale = MAD_TO_SD * np.median(np.abs(controls - np.median(controls, axis=0)), axis=0)
+    for wider in (controls, values):
+        scale = np.where(scale > 0, scale, wider.std(axis=0))
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _silent_in_a_batch(z: TreatedWells) -> dict[str, str]:
+    """Return the features that cannot be whitened: constant among the DMSO wells of some batch."""
+    batches = np.asarray(z.batch, dtype=np.str_)
+    found: dict[str, str] = {}
+    for batch in np.unique(batches):
+        controls = z.profiles[z.is_control & (batches == batch)]
+        for i in np.flatnonzero(controls.std(axis=0) <= _SILENT):
+            found.setdefault(z.features[i], f"constant in the DMSO wells of batch {batch}")
+    return found
 
 
 def _scale_of(controls: Profiles) -> tuple[Values, Values]:

@@ -218,11 +218,26 @@ def test_missing_numbers_flat_features_and_blank_wells_are_told():
     reasons = dict(done.dropped_features)
     assert reasons["one"] == "constant"
     assert reasons["f4"] == "missing"
-    assert "DMSO" in reasons["f6"]
+    assert "f6" not in reasons  # one plate without spread borrows that of the others
     assert sum(r.startswith("copy of") for r in reasons.values()) == 1
     assert done.dropped_wells == ((w.plate[7], w.well[7], "no number at all"),)
     assert np.isfinite(done.wells.profiles).all()
     assert len(done.wells.plate) == len(w.plate) - 1
+
+
+@pytest.mark.parametrize("how", ["robust", "sphere"])
+def test_a_feature_that_only_treatments_excite_is_not_lost(how):
+    """Rectified units of a network are silent in DMSO: no MAD, and yet they tell X from the rest."""
+    w = wells(3, signal=0.0)
+    unit = np.array([40.0 if m == "X" else 0.0 for m in w.moa])
+    w = replace(w, features=(*w.features, "unit"), profiles=np.hstack([w.profiles, unit[:, None]]))
+    done = normalise_wells(w, how)
+    if how == "sphere":  # what has no noise cannot be whitened, and that is told
+        assert dict(done.dropped_features)["unit"] == "constant in the DMSO wells of batch w0"
+    else:
+        assert "unit" in done.wells.features
+        z = done.wells.profiles[:, -1]
+        assert z[np.asarray(w.moa) == "X"].min() > 1 > z[np.asarray(w.moa) != "X"].max()
 
 
 def test_a_plate_without_controls_is_named():

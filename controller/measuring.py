@@ -214,9 +214,9 @@ def _summary(
     return found
 
 
-def finish_summary(out: Path, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write summary.json, last of all: where it is, the folder is whole."""
-    write_text(out / "summary.json", json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def finish_summary(out: Path, body: Mapping[str, Any], name: str = "summary.json") -> Mapping[str, Any]:
+    """Write the summary, last of all: where it is, the folder is whole."""
+    write_text(out / name, json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return body
 
 

@@ -481,7 +481,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"watch": ".", "settle_s": 0}, "settle_s = 0 should be a number above 0"),
     ({"watch": ".", "settle_s": float("nan")}, "settle_s = nan should be"),
     ({"watch": ".", "depth": 9}, "depth = 9 should be 1 to 4"),
-    ({"watch": ".", "wells": 95}, "wells = 95 should be 96, 384, 1536"),
+    ({"watch": ".", "wells": 95}, "wells = 95 should be 6, 12, 24, 48, 96, 384, 1536"),
     ({"watch": ".", "reader": "zeiss"}, "reader = 'zeiss' should be one of imagexpress, harmony"),
     ({"watch": ".", "pattern": "("}, "is no regular expression"),
     ({"watch": ".", "barcode_pattern": "x"}, r"has no group \(\?P<barcode>"),

@@ -14,6 +14,11 @@ from nextplate.assay.features import Selection, select_features
 from nextplate.assay.hit_calls import HitCalls, HitRates, hit_calls
 from nextplate.assay.layout_file import plates_of_layout, read_measured_layout
 from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell, from_plan
+from nextplate.assay.moa import MoaScores, NeighbourScore, Treatments, score_moa, score_nsc, score_nscb
+from nextplate.assay.moa_predictions import Prediction, SplitScore, score_predictions
+from nextplate.assay.moa_profiles import NormalisedWells, TreatedWells, normalise_wells, treatments_of
+from nextplate.assay.moa_splits import Fold, Split, compound_batch_split, compound_split, random_split
+from nextplate.assay.moa_tables import predictions_of, treated_wells
 from nextplate.assay.monotone import Direction, Monotonicity, monotonicity
 from nextplate.assay.params import AssayParams
 from nextplate.assay.plate_analysis import PlateAnalysis, analyse_plate
@@ -36,6 +41,7 @@ __all__ = [
     "DoseResponse",
     "DriftRow",
     "Endpoint",
+    "Fold",
     "GroupPrecision",
     "HitCalls",
     "HitRates",
@@ -44,19 +50,29 @@ __all__ = [
     "MeasuredPlate",
     "MeasuredWell",
     "Method",
+    "MoaScores",
     "Monotonicity",
+    "NeighbourScore",
+    "NormalisedWells",
     "PlateAnalysis",
     "PlateProfiles",
     "PlateQc",
     "PositionEffect",
+    "Prediction",
     "ProfileParams",
     "Replication",
     "Scale",
     "Selection",
     "Sphering",
+    "Split",
+    "SplitScore",
+    "TreatedWells",
+    "Treatments",
     "Verdict",
     "analyse_plate",
     "b_scores",
+    "compound_batch_split",
+    "compound_split",
     "confounding",
     "dose_responses",
     "drift",
@@ -68,12 +84,21 @@ __all__ = [
     "mean_average_precision",
     "monotonicity",
     "normalise",
+    "normalise_wells",
     "plates_of_layout",
     "position_effects",
+    "predictions_of",
     "profile_plates",
+    "random_split",
     "read_measured_layout",
     "replication",
     "robust_z",
+    "score_moa",
+    "score_nsc",
+    "score_nscb",
+    "score_predictions",
     "select_features",
     "sphere",
+    "treated_wells",
+    "treatments_of",
 ]

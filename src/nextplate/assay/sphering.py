@@ -19,6 +19,7 @@ from nextplate.errors import DataError
 Profiles = npt.NDArray[np.float64]
 """Shape (wells, features), finite."""
 _FEWEST = 3
+_SINGULAR = "the controls' correlation matrix is singular: give more shrinkage, controls or fewer features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,26 @@ def fit_sphering(controls: Profiles, shrinkage: float | None = None) -> Sphering
         raise DataError(f"feature {constant[0]} is constant in the controls; select features first")
     z = (controls - mean) / sd
     weight = shrinkage_of(z) if shrinkage is None else shrinkage
-    root = inverse_root((1 - weight) * (z.T @ z) / (len(z) - 1) + weight * np.eye(z.shape[1]))
-    return Sphering(mean, root / sd[:, None], weight)
+    return Sphering(mean, shrunk_inverse_root(z, weight) / sd[:, None], weight)
+
+
+def shrunk_inverse_root(z: Profiles, weight: float) -> Profiles:
+    """Return ((1 - weight) z'z / (n - 1) + weight I)^-1/2 for standardised z, shape (n, features).
+
+    With fewer wells than features all but n eigenvalues are the weight itself, so the n of z's own singular values do.
+
+    Raises:
+        DataError: as `inverse_root`.
+    """
+    n, n_features = z.shape
+    if n >= n_features:
+        return inverse_root((1 - weight) * (z.T @ z) / (n - 1) + weight * np.eye(n_features))
+    _, singular, directions = np.linalg.svd(z, full_matrices=False)
+    values = (1 - weight) * singular**2 / (n - 1) + weight
+    if weight <= 1e-10 * values[0]:
+        raise DataError(_SINGULAR)
+    gain = 1 / np.sqrt(values) - 1 / np.sqrt(weight)
+    return np.asarray((directions.T * gain) @ directions + np.eye(n_features) / np.sqrt(weight))
 
 
 def shrinkage_of(z: Profiles) -> float:
@@ -84,7 +103,7 @@ def inverse_root(matrix: Profiles) -> Profiles:
     """
     values, vectors = np.linalg.eigh(matrix)
     if values[0] <= 1e-10 * values[-1]:
-        raise DataError("the controls' correlation matrix is singular: give more shrinkage, controls or fewer features")
+        raise DataError(_SINGULAR)
     return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
 
 

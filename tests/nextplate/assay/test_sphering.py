@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextplate.assay.sphering import fit_sphering, inverse_root, shrinkage_of, sphere
+from nextplate.assay.sphering import fit_sphering, inverse_root, shrinkage_of, shrunk_inverse_root, sphere
 from nextplate.errors import DataError
 
 
@@ -94,3 +94,17 @@ def test_a_batch_without_controls_is_named():
     x = controls(10)
     with pytest.raises(DataError, match="batch b: 0 controls"):
         sphere(x, np.arange(10) < 6, ["a"] * 6 + ["b"] * 4)
+
+
+@pytest.mark.parametrize("weight", [0.02, 0.4, 1.0])
+def test_few_wells_and_many_features_give_the_same_map_by_the_short_way(weight):
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=(9, 40)) @ rng.normal(size=(40, 40))
+    z = (z - z.mean(axis=0)) / z.std(axis=0, ddof=1)
+    long_way = inverse_root((1 - weight) * (z.T @ z) / 8 + weight * np.eye(40))
+    np.testing.assert_allclose(shrunk_inverse_root(z, weight), long_way, atol=1e-9)
+
+
+def test_few_wells_without_shrinkage_are_refused():
+    with pytest.raises(DataError, match="singular"):
+        fit_sphering(np.random.default_rng(8).normal(size=(9, 40)), shrinkage=0.0)

@@ -66,9 +66,11 @@ def test_areas_are_in_square_micrometres(measured: Measured) -> None:
     assert area.is_between(100, 190).all()
 
 
-def test_only_the_blurred_and_the_empty_well_are_flagged(measured: Measured) -> None:
+def test_only_the_blurred_the_empty_and_the_killed_well_are_flagged(measured: Measured) -> None:
     flagged = {r["well"]: r["flags"] for r in measured.wells.iter_rows(named=True) if r["flags"]}
-    assert set(flagged) == {"D01", "D02"}
+    assert set(flagged) == {"D01", "D02", "D04"}
+    assert flagged["D04"] == "cell-count-collapse"
+    assert not excludes(flagged.pop("D04"), 1)
     assert "out-of-focus" in flagged["D01"].split(";")
     assert flagged["D02"] == "empty-field"
     assert all(excludes(flags, 1) for flags in flagged.values())

@@ -27,7 +27,8 @@ from nextplate.readout import Missing
 from tests.nextplate.imaging.omezarr_plates import Key, assert_kept, noise, state, validate, written
 
 WELLS = ("A01", "B12", "P24", "Z03", "AF48")
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=6) | st.sampled_from(
+# Unprintable names are escaped when a plate is listed (imaging.shown); these are what a listing holds.
+NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=6) | st.sampled_from(
     ["../../etc", 'a"b', "DNA/2", "µ-tubulin", "DAPI", "."]
 )
 

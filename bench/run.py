@@ -4,7 +4,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import analysis, demos, features, image_qc, omezarr, plates, real_plate, rooms, segmentation, startup
+from bench import analysis, demos, features, image_qc, moa, omezarr, plates, real_plate, rooms, segmentation, startup
 from bench.table import Figure, markdown
 
 SECTIONS = {
@@ -17,6 +17,7 @@ SECTIONS = {
     "omezarr": omezarr.figures,
     "plates": plates.figures,
     "analysis": analysis.figures,
+    "moa": moa.figures,
     "demos": demos.figures,
     "twice": demos.twice,
     "kills": demos.kills,

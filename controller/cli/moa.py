@@ -51,10 +51,10 @@ def moa(
 
     Example: nextplate moa /data/BBBC021 --features all --normalise sphere --out moa
     """
-    from controller.cli.measuring import parse_features
     from controller.moa import MoaRequest, run_moa
     from controller.moa_report import moa_text
     from nextplate.assay.moa_profiles import normalisation_of
+    from nextplate.features import parse_features
     from nextplate.imaging import MeasureParams
     from nextplate.imaging.bbbc021_tables import CHANNELS
 

@@ -13,7 +13,7 @@ from nextplate.imaging.cells import LabelImage, find_cells
 from nextplate.imaging.channel_look import ChannelLook, look_at
 from nextplate.imaging.channels import is_fluorescent
 from nextplate.imaging.debris import Debris, find_debris
-from nextplate.imaging.flatfield import Image, binned, corrected, evened
+from nextplate.imaging.flatfield import Image, background_of, binned, corrected, evened
 from nextplate.imaging.focus import edge_sharpness, power_slope
 from nextplate.imaging.full_resolution import at_full_resolution, cytoplasm, nuclei_and_cells
 from nextplate.imaging.nuclei import Nuclei, find_nuclei
@@ -149,14 +149,13 @@ def _quality(
         sharpness=edge_sharpness(one.signal, seen),
         slope=power_slope(one.signal, plate.spectrum),
         saturated_share=float(np.count_nonzero(one.raw >= level)) / one.raw.size,
-        background=float(plate.flats[channel].background_blocks.mean()) + one.shift,
+        background=background_of(plate.flats[channel], one.shift),
     )
 
 
 def _look(one: _Lit, plate: Survey, channel: str) -> ChannelLook:
     flat = plate.flats[channel]
-    background = float(flat.background_blocks.mean()) + one.shift
-    return look_at(one.signal, background, plate.rule.diameter_px, flat.noise)
+    return look_at(one.signal, background_of(flat, one.shift), plate.rule.diameter_px, flat.noise)
 
 
 def _at_full_resolution(

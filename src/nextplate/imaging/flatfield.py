@@ -149,6 +149,11 @@ def corrected(image: Image, flat: FlatField) -> tuple[Image, float]:
     return evened(image, Surfaces(flat.background, flat.inverse_gain), shift), shift
 
 
+def background_of(flat: FlatField, shift: float) -> float:
+    """Return a field's mean background, counts, from its background shift."""
+    return float(flat.background_blocks.mean()) + shift
+
+
 def evened(image: Image | Pixels, surfaces: Surfaces, shift: float) -> Image:
     """Return signal above background at even illumination, given the field's background shift, counts."""
     signal = np.empty(image.shape, np.float32)

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from nextplate.imaging.channel_look import ChannelLook, look_at
 from nextplate.imaging.debris import Debris, find_debris
-from nextplate.imaging.flatfield import FlatField, Image, binned, corrected, fit_flat_field, survey_field
+from nextplate.imaging.flatfield import FlatField, Image, background_of, binned, corrected, fit_flat_field, survey_field
 from nextplate.imaging.nuclei import Nuclei, SegmentRule, find_nuclei
 from sim.biology import Phenotype
 from sim.render import Renderer
@@ -51,7 +51,8 @@ class QcPlate:
         return SegmentRule(self.diameter_px, self.flats[self.dna].noise, self.flats[self.dna].threshold)
 
     def signal(self, raw: Raw, channel: str) -> tuple[Image, float]:
-        return corrected(binned(raw, self.factor), self.flats[channel])
+        signal, shift = corrected(binned(raw, self.factor), self.flats[channel])
+        return signal, background_of(self.flats[channel], shift)
 
     def look(self, raw: Raw, channel: str) -> ChannelLook:
         """Look at an image filed as a channel."""

@@ -7,7 +7,7 @@ import tifffile
 from nextplate.errors import DataError
 from nextplate.imaging.channel_look import ChannelLook, look_at, mean_look
 from nextplate.imaging.channel_order import judge_channel_order
-from nextplate.imaging.flatfield import binned, corrected, fit_flat_field, survey_field
+from nextplate.imaging.flatfield import background_of, binned, corrected, fit_flat_field, survey_field
 from nextplate.imaging.quality import FLAGS, excludes
 from tests.nextplate.imaging.qc_plates import QcPlate, bbbc013, images_folder, killed, living, nf1, phenix, rendered
 
@@ -61,7 +61,8 @@ def test_the_blanked_yokogawa_plate_shows_nothing_and_is_not_judged() -> None:
     paths = sorted(images_folder("yokogawa-cv8000").rglob("*_D08_T0001F*L01A01Z01C0*.tif"))
     images = [binned(tifffile.imread(p), 6) for p in paths[:4]]
     flat = fit_flat_field("C01", [survey_field(i) for i in images], images[0].shape)
-    looks = [look_at(*corrected(i, flat), 11.0, flat.noise) for i in images] * 3
+    found = [corrected(i, flat) for i in images]
+    looks = [look_at(signal, background_of(flat, shift), 11.0, flat.noise) for signal, shift in found] * 3
     assert [look.n_objects for look in looks] == [0.0] * 12
     assert not judge_channel_order({"C01": looks, "C02": looks}, "C01").is_wrong.any()
 

@@ -17,7 +17,7 @@ from nextplate.imaging.objects import RingRule, ring_around, unpadded
 _Values = npt.NDArray[np.float64]
 
 _DIAMETER_PX = 6.0
-"""Nuclei are looked at about so large: against 11 px it costs a quarter, and of 144 swapped wells two more are missed."""
+"""Nuclei are looked at about so large: a quarter of the cost of 11 px, and two more of 144 swapped wells are missed."""
 _GAP_SHARE, _RING_SHARE = 0.3, 0.2
 """Gap and width of the ring as shares of the diameter: beyond the blur, where a cytoplasm still shines."""
 _COMPACT, _COMPACT_STEP = 0.96, 0.01

@@ -15,6 +15,7 @@ Different from the paper, and why:
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import ceil
 from typing import Any, Literal
 
@@ -82,7 +83,7 @@ class Branch(nn.Module):  # type: ignore[misc]
         super().__init__()
         widths = (n_in, *([n_out] * _CONVOLUTIONS))
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, _KERNEL_PX, padding=_KERNEL_PX // 2) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, _KERNEL_PX, padding=_KERNEL_PX // 2) for a, b in pairwise(widths)
         )
         self.pool_px = GRID_PX >> scale
 

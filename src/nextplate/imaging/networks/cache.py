@@ -33,6 +33,8 @@ Progress = Callable[[int, int], None]
 FORMAT = "nextplate-pixels-1"
 GAIN = 256
 """Stored counts per count of an averaged 8-bit image: the mean keeps 8 bits behind the point."""
+_memmap: Callable[..., npt.NDArray[Any]] = np.lib.format.open_memmap
+"""numpy ships it without types."""
 _FLUSH_FIELDS, _KIND_SAMPLE = 64, 24
 
 
@@ -151,7 +153,7 @@ def downscaled(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     tiles = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
     total = tiles.sum(axis=3, dtype=np.uint32).sum(axis=1, dtype=np.float64)
     gain = GAIN if pixels.dtype == np.uint8 else 1
-    return np.rint(total * (gain / factor**2)).astype(np.uint16)
+    return np.asarray(np.rint(total * (gain / (factor * factor))), np.uint16)
 
 
 _Grouped = list[tuple[CachedField, dict[str, FieldImage]]]
@@ -256,12 +258,12 @@ def _created(path: Path, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]
             found = None
         if found is not None and found.shape == shape and found.dtype == dtype:
             return found
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    return _memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
 
 
 def _mapped(path: Path, mode: Any) -> npt.NDArray[Any]:
     try:
-        return np.lib.format.open_memmap(path, mode=mode)
+        return _memmap(path, mode=mode)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be opened ({error}); remove the folder and build it again") from error
 

@@ -43,13 +43,13 @@ def _branch_weights(n_in: int, n_out: int) -> int:
 
 
 def _first_macs(shape: McnnShape, n: int, height_px: int, width_px: int) -> int:
-    pixels = ceil(height_px / 2**n) * ceil(width_px / 2**n)
+    pixels = ceil(height_px / (1 << n)) * ceil(width_px / (1 << n))
     return pixels * _TAPS * shape.n_channels * SCALES[n]
 
 
 def _branch_macs(shape: McnnShape, n: int, height_px: int, width_px: int) -> int:
-    pixels = ceil(height_px / 2**n) * ceil(width_px / 2**n)
-    return _first_macs(shape, n, height_px, width_px) + 2 * pixels * _TAPS * SCALES[n] ** 2
+    pixels = ceil(height_px / (1 << n)) * ceil(width_px / (1 << n))
+    return _first_macs(shape, n, height_px, width_px) + 2 * pixels * _TAPS * SCALES[n] * SCALES[n]
 
 
 def _head_macs(shape: McnnShape, n_cells: int) -> int:

@@ -30,8 +30,9 @@ class PixelScale:
 def pixel_scale(cache: PixelCache, scaling: Scaling) -> PixelScale:
     """Learn the scale of every field.
 
-    'plate' maps the 1st and 99.9th percentile of a plate's channel, over a sample spread over its fields, to 0 and 1:
-    differences between wells stay, those between plates go. 'image' makes each image of mean 0 and deviation 1, as
+    'plate' makes a plate's channel of mean 0 and deviation 1 over a sample spread over its fields, cut at the 1st and
+    99.9th percentile so that debris and dead pixels do not count: differences between wells stay, those between plates
+    go. 'image' makes each image of mean 0 and deviation 1, as
     Godinez et al. do: differences in brightness between wells go too.
 
     Raises:
@@ -48,9 +49,10 @@ def _by_plate(cache: PixelCache) -> PixelScale:
     shape = (len(cache.fields), len(cache.channels))
     offset, gain = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for plate, rows in rows_by_plate(cache).items():
-        low, high = np.percentile(_sample(cache.pixels, rows), (_LOW, _HIGH), axis=0)
+        sample = _sample(cache.pixels, rows)
+        cut = np.clip(sample, *np.percentile(sample, (_LOW, _HIGH), axis=0))
         members = [i for i, f in enumerate(cache.fields) if f.plate == plate]
-        offset[members], gain[members] = low, _inverse(high - low)
+        offset[members], gain[members] = cut.mean(axis=0), _inverse(cut.std(axis=0))
     return PixelScale(offset, gain)
 
 

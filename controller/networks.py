@@ -9,8 +9,10 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ import polars as pl
 
 from controller.analysis import write_table
 from controller.files import full_disk_named
+from controller.lock import lab_lock
 from controller.measuring import ReadoutRequest, find_readout
 from nextplate.assay import read_measured_layout
 from nextplate.assay.measured_layout import MeasuredWell
@@ -73,6 +76,7 @@ def train_network(
         DataError: plates, layout or labels that cannot be used, or `out` is there already.
         DiskFull: no room; the checkpoint stays.
     """
+    need_torch()
     import torch
 
     from nextplate.imaging.networks.place import placed, wait_for_all
@@ -82,12 +86,37 @@ def train_network(
         raise DataError(f"{request.out} is there already; a network is never overwritten: name another --out")
     readouts = [find_readout(r) for r in request.readouts]
     wells = _labelled_wells(request, readouts)
-    with placed(environment or os.environ) as place, full_disk_named(request.out):
+    with placed(environment or os.environ) as place, full_disk_named(request.out), _held(request.out, place):
         cache = _shared_cache(request, readouts, place)
         task = _task(request, params, cache, wells, place)
         body = _trained(request, task, place, on_epoch)
         wait_for_all(place)
     return body if place.is_first else None
+
+
+def need_torch() -> None:
+    """Refuse to go on without the libraries of the extra `deep`.
+
+    Raises:
+        DataError: says how to install them.
+    """
+    if absent := [name for name in ("torch", "safetensors") if find_spec(name) is None]:
+        raise DataError(f"networks need {' and '.join(absent)}; install them: pip install 'nextplate[deep]'")
+
+
+@contextmanager
+def _held(out: Path, place: "Place") -> Iterator[None]:
+    """Keep other trainings away from the same folder.
+
+    Raises:
+        LabBusy: one works there.
+    """
+    if not place.is_first:
+        yield
+        return
+    _work_folder(out).mkdir(parents=True, exist_ok=True)
+    with lab_lock(_work_folder(out), "nextplate network train"):
+        yield
 
 
 def _work_folder(out: Path) -> Path:
@@ -226,6 +255,7 @@ def embed_plates(
         DataError: a damaged network, or plates without its channels.
         DiskFull: no room; nothing half-written stays.
     """
+    need_torch()
     started = time.perf_counter()
     if out.suffix != ".parquet":
         raise DataError(f"--out {out}: embeddings are a Parquet file; name it ….parquet")

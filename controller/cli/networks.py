@@ -70,7 +70,9 @@ def train(
 
     Example: nextplate network train /data/P1 --layout P1.csv --out models/p1 --downscale 2
     """
-    from controller.networks import TrainRequest, train_network
+    from controller.networks import TrainRequest, need_torch, train_network
+
+    need_torch()
     from nextplate.imaging.networks.schedule import TrainParams
 
     request = TrainRequest(
@@ -134,6 +136,9 @@ def show(
 
     Example: nextplate network show models/p1
     """
+    from controller.networks import need_torch
+
+    need_torch()
     from nextplate.imaging.networks.cost import forward_gflop, n_parameters
     from nextplate.imaging.networks.folder import load_network, read_card
 

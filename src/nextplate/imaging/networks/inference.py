@@ -21,7 +21,8 @@ class FastMcnn:
         self.dtype = torch_dtype(precision, device)
         self.device = device
         self._network = _copy(network).to(device=device, dtype=self.dtype, memory_format=torch.channels_last).eval()
-        self._has_fused = device == "cpu" and self.dtype == torch.bfloat16 and has_fused_convolution()
+        has_format = device == "cpu" and self.dtype == torch.bfloat16 and has_bfloat16(device)
+        self._has_fused = has_format and has_fused_convolution()
 
     @property
     def n_embedding(self) -> int:

@@ -60,10 +60,10 @@ def speed(repeats: int = 5, n_threads: int = 2) -> list[Figure]:
     best_infer = min(best["ours, inference"], best["ours, inference float32"])
     best_learn = min(best["ours, training bfloat16"], best["ours, training float32"])
     return [
-        _speed_figure("M-CNN inference", best_infer, best["plain, inference"], infer, peak),
-        _speed_figure("M-CNN training", best_learn, best["plain, training"], learn, peak),
+        _speed_figure(f"M-CNN inference, {n_threads} thread(s)", best_infer, best["plain, inference"], infer, peak),
+        _speed_figure(f"M-CNN training, {n_threads} thread(s)", best_learn, best["plain, training"], learn, peak),
         Figure(
-            "M-CNN, float32 only", f"inference {best['ours, inference float32']:.3f} s, "
+            f"M-CNN, float32 only, {n_threads} thread(s)", f"inference {best['ours, inference float32']:.3f} s, "
             f"training {best['ours, training float32']:.3f} s an image",
             f"plain {best['plain, inference']:.3f} s, {best['plain, training']:.3f} s; "
             f"2048^3 GEMM {peak32:.0f} GFLOP/s float32, {peak:.0f} bfloat16", COMMAND,
@@ -79,7 +79,7 @@ def _speed_figure(what: str, ours_s: float, plain_s: float, gflop: float, peak: 
     against = (
         f"plain eager float32 {1 / plain_s:.2f} images/s ({plain_s / ours_s:.1f} x); {share:.0f} % of a bfloat16 GEMM"
     )
-    return Figure(f"{what}, 1024 x 1280 x 3, 2 threads", measured, against, COMMAND)
+    return Figure(f"{what}, 1024 x 1280 x 3", measured, against, COMMAND)
 
 
 def _works(shape: Any) -> dict[str, Callable[[], object]]:

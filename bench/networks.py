@@ -280,9 +280,8 @@ def references() -> list[Figure]:
 def embeddings(task: str, epochs: int = 60, seed: int = 1) -> list[Figure]:
     """Train once per held-out replicate, and score the embeddings.
 
-    The settings fit in two minutes a fold; they were not tuned. Longer training that fits the training fields better
-    (100 epochs, batches of 4, rate 2e-3) was tried on the first held-out replicate only, and found no better
-    neighbours there.
+    The settings fit in two minutes a fold; they were not tuned, and the network does not fit the training fields
+    fully. Two longer trainings were tried on the first held-out replicate only, so nothing is concluded from them.
     """
     from nextplate.imaging.networks.cache import build_cache
 

@@ -4,7 +4,20 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import analysis, demos, features, image_qc, moa, omezarr, plates, real_plate, rooms, segmentation, startup
+from bench import (
+    analysis,
+    demos,
+    features,
+    image_qc,
+    moa,
+    networks,
+    omezarr,
+    plates,
+    real_plate,
+    rooms,
+    segmentation,
+    startup,
+)
 from bench.table import Figure, markdown
 
 SECTIONS = {
@@ -18,6 +31,7 @@ SECTIONS = {
     "plates": plates.figures,
     "analysis": analysis.figures,
     "moa": moa.figures,
+    "networks": networks.figures,
     "demos": demos.figures,
     "twice": demos.twice,
     "kills": demos.kills,

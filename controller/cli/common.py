@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,23 @@ HERE = Path()
 def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Print a result: JSON on one line, or text."""
     typer.echo(json.dumps(body, sort_keys=True, default=str) if as_json else text)
+
+
+def new_names(renamings: Sequence[str] | None) -> dict[str, str]:
+    """Read `--channel OLD=NEW` options.
+
+    Raises:
+        DataError: one is not written like that.
+    """
+    from nextplate.errors import DataError
+
+    names = {}
+    for text in renamings or ():
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise DataError(f"--channel {text}: write the old name, '=', and the new one, as in 1=DNA")
+        names[old] = new
+    return names
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, progress_bar, say
+from controller.cli.common import JsonOption, new_names, progress_bar, say
 
 if TYPE_CHECKING:
     from nextplate.imaging import MeasureParams
@@ -71,8 +71,7 @@ def measure(
     from controller.judging import judge_folder, negatives_of, read_layout
     from controller.measuring import ReadoutRequest, find_readout, finish_summary, measure_folder, measured_text
 
-    names = dict(_pair(text) for text in rename or ())
-    found = find_readout(ReadoutRequest(folder, reader, pattern, plate, _step(z), t, names))
+    found = find_readout(ReadoutRequest(folder, reader, pattern, plate, _step(z), t, new_names(rename)))
     params = _params(found.channels, dna, reporter, channels, features, objects, nucleus_um, pixel_um)
     target = out or Path("measured") / found.plate
     # A mistake in the layout is told before minutes of measuring, not after.
@@ -91,15 +90,6 @@ def _step(z: str) -> "ZChoice":
     if z not in named and not z.isdecimal():
         raise DataError(f"--z {z}: write projection, middle, max, or the number of a step")
     return named[z] if z in named else int(z)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    from nextplate.errors import DataError
-
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        raise DataError(f"--channel {text}: write the old name, '=', and the new one, as in 1=DNA")
-    return old, new
 
 
 def _params(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli.common import JsonOption, progress_bar, say
-from controller.cli.measuring import _pair
+from controller.cli.common import JsonOption, new_names, progress_bar, say
 
 if TYPE_CHECKING:
     from controller.measuring import ReadoutRequest
@@ -156,7 +155,7 @@ def _requests(
 ) -> "list[ReadoutRequest]":
     from controller.measuring import ReadoutRequest
 
-    names = dict(_pair(text) for text in rename or ())
+    names = new_names(rename)
     return [ReadoutRequest(folder, reader, pattern, names=names) for folder in folders]
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from controller.analysis import write_table
+from controller.analysis import drop_analysis, write_table
 from controller.files import full_disk_named, write_text
 from controller.lock import lab_lock
 from controller.parts import digest, finished, stamp, well_key, write_part
@@ -47,6 +47,8 @@ from nextplate.imaging import (
 from nextplate.imaging.channels import renamed
 from nextplate.imaging.selection import ZChoice
 from nextplate.readout import Readout
+
+_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ def measure_folder(
             fresh = _measure(work, keys, set(kept), out, progress, executor, n_threads)
             wells = [(kept | fresh)[plan.well] for plan in work.plans]
             _drop_strangers(out, keys)
+            # What was concluded from the numbers of before may not stand beside those of now.
+            (out / _SUMMARY).unlink(missing_ok=True)
+            drop_analysis(out)
             judged = judge_plate(wells, params, negatives)
             table = well_table(readout.plate, wells, judged, params.dna)
             _write_tables(readout, table, wells, out)
@@ -214,7 +219,7 @@ def _summary(
     return found
 
 
-def finish_summary(out: Path, body: Mapping[str, Any], name: str = "summary.json") -> Mapping[str, Any]:
+def finish_summary(out: Path, body: Mapping[str, Any], name: str = _SUMMARY) -> Mapping[str, Any]:
     """Write the summary, last of all: where it is, the folder is whole."""
     write_text(out / name, json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return body

@@ -60,7 +60,7 @@ def open_measured(folder: Path, layout_file: Path | None = None) -> Measured:
     plate = str(plates[0])
     own = folder / LAYOUT
     path = layout_file or (own if own.is_file() else None)
-    layout = None if path is None else read_measured_layout(path, _named(path, plate))
+    layout = None if path is None else read_measured_layout(path, _named(path, plate)).covering(wells["well"])
     responses = doses = None
     if layout_file is None:
         responses, doses = _optional(folder / RESPONSES), _optional(folder / DOSES)

@@ -170,7 +170,7 @@ def read_frame(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         # Plates may be called 22123: the first lines must not decide that they are numbers.
         names = pl.read_csv(path, n_rows=0).columns
-        texts = {n: pl.String for n in ("plate", "well", "field") if n in names}
+        texts: dict[str, type[pl.DataType]] = {n: pl.String for n in ("plate", "well", "field") if n in names}
         # All lines decide the others: a number may be whole for hundreds of wells before one is not.
         return pl.read_csv(path, schema_overrides=texts, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -46,6 +46,7 @@ from nextplate.imaging import (
 )
 from nextplate.imaging.channels import renamed
 from nextplate.imaging.selection import ZChoice
+from nextplate.imaging.survey import Survey
 from nextplate.readout import Readout
 
 _SUMMARY = "summary.json"
@@ -142,8 +143,20 @@ def _claim(out: Path, readout: Readout) -> None:
 def _keys(work: PlateWork, readout: Readout) -> dict[str, str]:
     """Digest what decides each well: illumination and thresholds come from the whole plate, so all images count."""
     sample = [stamp(image) for image in readout.images]
-    base = digest({"params": asdict(work.params), "code": code_digest(), "sample": sample})
+    base = digest(
+        {"params": asdict(work.params), "code": code_digest(), "sample": sample, "survey": _surveyed(work.survey)}
+    )
     return {plan.well: well_key(plan, base) for plan in work.plans}
+
+
+def _surveyed(survey: Survey | None) -> list[Any]:
+    """Tell what the look at the plate found: a drive that was gone for a moment then changes every well's numbers."""
+    if survey is None:
+        return []
+    told = [survey.nucleus_px, *(n for f in survey.flats.values() for n in (f.n_fields, f.noise, f.threshold or 0))]
+    cells = None if survey.cells is None else survey.cells.threshold
+    # Rounded, as another processor's last digit is no reason to measure anew.
+    return [str(survey.kind), survey.factor, list(survey.flats), *(f"{n:.5g}" for n in (*told, cells or 0))]
 
 
 def _measure(

@@ -18,7 +18,9 @@ from controller.files import plain_name
 from controller.measuring import ReadoutRequest, cells_of, find_readout, measure_folder
 from nextplate.errors import DataError, LabBusy
 from nextplate.features import parse_features, select
-from nextplate.imaging import MeasureParams, export_plate, list_planes, measure
+from nextplate.imaging import MeasureParams, export_plate, list_planes, measure, survey
+from nextplate.imaging.pixels import ImageKind, UnreadableImage
+from nextplate.readout import FieldImage
 from tests.nextplate.imaging.fake_plate import FakePlate, Scene, write_plate
 
 PARAMS = MeasureParams(features=select(["shape", "intensity"]))
@@ -147,6 +149,25 @@ def test_an_unreadable_image_is_flagged_and_tried_again_next_time(plate: FakePla
     assert "P1_A02_s1_w2.TIF" in problems["reason"][0]
     image.write_bytes(whole)
     assert run(plate.folder, tmp_path / "out")["flags"] == {}
+
+
+def test_wells_measured_while_part_of_the_plate_could_not_be_looked_at_are_measured_again(
+    plate: FakePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A drive that is gone for a moment, while the plate is looked at, may not decide its numbers for good."""
+    seen = survey.read_image
+
+    def flickering(image: FieldImage, kind: ImageKind | None = None):
+        if image.well < "A06":
+            raise UnreadableImage("the drive is gone for a moment")
+        return seen(image, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(survey, "read_image", flickering)
+        run(plate.folder, tmp_path / "out")
+    assert run(plate.folder, tmp_path / "out")["wells_measured_now"] == N_WELLS
+    run(plate.folder, tmp_path / "fresh")
+    assert tables(tmp_path / "out")[0].equals(tables(tmp_path / "fresh")[0])
 
 
 def test_the_folder_of_another_plate_or_of_other_things_is_not_touched(plate: FakePlate, tmp_path: Path):

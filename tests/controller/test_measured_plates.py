@@ -259,6 +259,8 @@ def test_profiles_need_layouts_and_measured_folders(run, measured: Path, tmp_pat
     (bare / "wells.parquet").write_bytes((measured / "wells.parquet").read_bytes())
     assert "has no layout; give one: --layout FILE" in run("profiles", bare, "--out", tmp_path / "o")[2]
     assert run("profiles", tmp_path, "--out", tmp_path / "o")[0] == 2
+    code, _, said = run("profiles", measured, "--readout", "no_such", "--out", tmp_path / "o")
+    assert (code, "--readout no_such: the wells of plate P1 have no such number" in said) == (2, True)
     assert not (tmp_path / "o").exists()
 
 

@@ -60,7 +60,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             scratch.unlink(missing_ok=True)
 
 
-def plain_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """Spell a plate's or column's name as the name of one file or folder: nothing in it leads elsewhere.
 
     Two names may become one; who writes there has to look whose it is.

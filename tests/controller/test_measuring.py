@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from controller.cli import main
-from controller.files import plain_name
+from controller.files import safe_name
 from controller.measuring import ReadoutRequest, cells_of, find_readout, measure_folder
 from nextplate.errors import DataError, LabBusy
 from nextplate.features import parse_features, select
@@ -216,14 +216,14 @@ def test_features_that_do_not_exist_are_told_with_those_that_do(text: str):
 
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "..", ".", "", ".hidden", "a/b", "x" * 400, "a\\b\0c"])
 def test_no_name_of_a_plate_leads_out_of_the_folder(name: str):
-    spelled = plain_name(name)
+    spelled = safe_name(name)
     assert Path("measured", spelled).resolve().parent == Path("measured").resolve()
     assert not spelled.startswith(".")
     assert 0 < len(spelled) <= 100
 
 
 def test_names_of_plates_as_people_give_them_stay():
-    assert [plain_name(n) for n in ("NP-0001", "Week1_22123", "plate.7")] == ["NP-0001", "Week1_22123", "plate.7"]
+    assert [safe_name(n) for n in ("NP-0001", "Week1_22123", "plate.7")] == ["NP-0001", "Week1_22123", "plate.7"]
 
 
 def test_a_plate_that_calls_itself_a_path_is_measured_below_measured(

@@ -18,6 +18,7 @@ RESPONSES, QUALITY, DOSES, LAYOUT, WELLS = (
     "responses.parquet", "plate_qc.json", "dose_response.csv", "layout.csv", "wells.parquet",
 )  # fmt: skip
 """Names in a measured folder."""
+_RESPONSES_CSV = "responses.csv"
 _NUMBERS = (
     ("z_prime", "Z'", 3), ("z_prime_robust", "robust Z'", 3), ("ssmd", "SSMD", 1),
     ("signal_to_background", "S/B", 2), ("cv_negative", "CV of negatives", 3), ("cv_positive", "CV of positives", 3),
@@ -38,7 +39,7 @@ def write_analysis(analysis: "PlateAnalysis", folder: Path, layout_file: Path | 
     body = json.dumps(finite(analysis.to_json()), indent=1, sort_keys=True, allow_nan=False) + "\n"
     files = {
         RESPONSES: _parquet(analysis.responses),
-        "responses.csv": analysis.responses.write_csv().encode(),
+        _RESPONSES_CSV: analysis.responses.write_csv().encode(),
         DOSES: analysis.doses.write_csv().encode(),
         QUALITY: body.encode(),
     }
@@ -47,6 +48,12 @@ def write_analysis(analysis: "PlateAnalysis", folder: Path, layout_file: Path | 
     for name, content in files.items():
         write_bytes(folder / name, content)
     return tuple(folder / name for name in files)
+
+
+def drop_analysis(folder: Path) -> None:
+    """Remove what `write_analysis` wrote but the layout: the numbers it was about are about to change."""
+    for name in (RESPONSES, _RESPONSES_CSV, DOSES, QUALITY):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_table(frame: "pl.DataFrame", path: Path) -> None:

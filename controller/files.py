@@ -9,6 +9,7 @@ from pathlib import Path
 from nextplate.errors import DiskFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_NAME = 100
 
 
 @contextmanager
@@ -57,6 +58,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             sync_entry(path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def safe_name(name: str) -> str:
+    """Spell a plate's or column's name as the name of one file or folder: nothing in it leads elsewhere.
+
+    Two names may become one; who writes there has to look whose it is.
+    """
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    return plain.lstrip(".")[:_MAX_NAME] or "_"
 
 
 def sync_folder(folder: Path) -> None:

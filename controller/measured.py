@@ -1,8 +1,7 @@
 """A measured folder as `nextplate measure` leaves it, read back: wells, layout, responses, and where the images lie."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,7 @@ def open_measured(folder: Path, layout_file: Path | None = None) -> Measured:
     plate = str(plates[0])
     own = folder / LAYOUT
     path = layout_file or (own if own.is_file() else None)
-    layout = None if path is None else read_measured_layout(path, _named(path, plate))
+    layout = None if path is None else read_measured_layout(path, _named(path, plate)).covering(wells["well"])
     responses = doses = None
     if layout_file is None:
         responses, doses = _optional(folder / RESPONSES), _optional(folder / DOSES)
@@ -127,20 +126,3 @@ def _home(folder: Path) -> Path:
 def _image(row: dict[str, Any], home: Path) -> FieldImage:
     names = ("plate", "well", "field", "channel", "pixel_size_um", "z", "t", "x_um", "y_um", "z_um", "page")
     return FieldImage(path=home / row["path"], **{name: row[name] for name in names})
-
-
-def found_images(folder: Path, pattern: str | None, names: Sequence[str]) -> tuple[FieldImage, ...]:
-    """List the images in a plate's folder as the microscope left it; `names` are new names of its channels, in order.
-
-    Raises:
-        DataError: as nextplate.imaging.open_readout, or not as many names as channels.
-    """
-    from nextplate.imaging import open_readout
-
-    readout = open_readout(folder, pattern=pattern)
-    if not names:
-        return readout.images
-    if len(names) != len(readout.channels):
-        raise DataError(f"{len(names)} channel names for {len(readout.channels)} channels, {readout.channels}")
-    new = dict(zip(readout.channels, names, strict=True))
-    return tuple(replace(i, channel=new[i.channel]) for i in readout.images)

@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from controller.analysis import write_table
+from controller.analysis import drop_analysis, write_table
 from controller.files import full_disk_named, write_text
 from controller.lock import lab_lock
 from controller.parts import digest, finished, stamp, well_key, write_part
@@ -46,7 +46,10 @@ from nextplate.imaging import (
 )
 from nextplate.imaging.channels import renamed
 from nextplate.imaging.selection import ZChoice
+from nextplate.imaging.survey import Survey
 from nextplate.readout import Readout
+
+_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ def measure_folder(
             fresh = _measure(work, keys, set(kept), out, progress, executor, n_threads)
             wells = [(kept | fresh)[plan.well] for plan in work.plans]
             _drop_strangers(out, keys)
+            # What was concluded from the numbers of before may not stand beside those of now.
+            (out / _SUMMARY).unlink(missing_ok=True)
+            drop_analysis(out)
             judged = judge_plate(wells, params, negatives)
             table = well_table(readout.plate, wells, judged, params.dna)
             _write_tables(readout, table, wells, out)
@@ -137,8 +143,20 @@ def _claim(out: Path, readout: Readout) -> None:
 def _keys(work: PlateWork, readout: Readout) -> dict[str, str]:
     """Digest what decides each well: illumination and thresholds come from the whole plate, so all images count."""
     sample = [stamp(image) for image in readout.images]
-    base = digest({"params": asdict(work.params), "code": code_digest(), "sample": sample})
+    base = digest(
+        {"params": asdict(work.params), "code": code_digest(), "sample": sample, "survey": _surveyed(work.survey)}
+    )
     return {plan.well: well_key(plan, base) for plan in work.plans}
+
+
+def _surveyed(survey: Survey | None) -> list[Any]:
+    """Tell what the look at the plate found: a drive that was gone for a moment then changes every well's numbers."""
+    if survey is None:
+        return []
+    told = [survey.nucleus_px, *(n for f in survey.flats.values() for n in (f.n_fields, f.noise, f.threshold or 0))]
+    cells = None if survey.cells is None else survey.cells.threshold
+    # Rounded, as another processor's last digit is no reason to measure anew.
+    return [str(survey.kind), survey.factor, list(survey.flats), *(f"{n:.5g}" for n in (*told, cells or 0))]
 
 
 def _measure(
@@ -214,7 +232,7 @@ def _summary(
     return found
 
 
-def finish_summary(out: Path, body: Mapping[str, Any], name: str = "summary.json") -> Mapping[str, Any]:
+def finish_summary(out: Path, body: Mapping[str, Any], name: str = _SUMMARY) -> Mapping[str, Any]:
     """Write the summary, last of all: where it is, the folder is whole."""
     write_text(out / name, json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return body

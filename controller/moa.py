@@ -33,6 +33,7 @@ from nextplate.imaging import MeasureParams, Progress
 from nextplate.imaging.bbbc021 import Bbbc021, read_bbbc021, read_tables, well_rows
 from nextplate.imaging.bbbc021_tables import MoaRow, treatment_key
 
+_REPORT = "moa.json"
 _SEED = 20210211
 """Of the bootstrap: the same profiles give the same interval whenever they are judged."""
 
@@ -68,6 +69,7 @@ def run_moa(request: MoaRequest, progress: Progress) -> Mapping[str, Any]:
     tables = read_tables(r.folder)  # a wrong table is told before hours of measuring
     wells = well_rows(tables)
     answers = None if r.predictions is None else predictions_of(read_frame(r.predictions), wells, str(r.predictions))
+    (r.out / _REPORT).unlink(missing_ok=True)  # of other numbers, or of a run that is about to be cut short
     if r.profiles is not None:
         body |= _judged(r, read_frame(r.profiles), wells, tables.moas.values(), str(r.profiles))
     elif answers is None:
@@ -82,7 +84,7 @@ def run_moa(request: MoaRequest, progress: Progress) -> Mapping[str, Any]:
             write_bytes(r.out / f"confusion_{s.split}.png", confusion_png(f"images, {s.split}", s.classes, s.confusion))
     body["seconds"] = round(time.perf_counter() - started, 3)
     whole: Mapping[str, Any] = finite(body)
-    finish_summary(r.out, whole, "moa.json")
+    finish_summary(r.out, whole, _REPORT)
     return whole
 
 
@@ -168,6 +170,8 @@ def read_frame(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         # Plates may be called 22123: the first lines must not decide that they are numbers.
         names = pl.read_csv(path, n_rows=0).columns
-        return pl.read_csv(path, schema_overrides={n: pl.String for n in ("plate", "well", "field") if n in names})
+        texts: dict[str, type[pl.DataType]] = {n: pl.String for n in ("plate", "well", "field") if n in names}
+        # All lines decide the others: a number may be whole for hundreds of wells before one is not.
+        return pl.read_csv(path, schema_overrides=texts, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: cannot be read as a table ({str(error).splitlines()[0][:120]})") from error

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from controller.analysis import midpoint
-from controller.files import write_bytes
+from controller.files import safe_name, write_bytes
 from controller.report.figures.contactsheet import Sheet, draw_sheet, shrink
 from controller.report.figures.dosecurves import CurvePanel, draw_curves
 from controller.report.figures.heatmap import HeatMap, draw_heatmap
@@ -33,7 +33,7 @@ def write_heatmaps(shown: ShownPlate, columns: Sequence[str], out: Path) -> list
         raise DataError(f"plate {shown.plate} has no number {unknown[0]!r}; it has {', '.join(known)}")
     paths = []
     for column in columns:
-        paths.append(out / f"{_safe(shown.plate)}-{_safe(column)}.png")
+        paths.append(out / f"{safe_name(shown.plate)}-{safe_name(column)}.png")
         write_bytes(paths[-1], draw_heatmap(heat_of(shown, column)))
     return paths
 
@@ -94,8 +94,8 @@ def write_sheets(
     groups = [(c,) for c in chosen] if separate else [tuple(chosen)]
     paths = []
     for group in groups:
-        ending = f"-{_safe(group[0])}" if separate else ""
-        paths.append(out / f"{_safe(shown.plate)}-fields{ending}.png")
+        ending = f"-{safe_name(group[0])}" if separate else ""
+        paths.append(out / f"{safe_name(shown.plate)}-fields{ending}.png")
         write_bytes(paths[-1], draw_sheet(sheet, tiles, group, "" if separate else note))
     return paths, failed
 
@@ -142,7 +142,7 @@ def write_curves(shown: ShownPlate, out: Path) -> list[Path]:
         )
     panels = [_panel(shown, row) for row in shown.doses.to_dicts()]
     pages = draw_curves(panels, f"plate {shown.plate}", unit_of(shown.dose_column))
-    names = [f"{_safe(shown.plate)}-curves{f'-{i + 1}' if len(pages) > 1 else ''}.png" for i in range(len(pages))]
+    names = [f"{safe_name(shown.plate)}-curves{f'-{i + 1}' if len(pages) > 1 else ''}.png" for i in range(len(pages))]
     for name, page in zip(names, pages, strict=True):
         write_bytes(out / name, page)
     return [out / name for name in names]
@@ -161,7 +161,3 @@ def _panel(shown: ShownPlate, row: dict[str, object]) -> CurvePanel:
     )
     is_good = np.asarray(wells["is_good"].fill_null(value=False).to_numpy(), dtype=np.bool_)
     return CurvePanel(name, dose, response, is_good & np.isfinite(response), row, midpoint(row))
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -43,7 +43,7 @@ def folder_view(
     """
     from controller.shownplate import measured_plate
 
-    shown = measured_plate(folder, layout, images, pattern, ())
+    shown = measured_plate(folder, layout, images, pattern)
     columns = ("well", "role", "compound_id", "dose", "dose_unit", *_MEASURED, "n_cells")
     rows = shown.table.select(c for c in columns if c in shown.table.columns).fill_nan(None).to_dicts()
     wells = [dict.fromkeys(columns) | row | {"role": row["role"] or _unsaid(row)} for row in rows]

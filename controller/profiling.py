@@ -46,7 +46,8 @@ def compare_plates(
         readout: the column whose controls tell drift. None: nc_ratio, where all plates have it.
 
     Raises:
-        DataError: a folder is no measured one, a plate has no layout, or as `profile_plates`.
+        DataError: a folder is no measured one, a plate has no layout or not the readout asked for, or as
+            `profile_plates`.
     """
     plates = [open_measured(f, layout) for f in folders]
     bare = [str(m.folder) for m in plates if m.layout is None]
@@ -60,7 +61,10 @@ def compare_plates(
 def _drift(plates: Sequence[Measured], readout: str | None) -> tuple[DriftRow, ...]:
     """Compare the controls of the readout plate by plate; () where not all plates have it."""
     column = readout or NC_RATIO.column
-    if not all(column in m.wells.columns for m in plates):
+    without = [m.plate for m in plates if column not in m.wells.columns or not m.wells.schema[column].is_numeric()]
+    if without and readout is not None:
+        raise DataError(f"--readout {readout}: the wells of plate {without[0]} have no such number")
+    if without:
         return ()
     endpoint = endpoint_of(column)
     judged = [normalise(m.wells, m.layout.plan(m.plate), AssayParams(), endpoint)[1] for m in plates if m.layout]

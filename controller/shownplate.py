@@ -1,13 +1,13 @@
 """One plate as it is shown, be it a lab's or a measured folder: a table of wells, its curves, its images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from controller.measured import Measured, found_images, images_of, judged_column, open_measured
+from controller.measured import Measured, images_of, judged_column, open_measured
 from nextplate.errors import DataError
 from nextplate.plate import FORMATS, PlateFormat, Role, fitting_format
 from nextplate.readout import FieldImage
@@ -54,9 +54,7 @@ class ShownPlate:
     """Standard deviation of the negatives on the activity scale."""
 
 
-def measured_plate(
-    folder: Path, layout: Path | None, images: Path | None, pattern: str | None, names: Sequence[str]
-) -> ShownPlate:
+def measured_plate(folder: Path, layout: Path | None, images: Path | None, pattern: str | None) -> ShownPlate:
     """Show a measured folder.
 
     Args:
@@ -64,12 +62,12 @@ def measured_plate(
         layout: in place of the folder's own; the plate is then analysed anew.
         images: where the images lie now; None: where they lay when the plate was measured.
         pattern: for images of no known microscope.
-        names: new names of the channels of `images`.
 
     Raises:
         DataError: as open_measured.
     """
     from nextplate.assay import AssayParams, analyse_plate
+    from nextplate.imaging import open_readout
 
     found = open_measured(folder, layout)
     responses, doses, column = found.responses, found.doses, DEFAULT
@@ -82,11 +80,11 @@ def measured_plate(
     shape = found.layout.plate_format if found.layout else fitting_format(found.wells["well"])
 
     def listed() -> tuple[FieldImage, ...]:
-        if pattern is None and not names:
+        if pattern is None:
             return images_of(folder, images)
         if images is None:
-            raise DataError("with a pattern or channel names the images' folder is needed: --images FOLDER")
-        return found_images(images, pattern, names)
+            raise DataError("with a pattern the images' folder is needed: --images FOLDER")
+        return open_readout(images, pattern=pattern).images
 
     head = f"plate {found.plate}, measured in {folder}"
     table = _full(shape, found.wells, responses, found)

@@ -142,5 +142,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _write_record(target: Path, readout: Arriving) -> None:
-    record = {"source": str(readout.source.absolute()), "inventory": asdict(take_inventory(target))}
+    # Of what is only linked the record says how it was judged: what came in this moment is a change like any other.
+    inventory = take_inventory(target) if readout.is_copied else readout.inventory
+    record = {"source": str(readout.source.absolute()), "inventory": asdict(inventory)}
     write_whole(target.with_name(target.name + TAKEN), json.dumps(record, indent=1).encode())

@@ -68,12 +68,14 @@ def measure(
 
     Example: nextplate measure /data/P1 --layout P1-layout.csv --out measured/P1
     """
+    from controller.files import safe_name
     from controller.judging import judge_folder, negatives_of, read_layout
     from controller.measuring import ReadoutRequest, find_readout, finish_summary, measure_folder, measured_text
 
     found = find_readout(ReadoutRequest(folder, reader, pattern, plate, _step(z), t, new_names(rename)))
     params = _params(found.channels, dna, reporter, channels, features, objects, nucleus_um, pixel_um)
-    target = out or Path("measured") / found.plate
+    # A plate is called what its files say, be it ../../etc.
+    target = out or Path("measured") / safe_name(found.plate)
     # A mistake in the layout is told before minutes of measuring, not after.
     plan = None if layout is None else read_layout(layout, found)
     with progress_bar("measure", as_json) as progress:

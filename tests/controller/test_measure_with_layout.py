@@ -183,3 +183,20 @@ def test_a_wrong_layout_is_one_line_exit_code_2_and_nothing_is_measured(
     assert len(done.stderr.strip().splitlines()) == 1
     with pytest.raises(DataError, match=message):
         read_layout(path, find_readout(ReadoutRequest(measured[0])))
+
+
+def test_what_was_said_of_other_numbers_does_not_stay(tmp_path: Path):
+    """A folder that is measured anew without a layout, or cut short, holds no verdict on the numbers of before."""
+    folder = write_plate(tmp_path / "P1", {f"A{i + 1:02d}": Scene(12) for i in range(8)}, size=260).folder
+    out, words = tmp_path / "out", ["--features", "none", "--json"]
+    layout = layout_file(tmp_path, GOOD)
+    assert nextplate("measure", folder, "--layout", layout, "--out", out, *words).returncode == 0
+    verdicts = [out / n for n in ("plate_qc.json", "responses.parquet", "responses.csv", "dose_response.csv")]
+    assert all(path.is_file() for path in (*verdicts, out / "summary.json"))
+    wrong = nextplate("measure", folder, "--layout", layout, "--readout", "nothing", "--nucleus-um", 9, "--out", out)
+    assert wrong.returncode == 2
+    assert not [path.name for path in (*verdicts, out / "summary.json") if path.exists()]
+    assert nextplate("measure", folder, "--layout", out / "layout.csv", "--out", out, *words).returncode == 0
+    assert all(path.is_file() for path in (*verdicts, out / "summary.json"))
+    assert nextplate("measure", folder, "--out", out, *words).returncode == 0
+    assert not [path.name for path in verdicts if path.exists()]

@@ -259,6 +259,8 @@ def test_profiles_need_layouts_and_measured_folders(run, measured: Path, tmp_pat
     (bare / "wells.parquet").write_bytes((measured / "wells.parquet").read_bytes())
     assert "has no layout; give one: --layout FILE" in run("profiles", bare, "--out", tmp_path / "o")[2]
     assert run("profiles", tmp_path, "--out", tmp_path / "o")[0] == 2
+    code, _, said = run("profiles", measured, "--readout", "no_such", "--out", tmp_path / "o")
+    assert (code, "--readout no_such: the wells of plate P1 have no such number" in said) == (2, True)
     assert not (tmp_path / "o").exists()
 
 
@@ -313,3 +315,17 @@ def test_the_nuclear_stain_is_blue_and_a_single_channel_white() -> None:
     assert colours_of(["GFP", "Hoechst 33342"])[1] == DNA
     assert colours_of(["DAPI"]) == (WHITE,)
     assert len(set(colours_of(["a", "b", "c", "DNA"]))) == 4
+
+
+def test_a_layout_of_a_corner_of_the_plate_hides_no_measured_well(run, measured: Path, tmp_path: Path) -> None:
+    """24 wells that a layout names look like a plate of 24 wells; 96 were measured."""
+    lines = [f"{row}{c:02d},{'negative' if c < 4 else 'positive'}" for row in "ABCD" for c in range(1, 7)]
+    layout = tmp_path / "corner.csv"
+    layout.write_text("\n".join(["well,role", *lines]))
+    code, out, _ = run("plate", "show", measured, "--layout", layout, "--json")
+    assert code == 0
+    shown = json.loads(out)["wells"]
+    assert len(shown) == 96
+    assert next(w for w in shown if w["well"] == "H11")["n_cells"] is not None
+    wells = pl.read_parquet(measured / "wells.parquet")["well"]
+    assert read_measured_layout(layout).covering(wells).plate_format is FORMATS[96]

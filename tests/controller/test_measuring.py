@@ -13,10 +13,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from controller.cli import main
+from controller.files import safe_name
 from controller.measuring import ReadoutRequest, cells_of, find_readout, measure_folder
 from nextplate.errors import DataError, LabBusy
 from nextplate.features import parse_features, select
-from nextplate.imaging import MeasureParams, measure
+from nextplate.imaging import MeasureParams, export_plate, list_planes, measure, survey
+from nextplate.imaging.pixels import ImageKind, UnreadableImage
+from nextplate.readout import FieldImage
 from tests.nextplate.imaging.fake_plate import FakePlate, Scene, write_plate
 
 PARAMS = MeasureParams(features=select(["shape", "intensity"]))
@@ -147,6 +151,25 @@ def test_an_unreadable_image_is_flagged_and_tried_again_next_time(plate: FakePla
     assert run(plate.folder, tmp_path / "out")["flags"] == {}
 
 
+def test_wells_measured_while_part_of_the_plate_could_not_be_looked_at_are_measured_again(
+    plate: FakePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A drive that is gone for a moment, while the plate is looked at, may not decide its numbers for good."""
+    seen = survey.read_image
+
+    def flickering(image: FieldImage, kind: ImageKind | None = None):
+        if image.well < "A06":
+            raise UnreadableImage("the drive is gone for a moment")
+        return seen(image, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(survey, "read_image", flickering)
+        run(plate.folder, tmp_path / "out")
+    assert run(plate.folder, tmp_path / "out")["wells_measured_now"] == N_WELLS
+    run(plate.folder, tmp_path / "fresh")
+    assert tables(tmp_path / "out")[0].equals(tables(tmp_path / "fresh")[0])
+
+
 def test_the_folder_of_another_plate_or_of_other_things_is_not_touched(plate: FakePlate, tmp_path: Path):
     other = write_plate(tmp_path / "images" / "P2", scenes(1), size=260)
     run(plate.folder, tmp_path / "out")
@@ -189,3 +212,34 @@ def test_what_features_says(text: str, groups: set[str] | None, has_field: bool)
 def test_features_that_do_not_exist_are_told_with_those_that_do(text: str):
     with pytest.raises(DataError, match="texture"):
         parse_features(text)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "..", ".", "", ".hidden", "a/b", "x" * 400, "a\\b\0c"])
+def test_no_name_of_a_plate_leads_out_of_the_folder(name: str):
+    spelled = safe_name(name)
+    assert Path("measured", spelled).resolve().parent == Path("measured").resolve()
+    assert not spelled.startswith(".")
+    assert 0 < len(spelled) <= 100
+
+
+def test_names_of_plates_as_people_give_them_stay():
+    assert [safe_name(n) for n in ("NP-0001", "Week1_22123", "plate.7")] == ["NP-0001", "Week1_22123", "plate.7"]
+
+
+def test_a_plate_that_calls_itself_a_path_is_measured_below_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    source = write_plate(tmp_path / "images" / "P1", scenes(2), size=260).folder
+    zarr = tmp_path / "images" / "hostile.zarr"
+    export_plate(list_planes(source), source, zarr)
+    said = json.loads((zarr / "zarr.json").read_text())
+    said["attributes"]["ome"]["plate"]["name"] = "../../escaped"
+    (zarr / "zarr.json").write_text(json.dumps(said))
+    (here := tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "argv", ["nextplate", "measure", str(zarr), "--features", "none"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert [p.name for p in (here / "measured").iterdir()] == ["_.._escaped"]
+    assert not (tmp_path / "a" / "escaped").exists()

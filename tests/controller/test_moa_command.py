@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from controller.cli import main
+from controller.moa import read_frame
 from tests.nextplate.imaging.fake_bbbc021 import MOAS, Copy, write_copy
 
 PNG = b"\x89PNG"
@@ -224,3 +225,12 @@ def test_wrong_tables_and_profiles_end_with_one_clear_error(nextplate, tables: C
     assert "BBBC021_v1_compound.csv is not there" in told()
     swap(tables.folder / "BBBC021_v1_moa.csv", "actin-0,1.0,", "actin-0,low,")
     assert "BBBC021_v1_moa.csv, line 2: concentration 'low'" in told()
+
+
+def test_a_number_that_is_whole_in_the_first_hundred_lines_is_read(tmp_path: Path):
+    table = tmp_path / "profiles.csv"
+    lines = [f"22123,{row}{column:02d},0" for row in "ABCDEFGH" for column in range(1, 25)]
+    table.write_text("\n".join(["plate,well,Embedding_0", *lines, "22123,P24,0.5"]))
+    found = read_frame(table)
+    assert found["Embedding_0"][-1] == 0.5
+    assert found["plate"][0] == "22123"

@@ -14,9 +14,10 @@ from drivers.ports import AcquirePlate, Status
 from drivers.watched_folder import HANGS_S, make
 from drivers.watched_look import belongs
 from drivers.watched_options import read_options
+from drivers.watched_take import Arriving, bring_in
 from nextplate.errors import DataError, NeedsOperator, SettingsError, Transient
 from nextplate.imaging import open_readout
-from nextplate.imaging.watch import check_taken
+from nextplate.imaging.watch import check_taken, take_inventory
 
 BARCODE = "NP-0001"
 LONG_S = 11 * SETTLE_S
@@ -327,6 +328,22 @@ def test_a_plate_that_gets_more_images_after_it_was_taken_is_told_and_not_measur
         check_taken(inside)
     inside.with_name("NP-0001.taken.json").unlink()
     check_taken(inside)
+
+
+def test_an_image_that_comes_while_the_plate_is_linked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "lab").mkdir()
+    source = write_plate(tmp_path / "share" / BARCODE, BARCODE)
+    readout = Arriving(source, take_inventory(source), BARCODE, is_copied=False)
+
+    def linked(place: Path, target: Path) -> bool:
+        write_image(place / "late.TIF")
+        target.symlink_to(place, target_is_directory=True)
+        return True
+
+    monkeypatch.setattr("drivers.watched_take._linked", linked)
+    folder = bring_in(readout, tmp_path / "lab", lambda: None)
+    with pytest.raises(DataError, match="changed after it was taken: it held 5 files and holds 6 now"):
+        check_taken(tmp_path / "lab" / folder)
 
 
 def test_clutter_of_desktops_is_no_change(lab: WatchedLab):

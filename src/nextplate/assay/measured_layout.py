@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nextplate.plate import Layout, LayoutWell, PlateFormat, Role, parse_well
+from nextplate.plate import Layout, LayoutWell, PlateFormat, Role, fitting_format, parse_well
 
 INDEX = "index"
 """The unit of doses that only count the steps of a dilution."""
@@ -56,6 +56,17 @@ class MeasuredLayout:
     def occupied(self) -> tuple[MeasuredWell, ...]:
         """Return the wells that hold something."""
         return tuple(w for w in self.wells if w.role is not Role.EMPTY)
+
+    def covering(self, wells: Iterable[str]) -> "MeasuredLayout":
+        """Return it for a plate that has these wells too: a layout may name a corner of a larger plate.
+
+        Raises:
+            DataError: not a well name, or a well that no plate has.
+        """
+        names = set(wells)
+        if names <= set(self.plate_format.wells()):
+            return self
+        return replace(self, plate_format=fitting_format(names | {w.well for w in self.wells}))
 
     def plan(self, plate: str) -> Layout:
         """Return it as the loop's layout of a plate of this name.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from nextplate.assay.feature_columns import feature_columns
 from nextplate.assay.moa_predictions import Prediction
 from nextplate.assay.moa_profiles import TreatedWells
 from nextplate.errors import DataError
@@ -13,13 +14,13 @@ from nextplate.plate import parse_well, well_name
 _NOT_FEATURES = frozenset(
     {
         *("plate", "well", "field", "batch", "compound", "concentration", "concentration_um", "moa", "is_control"),
-        *("replicate", "smiles", "flags", "details", "n_images", "n_fields", "n_expressing", "saturated_share"),
+        *("replicate", "smiles", "flags", "details", "n_expressing"),
         *("label", "split", "true", "predicted", "fold"),
     }
 )
-"""Columns that say which well it is or how well it was imaged."""
-_QUALITY = ("focus_", "background_", "reporter_", "nc_ratio")
-"""Beginnings of the names of image quality and of a ratio that needs a reporter."""
+"""Columns that say which well it is or what is known of it."""
+_OF_REPORTER = ("reporter_", "nc_ratio")
+"""Beginnings of the names of what needs a reporter."""
 _FIELD = "field"
 _Place = tuple[str, str]
 
@@ -63,11 +64,7 @@ def treated_wells(profiles: pl.DataFrame, wells: pl.DataFrame, source: str) -> t
 
 def feature_names(table: pl.DataFrame) -> tuple[str, ...]:
     """Return the columns of numbers that describe cells."""
-    return tuple(
-        name
-        for name, kind in table.schema.items()
-        if kind.is_numeric() and name not in _NOT_FEATURES and not name.startswith(_QUALITY)
-    )
+    return tuple(c for c in feature_columns(table) if c not in _NOT_FEATURES and not c.startswith(_OF_REPORTER))
 
 
 def predictions_of(table: pl.DataFrame, wells: pl.DataFrame, source: str) -> tuple[Prediction, ...]:

@@ -93,6 +93,7 @@ def analyse_plate(
     """
     endpoint = endpoint_of(readout) if isinstance(readout, str) else readout
     plate = _plate_of(wells)
+    layout = layout.covering(wells["well"].to_list())
     notes = _compared(wells, layout, plate)
     warned = _confounded(layout)
     order = dose_order(layout)

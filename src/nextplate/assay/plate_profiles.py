@@ -8,7 +8,6 @@ feature), a feature without any spread among a plate's negatives is dropped by n
 whitening shrinks by what the controls can tell (there a fixed epsilon).
 """
 
-import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from nextplate.assay.feature_columns import feature_columns
 from nextplate.assay.features import Selection, select_features
 from nextplate.assay.measured_layout import MeasuredLayout
 from nextplate.assay.retrieval import GroupPrecision, Replication, mean_average_precision, replication
@@ -27,12 +27,6 @@ from nextplate.imaging.quality import excludes
 from nextplate.plate import Role
 
 T = TypeVar("T")
-_TECHNICAL = (
-    "n_images", "n_fields", "focus_*", "*_focus_*", "saturated_share", "background_*", "debris_share",
-    "nuclear_likeness", "*_Location_*", "*_Center_*", "*BoundingBox*", "*_Orientation*", "*Number_Object*",
-    "*ObjectNumber*", "*ImageNumber*", "x_*", "y_*", "z_*",
-)  # fmt: skip
-"""Columns that tell of the microscope or of places, not of cells."""
 _FEWEST_NEGATIVES = 3
 _MAX_MISSING = 0.05
 _FAR = 500.0
@@ -117,17 +111,6 @@ def _nanmedian(values: Profiles) -> Profiles:
     filled = np.where(known, values, np.nan)
     filled[:, ~known.any(axis=0)] = 0.0
     return np.asarray(np.nanmedian(filled, axis=0))
-
-
-def feature_columns(wells: pl.DataFrame, patterns: Sequence[str] = ("*",)) -> list[str]:
-    """List the numeric columns that measure cells and match a pattern, in table order."""
-    numeric = [name for name, kind in wells.schema.items() if kind.is_numeric()]
-    return [
-        name
-        for name in numeric
-        if any(fnmatch.fnmatchcase(name, p) for p in patterns)
-        and not any(fnmatch.fnmatchcase(name, p) for p in _TECHNICAL)
-    ]
 
 
 def profile_plates(plates: Sequence[MeasuredPlate], params: ProfileParams, rng: np.random.Generator) -> PlateProfiles:

@@ -99,7 +99,12 @@ def measure_field(field: FieldImages, plate: Survey | None, params: MeasureParam
         problems.append(_unreadable(field, params.dna, "no image of the plate can be used"))
     if plate is None or any(channel not in raws for channel in params.needed):
         return FieldResult(None, tuple(problems))
-    lit = {c: _lit(raw, plate, c) for c, raw in raws.items() if c in plate.flats}
+    unknown = [c for c in raws if c not in plate.flats]
+    problems += [
+        _unreadable(field, c, "no sampled image of this channel can be used: its illumination is unknown")
+        for c in unknown
+    ]
+    lit = {c: _lit(raw, plate, c) for c, raw in raws.items() if c not in unknown}
     return FieldResult(_numbers(field.field, lit, plate, params), tuple(problems))
 
 

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +180,10 @@ def _convert(
 
 
 def _cancel(futures: Sequence[Future[FieldRecord]]) -> None:
+    """Cancel what has not begun and wait for the rest: the lock may not fall while a thread still writes."""
     for future in futures:
         future.cancel()
+    wait(futures)
 
 
 def _convert_one(job: _Job, field: FieldPlan, digest: str, kept: FieldRecord | None) -> FieldRecord:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -29,6 +30,7 @@ from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, 
 from nextplate.imaging.threshold import otsu
 from nextplate.readout import FieldImage
 
+_T = TypeVar("_T")
 _WORK_DIAMETER_PX = 11.0
 """Nuclei are measured at about this size: finer sampling costs time and does not move counts or ratios."""
 _RING_SHARE = 0.15
@@ -79,9 +81,13 @@ class Survey:
 
 
 def survey_plate(
-    sample: Sequence[FieldImages], params: MeasureParams, pixel_size_um: float | None, executor: Executor
+    fields: Sequence[FieldImages], params: MeasureParams, pixel_size_um: float | None, executor: Executor
 ) -> Survey | None:
-    """Survey a plate from a sample of its fields; None when no field has its needed channels readable."""
+    """Survey a plate from a sample of its fields; None when no sampled field has its needed channels readable.
+
+    Every channel has a sample of its own, so that one that few wells have is looked at too.
+    """
+    sample = sample_evenly(fields, params.n_sample_fields)
     kind = majority_kind([i.path for f in sample for i in f.images.values()])
     if kind is None or min(kind.height, kind.width) < _MIN_SIDE_PX:
         return None
@@ -93,7 +99,8 @@ def survey_plate(
     shape = (kind.height // factor, kind.width // factor)
     flats, whites = {}, {}
     for channel in params.channels:
-        images = [f.images[channel] for f in sample if channel in f.images]
+        having = [f.images[channel] for f in fields if channel in f.images]
+        images = sample_evenly(having, params.n_sample_fields)
         found = [s for s in executor.map(lambda image: _survey_image(image, kind, factor), images) if s is not None]
         if found:
             flats[channel] = fit_flat_field(channel, found, shape)
@@ -157,11 +164,11 @@ def _ring_rule(diameter_px: float, reporter: FlatField) -> RingRule:
     return RingRule(1, max(2, round(_RING_SHARE * diameter_px)), reporter.noise, weakest)
 
 
-def sample_evenly(fields: Sequence[FieldImages], n: int) -> list[FieldImages]:
-    """Take at most n fields, evenly spread over the plate."""
-    if len(fields) <= n:
-        return list(fields)
-    return [fields[i * len(fields) // n] for i in range(n)]
+def sample_evenly(items: Sequence[_T], n: int) -> list[_T]:
+    """Take at most n of what is in plate order, evenly spread over the plate."""
+    if len(items) <= n:
+        return list(items)
+    return [items[i * len(items) // n] for i in range(n)]
 
 
 def _survey_image(image: FieldImage, kind: ImageKind, factor: int) -> FieldSurvey | None:

@@ -30,7 +30,7 @@ _MIN_REFERENCE = 5.0
 _DEBRIS_Z, _DEBRIS_SHARE = 5.0, 0.05
 """Debris: so many robust standard deviations above the reference, and above this share of the nuclei's area."""
 _DEBRIS_SPREAD = 0.008
-_UPPER = 0.4763
+_UPPER = 0.4759
 """Distance of a normal variable's upper eighth from its upper quarter, in standard deviations."""
 
 

@@ -15,7 +15,7 @@ from nextplate.imaging.flatfield import FlatField
 from nextplate.imaging.judgement import judge_plate
 from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.profile import CELL_SCHEMA, cell_table, well_measure, well_table
-from nextplate.imaging.survey import FieldImages, Survey, sample_evenly, survey_plate
+from nextplate.imaging.survey import FieldImages, Survey, survey_plate
 from nextplate.imaging.well import WellMeasure
 from nextplate.plate import parse_well
 from nextplate.readout import FieldImage, Missing, Readout
@@ -102,7 +102,7 @@ def prepare(readout: Readout, params: MeasureParams, executor: Executor) -> Plat
     plans = _plans(readout, params)
     fields = [f for plan in plans for f in plan.fields]
     size = params.pixel_size_um or next((i.pixel_size_um for i in readout.images if i.pixel_size_um), None)
-    survey = survey_plate(sample_evenly(fields, params.n_sample_fields), params, size, executor)
+    survey = survey_plate(fields, params, size, executor)
     return PlateWork(readout.plate, readout.folder, tuple(plans), survey, params)
 
 

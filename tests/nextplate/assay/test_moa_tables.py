@@ -52,7 +52,8 @@ def test_names_text_and_image_quality_are_no_features():
         {
             "plate": ["P1"], "well": ["B02"], "n_fields": [4], "focus_score": [1.0], "background_dna": [1.0],
             "batch": [3], "saturated_share": [0.0], "nc_ratio": [1.0], "flags": [""], "n_cells": [5],
-            "Nuclei_AreaShape_Area": [9.0],
+            "Nuclei_AreaShape_Area": [9.0], "debris_share": [0.1], "nuclear_likeness": [1.0], "n_images": [8],
+            "Nuclei_AreaShape_Center_X": [9.0], "Nuclei_Intensity_CenterMassIntensity_X_DAPI_mad": [9.0],
         }
     )  # fmt: skip
     assert feature_names(table) == ("n_cells", "Nuclei_AreaShape_Area")

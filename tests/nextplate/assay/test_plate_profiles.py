@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 
 from nextplate.assay import fit_sphering, mean_average_precision, select_features
+from nextplate.assay.feature_columns import feature_columns
 from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell
-from nextplate.assay.plate_profiles import MeasuredPlate, ProfileParams, feature_columns, profile_plates, robust_z
+from nextplate.assay.plate_profiles import MeasuredPlate, ProfileParams, profile_plates, robust_z
 from nextplate.errors import DataError
+from nextplate.features import FEATURES
 from nextplate.plate import PLATE_96, Role
 from tests.nextplate.assay.profile_scene import scene
 
@@ -170,3 +172,20 @@ def test_no_feature_or_an_unknown_group_is_one_error() -> None:
         profile_plates(plates(), ProfileParams(columns=("Cytoplasm_*",)), np.random.default_rng(1))
     with pytest.raises(DataError, match="it can be compound or treatment"):
         profile_plates(plates(), ProfileParams(group="target"), np.random.default_rng(1))
+
+
+def test_no_place_in_the_catalogue_is_a_feature() -> None:
+    """What is measured in pixels from the corner of the image tells where a cell lies, not what it is."""
+    parts = {"objects": "Nuclei", "channel": "DNA", "second": "GFP", "px": 3, "angle": 45}
+    parts |= {"ring": 1, "size": 1, "i": 0, "p": 0, "q": 0}
+    names = [f.pattern.format(**parts) for f in FEATURES]
+    wells = pl.DataFrame({name: [1.0] for name in names} | {f"{name}_mad": [1.0] for name in names})
+    kept = feature_columns(wells)
+    places = ("Center_", "CenterMass", "LocationMax", "BoundingBoxMinimum", "BoundingBoxMaximum", "Orientation")
+    assert not [name for name in kept if any(word in name for word in places)]
+    assert "Nuclei_AreaShape_BoundingBoxArea" in kept
+    assert "Nuclei_Intensity_MassDisplacement_DNA_mad" in kept
+
+
+def test_columns_of_an_embedding_called_after_axes_are_features() -> None:
+    assert feature_columns(pl.DataFrame({"x_0": [1.0], "z_12": [1.0], "x_um": [1.0]})) == ["x_0", "z_12"]

@@ -120,3 +120,21 @@ def test_features_do_not_depend_on_threads(folder: Path):
 def test_what_cannot_be_meant_is_refused(change: dict[str, object], message: str):
     with pytest.raises(DataError, match=message):
         replace(PARAMS, **change)
+
+
+def test_a_channel_that_one_well_has_is_measured_though_no_sampled_field_has_it(folder: Path):
+    for well in set(WELLS) - {"A02"}:
+        third(folder, well).unlink()
+    wells = wells_of(folder, replace(PARAMS, n_sample_fields=4))
+    assert wells["n_images"].to_list() == [2, 3, *[2] * 7]
+    assert wells.filter(pl.col("well") == "A02")["focus_score_Mito"].is_not_null().all()
+
+
+def test_an_image_that_cannot_be_corrected_is_told(folder: Path):
+    """All sampled images of the channel are blank, that of A02 is not."""
+    for well in set(WELLS) - {"A02"}:
+        tifffile.imwrite(third(folder, well), np.zeros((260, 260), np.uint16))
+    found = measure(open_readout(folder), replace(PARAMS, n_sample_fields=4))
+    row = found.wells.row(by_predicate=pl.col("well") == "A02", named=True)
+    assert (row["n_images"], row["flags"]) == (2, "unreadable")
+    assert "Mito: unreadable: no sampled image of this channel can be used" in row["details"]

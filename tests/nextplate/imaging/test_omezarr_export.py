@@ -8,6 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +24,11 @@ from hypothesis import strategies as st
 
 from nextplate.errors import DataError, DiskFull
 from nextplate.imaging import ExportOptions, export_plate, list_planes, open_readout, read_image
+from nextplate.imaging import omezarr_export as export_module
 from nextplate.imaging import omezarr_field as field_module
 from nextplate.imaging.listing import Listing, Plane
+from nextplate.imaging.omezarr_field import FieldRecord
+from nextplate.imaging.omezarr_plan import ExportPlan, FieldPlan
 from nextplate.imaging.zarr_array import read_json
 from nextplate.readout import Missing
 from tests.nextplate.imaging.omezarr_plates import Key, assert_kept, noise, state, validate, written
@@ -467,6 +474,38 @@ def test_two_processes_do_not_write_one_export(tmp_path: Path) -> None:
 
     export_plate(listing, tmp_path / "source", tmp_path / "p.zarr", progress=second)
     assert len(seen) == 1
+
+
+def test_the_lock_is_held_until_the_last_thread_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = plate_of(tmp_path / "source")
+    log: list[str] = []
+    convert, stage = export_module.convert_field, export_module.staging
+    slow_has_begun = threading.Event()
+
+    def converted(plan: ExportPlan, field: FieldPlan, *more: Any) -> FieldRecord:
+        if field == plan.fields[0]:
+            slow_has_begun.wait(5)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        slow_has_begun.set()
+        time.sleep(0.2)
+        record = convert(plan, field, *more)
+        log.append("written")
+        return record
+
+    @contextmanager
+    def staged(*arguments: Any) -> Iterator[Path]:
+        with stage(*arguments) as part:
+            try:
+                yield part
+            finally:
+                log.append("unlocked")
+
+    monkeypatch.setattr(export_module, "convert_field", converted)
+    monkeypatch.setattr(export_module, "staging", staged)
+    with pytest.raises(DiskFull):
+        export_plate(listing, tmp_path / "source", tmp_path / "p.zarr")
+    assert log[-1] == "unlocked"
+    assert "written" in log
 
 
 def test_memory_does_not_grow_with_the_plate(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from nextplate.assay.spatial import Bools, edge_wells
 from nextplate.assay.statistics import Values
@@ -100,7 +100,7 @@ def _effect(factor: str, values: Values, place: Codes) -> PositionEffect:
     within = float(((values - means[code]) ** 2).sum())
     between = max(total - within, 0.0)
     f = (between / (k - 1)) / (within / (n - k)) if within > 0 else float("inf")
-    return PositionEffect(factor, f, float(stats.f.sf(f, k - 1, n - k)), between / total, n, k, "")
+    return PositionEffect(factor, f, float(special.fdtrc(k - 1, n - k, f)), between / total, n, k, "")
 
 
 def _in_lines(factor: str, place: Codes, at: Mapping[Role, Bools]) -> list[Confounding]:

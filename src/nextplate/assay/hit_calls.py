@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from nextplate.assay.false_discovery import benjamini_hochberg, inactive_share
 from nextplate.assay.spatial import Bools
@@ -130,7 +130,7 @@ def _null(values: Values, negative: Values, direction: int) -> tuple[Values, Val
 
 def _tail(z: Values, n_negative: int) -> Values:
     freedom = max(_MAD_EFFICIENCY * (n_negative - 1), 1.0)
-    return np.asarray(stats.t.sf(z / math.sqrt(1 + math.pi / (2 * n_negative)), freedom))
+    return np.asarray(special.stdtr(freedom, -z / math.sqrt(1 + math.pi / (2 * n_negative))))
 
 
 def _pairs(compound: npt.NDArray[np.str_], sample: Bools, is_hit: Bools) -> tuple[int, int]:
@@ -146,9 +146,9 @@ def _pairs(compound: npt.NDArray[np.str_], sample: Bools, is_hit: Bools) -> tupl
 def _rates(negative_z: Values, p: Values, limit: float, n_hits: int, pairs: tuple[int, int]) -> HitRates:
     n, n_false = len(negative_z), int((negative_z >= limit).sum())
     tail = float(_tail(np.array([limit]), n)[0])
-    is_heavy = bool(stats.binom.sf(n_false - 1, n, tail) < _TAIL_ALPHA)
+    is_heavy = bool(special.bdtrc(n_false - 1, n, tail) < _TAIL_ALPHA)
     rate = n_false / n if is_heavy else tail
-    high = max(float(stats.beta.ppf(0.95, n_false + 1, n - n_false)) if n_false < n else 1.0, rate)
+    high = max(float(special.betaincinv(n_false + 1, n - n_false, 0.95)) if n_false < n else 1.0, rate)
     quiet = inactive_share(p)
     inactive = quiet * len(p)
     n_pairs, confirmed = pairs

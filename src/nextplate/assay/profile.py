@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from nextplate.assay.descent import descend
 from nextplate.assay.hill_curve import LEFT, N_PARAMETERS, RIGHT, SLOPE, X50, Fit, Series, gradient
@@ -51,7 +51,7 @@ def interval(data: Series, fit: Fit, parameter: int, confidence: float = 0.95) -
     if fit.scale <= 0:
         return Interval(estimate, estimate, estimate)
     freedom = len(data.y) - N_PARAMETERS
-    limit = math.sqrt(float(stats.f.ppf(confidence, 1, freedom)))
+    limit = math.sqrt(float(special.fdtri(1, freedom, confidence)))
     step = _step(data, fit, parameter)
     low, high = (_end(data, fit, parameter, sign, limit, step) for sign in (-1, 1))
     return Interval(estimate, low, high)

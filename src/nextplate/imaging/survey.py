@@ -197,7 +197,9 @@ def _field_diameter(dna: FieldImage, kind: ImageKind) -> float | None:
     labels, n = ndimage.label(depth > 0)
     if n == 0:
         return None
-    radius = ndimage.maximum(depth, labels, np.arange(1, n + 1))
+    radius = np.zeros(n + 1)
+    np.maximum.at(radius, labels.ravel(), depth.ravel())
+    radius = radius[1:]
     area = np.bincount(labels.ravel())[1:].astype(np.float64)
     order = np.argsort(radius, kind="stable")
     half = np.searchsorted(np.cumsum(area[order]), area.sum() / 2)

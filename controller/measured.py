@@ -85,14 +85,16 @@ def _table(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} cannot be read ({error}); measure the plate again") from error
 
 
-def judged_column(folder: Path) -> str:
-    """Name the column of the wells by which a plate was judged; that of the loop where nothing says so."""
+def judged_column(folder: Path, wells: pl.DataFrame) -> str:
+    """Name the column of the wells by which a plate was judged; where nothing says so the loop's, or cells counted."""
     from nextplate.assay import NC_RATIO
 
+    column = NC_RATIO.column
+    has_ratio = column in wells.columns and wells[column].null_count() < len(wells)
     try:
         return str(json.loads((folder / QUALITY).read_bytes())["endpoint"]["column"])
     except (OSError, ValueError, KeyError, TypeError):
-        return NC_RATIO.column
+        return column if has_ratio else "n_cells"
 
 
 def images_of(folder: Path, images: Path | None = None) -> tuple[FieldImage, ...]:

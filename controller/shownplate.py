@@ -71,7 +71,7 @@ def measured_plate(folder: Path, layout: Path | None, images: Path | None, patte
 
     found = open_measured(folder, layout)
     responses, doses, column = found.responses, found.doses, DEFAULT
-    judged = judged_column(folder)
+    judged = judged_column(folder, found.wells)
     if responses is None and found.layout is not None and judged in found.wells.columns:
         analysis = analyse_plate(found.wells, found.layout, AssayParams(), judged)
         responses, doses, column = analysis.responses, analysis.doses, analysis.dose_column

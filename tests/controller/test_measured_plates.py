@@ -329,3 +329,14 @@ def test_a_layout_of_a_corner_of_the_plate_hides_no_measured_well(run, measured:
     assert next(w for w in shown if w["well"] == "H11")["n_cells"] is not None
     wells = pl.read_parquet(measured / "wells.parquet")["well"]
     assert read_measured_layout(layout).covering(wells).plate_format is FORMATS[96]
+
+
+def test_a_plate_without_a_reporter_is_judged_by_its_cells(run, measured: Path, tmp_path: Path) -> None:
+    (bare := tmp_path / "bare").mkdir()
+    wells = pl.read_parquet(measured / "wells.parquet")
+    wells.with_columns(nc_ratio=pl.lit(None, pl.Float64)).write_parquet(bare / "wells.parquet")
+    code, out, _ = run("plate", "show", bare, "--layout", measured / "layout.csv", "--json")
+    assert code == 0
+    activities = [w["activity"] for w in json.loads(out)["wells"] if w["role"] == "negative"]
+    assert activities
+    assert None not in activities

@@ -34,7 +34,9 @@ class MeasuredWell:
         """Return the dose in micromolar; None without a dose or on an index axis."""
         if self.dose is None or self.dose_unit not in CONCENTRATIONS_UM:
             return 0.0 if self.dose == 0 else None
-        return self.dose * CONCENTRATIONS_UM[self.dose_unit]
+        factor = CONCENTRATIONS_UM[self.dose_unit]
+        # To 12 digits, or 700 nM and 0.7 uM would be two doses, and their wells no replicates.
+        return self.dose if factor == 1 else float(f"{self.dose * factor:.12g}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,18 +306,18 @@ def _lacking(listing: Listing, due: Due) -> list[str]:
 
 def _gaps(listing: Listing, due: Due, wells: frozenset[str]) -> list[str]:
     have = {(p.well, p.field, p.channel) for p in listing.planes}
-    seen_wells, seen_fields, seen_channels = ({row[i] for row in have} for i in range(3))
+    seen_channels = {p.channel for p in listing.planes}
     told = _told(listing)
     # A channel that the description names and no well has was never taken: known of real ImageXpress plates.
     channels = [c for c in listing.channels if c in seen_channels or listing.is_ended is None]
-    fields = listing.fields if listing.fields is not None else tuple(sorted(seen_fields, key=str))
-    due_wells = sorted({*wells, *seen_wells}, key=lambda w: parse_well(str(w)))
+    fields = listing.fields if listing.fields is not None else tuple(sorted({p.field for p in listing.planes}))
+    due_wells = sorted(wells | {p.well for p in listing.planes}, key=parse_well)
     absent = [
         f"{w} field {f} {c}"
         for w in due_wells
         for f in fields
         for c in channels
-        if (w, f, c) not in have and not told & {(w, f, c), (w, f, None), (w, None, c), (w, None, None)}
+        if (w, f, c) not in have and not _is_told(told, w, f, c)
     ]
     reasons = [f"{len(absent)} images are not there: {_some(absent)}"] if absent else []
     if due.n_fields is not None and len(fields) < due.n_fields:
@@ -340,9 +340,16 @@ def _doubts(listing: Listing) -> Iterator[str]:
         yield f"{times} of {listing.n_times} time points are there"
 
 
-def _told(listing: Listing) -> set[tuple[str, int | None, str | None]]:
+_Told = set[tuple[str, int | None, str | None]]
+
+
+def _told(listing: Listing) -> _Told:
     """Return what the microscope itself says it could not image: that is never going to come."""
     return {(m.well, m.field, m.channel) for m in listing.refused if m.reason.startswith("microscope-error")}
+
+
+def _is_told(told: _Told, well: str, field: int, channel: str) -> bool:
+    return bool(told & {(well, field, channel), (well, field, None), (well, None, channel), (well, None, None)})
 
 
 def _steps(listing: Listing) -> list[str]:
@@ -351,7 +358,12 @@ def _steps(listing: Listing) -> list[str]:
     fullest: dict[str, int] = {}
     for (channel, _, _), n in counts.items():
         fullest[channel] = max(n, fullest.get(channel, 0))
-    short = [f"{w} field {f} {c} has {n} of {fullest[c]}" for (c, w, f), n in sorted(counts.items()) if n < fullest[c]]
+    told = _told(listing)
+    short = [
+        f"{w} field {f} {c} has {n} of {fullest[c]}"
+        for (c, w, f), n in sorted(counts.items())
+        if n < fullest[c] and not _is_told(told, w, f, c)
+    ]
     return [f"{len(short)} fields have fewer steps than others: {_some(short)}"] if short else []
 
 

@@ -96,6 +96,13 @@ def test_units_of_one_compound_that_differ_become_micromolar(tmp_path: Path) -> 
     assert found["A03"].dose_um == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("dose", [0.7, 1.1, 2.3, 4.1, 1 / 3])
+def test_one_dose_in_two_units_is_one_dose(tmp_path: Path, dose: float) -> None:
+    text = HEADER + f"A1,sample,a,{dose:.6g},uM\nA2,sample,a,{float(f'{1000 * dose:.6g}'):g},nM\n"
+    first, second = read_measured_layout(written(tmp_path, text)).wells
+    assert first.dose == second.dose == first.dose_um == second.dose_um
+
+
 def test_our_own_layout_files_are_read_too(tmp_path: Path) -> None:
     plan = layout()
     found = read_measured_layout(written(tmp_path, layout_to_csv(plan)))

@@ -238,6 +238,26 @@ def test_rows_that_do_not_begin_at_a_are_read_by_their_names(tmp_path: Path) -> 
     assert [i.well for i in open_readout(tmp_path / "p.zarr").images] == ["C05"]
 
 
+def test_a_transformation_of_all_levels_is_applied_after_that_of_the_first(tmp_path: Path) -> None:
+    """NGFF 0.4 and 0.5, multiscales metadata: coordinateTransformations may stand beside datasets too."""
+    listing = written(tmp_path / "source", [("C05", 7, "DNA", None, None)], x_um=12.5, y_um=-40.0, pixel_size_um=0.65)
+    export_plate(listing, tmp_path / "source", tmp_path / "p.zarr")
+    path = tmp_path / "p.zarr" / "C" / "5" / "7" / "zarr.json"
+    said = read_json(path)
+    said["attributes"].pop("nextplate")
+    scales = said["attributes"]["ome"]["multiscales"][0]
+    n = len(scales["axes"])
+    move = [0.0] * (n - 2) + [-3.0, 5.0]
+    scales["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1.0] * (n - 2) + [2.0, 2.0]},
+        {"type": "translation", "translation": move},
+    ]
+    path.write_text(json.dumps(said), encoding="utf-8")
+    image = open_readout(tmp_path / "p.zarr").images[0]
+    assert image.pixel_size_um == pytest.approx(1.3)
+    assert (image.x_um, image.y_um) == (pytest.approx(2 * 12.5 + 5), pytest.approx(2 * -40.0 + 3))
+
+
 def test_without_our_notes_the_positions_are_read_from_the_translation(tmp_path: Path) -> None:
     listing = written(tmp_path / "source", [("C05", 7, "DNA", None, None)], x_um=12.5, y_um=-40.0, pixel_size_um=0.65)
     export_plate(listing, tmp_path / "source", tmp_path / "p.zarr")

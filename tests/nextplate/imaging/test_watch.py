@@ -8,7 +8,14 @@ from watched_lab import plate_files, write_image, write_plate
 
 from nextplate.errors import DataError, SettingsError
 from nextplate.imaging.watch import Due, changed_since, inspect_plate, scan_plates, take_inventory
-from tests.nextplate.imaging.vendor_plates import harmony_image, harmony_index, sample
+from tests.nextplate.imaging.vendor_plates import (
+    harmony_image,
+    harmony_index,
+    sample,
+    write_yokogawa,
+    yokogawa_name,
+    yokogawa_record,
+)
 
 REAL = [
     (
@@ -77,6 +84,18 @@ def test_what_the_microscope_itself_says_it_lost_is_not_waited_for(tmp_path: Pat
     write_image(tmp_path / "Images" / images[0]["URL"])
     (tmp_path / "Images" / "Index.xml").write_bytes(harmony_index(images, {1: "DNA"}, wells=[(1, 1), (1, 2)]))
     assert inspect_plate(tmp_path).state == "whole"
+
+
+def test_a_step_that_the_microscope_says_it_lost_is_not_waited_for(tmp_path: Path):
+    places = [((1, column), z) for column in (1, 2) for z in (1, 2, 3)]
+    lost = yokogawa_record((1, 2), 1, 1, 3, Type="ERR", text="autofocus failed")
+    records = [yokogawa_record(well, 1, 1, z) for well, z in places[:-1]]
+    for well, z in places[:-1]:
+        write_image(tmp_path / yokogawa_name(well, 1, 1, z))
+    write_yokogawa(tmp_path, [*records, lost])
+    assert inspect_plate(tmp_path, is_thorough=True).reasons == ()
+    write_yokogawa(tmp_path, records)
+    assert inspect_plate(tmp_path).reasons == ("1 fields have fewer steps than others: A02 field 1 DAPI has 2 of 3",)
 
 
 def test_a_scan_tells_every_folder_and_what_vanished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

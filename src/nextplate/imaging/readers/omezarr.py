@@ -208,20 +208,28 @@ def _centre_um(scales: Mapping[str, Any], array: ZarrArray) -> tuple[float | Non
 
     NGFF's y grows with the rows, a field's upwards.
     """
-    start = _transformation(scales["datasets"][0], "translation")
     size_x, size_y = _scale_um(scales, -1), _scale_um(scales, -2)
-    if start is None or size_x is None or size_y is None or not any(start[-2:]):
+    start_x, start_y = _start_um(scales, -1), _start_um(scales, -2)
+    if size_x is None or size_y is None or not (start_x or start_y):
         return None, None
     height, width = array.shape[-2:]
-    x = float(start[-1]) * _unit_um(scales, -1) + size_x * (width - 1) / 2
-    y = float(start[-2]) * _unit_um(scales, -2) + size_y * (height - 1) / 2
-    return x, -y
+    return start_x + size_x * (width - 1) / 2, -(start_y + size_y * (height - 1) / 2)
+
+
+def _start_um(scales: Mapping[str, Any], axis: int) -> float:
+    """Return where the first pixel lies along an axis, 0 where nothing says it."""
+    level, whole = (_transformation(said, "translation") for said in (scales["datasets"][0], scales))
+    factor = _transformation(scales, "scale")
+    start = 0.0 if level is None else float(level[axis]) * (1.0 if factor is None else float(factor[axis]))
+    return (start + (0.0 if whole is None else float(whole[axis]))) * _unit_um(scales, axis)
 
 
 def _scale_um(scales: Mapping[str, Any], axis: int) -> float | None:
-    scale = _transformation(scales["datasets"][0], "scale")
+    level, whole = (_transformation(said, "scale") for said in (scales["datasets"][0], scales))
     unit = _unit_um(scales, axis)
-    return float(scale[axis]) * unit if scale is not None and unit else None
+    if level is None or not unit:
+        return None
+    return float(level[axis]) * (1.0 if whole is None else float(whole[axis])) * unit
 
 
 def _unit_um(scales: Mapping[str, Any], axis: int) -> float:
@@ -229,8 +237,9 @@ def _unit_um(scales: Mapping[str, Any], axis: int) -> float:
     return _UM.get(str(scales["axes"][axis].get("unit")), 0.0)
 
 
-def _transformation(dataset: Mapping[str, Any], kind: str) -> Sequence[float] | None:
-    return next((t[kind] for t in dataset["coordinateTransformations"] if t["type"] == kind), None)
+def _transformation(said: Mapping[str, Any], kind: str) -> Sequence[float] | None:
+    """Return a scale or translation of a dataset, or of all of them, which is applied after theirs."""
+    return next((t[kind] for t in said.get("coordinateTransformations") or () if t["type"] == kind), None)
 
 
 def _channel_names(said: Mapping[str, Any], axes: Sequence[str], array: ZarrArray) -> list[str]:

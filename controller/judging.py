@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from controller.analysis import WELLS, analysis_text, write_analysis, write_table
+from controller.lock import lab_lock
 from controller.measuring import cells_of
 from controller.steps.data import finite
 from nextplate.assay import AssayParams, MeasuredLayout, PlateAnalysis, analyse_plate, read_measured_layout
@@ -59,15 +60,15 @@ def judge_folder(
     nothing = {"readout": None, "intervals": {}, "reasons": ["no layout was given: --layout"]} | dict.fromkeys(_TOLD)
     if layout is None:
         return {**nothing, "seconds": 0.0}, "no layout was given, so there is no Z' and no response: --layout"
-    wells = pl.read_parquet(out / WELLS)
-    wells, cut = _with_responders(wells, layout, out)
-    write_table(wells, out / WELLS)
-    chosen = column or _default_column(wells, params)
-    if chosen not in wells.columns or not wells.schema[chosen].is_numeric():
-        raise DataError(f"--readout {chosen}: {_like(chosen, wells)}")
-    # A plate of a few wells is no reason to say nothing: it is judged, and its verdict stands beside its numbers.
-    analysis = analyse_plate(wells, layout, AssayParams(), chosen)
-    write_analysis(analysis, out, layout_file)
+    with lab_lock(out, "nextplate measure"):
+        wells, cut = _with_responders(pl.read_parquet(out / WELLS), layout, out)
+        write_table(wells, out / WELLS)
+        chosen = column or _default_column(wells, params)
+        if chosen not in wells.columns or not wells.schema[chosen].is_numeric():
+            raise DataError(f"--readout {chosen}: {_like(chosen, wells)}")
+        # A plate of a few wells is no reason to say nothing: it is judged, and its verdict stands beside its numbers.
+        analysis = analyse_plate(wells, layout, AssayParams(), chosen)
+        write_analysis(analysis, out, layout_file)
     body = _body(analysis, cut) | {"z_prime_by_readout": _by_readout(wells, layout)}
     return {**body, "seconds": time.perf_counter() - started}, analysis_text(analysis)
 

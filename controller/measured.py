@@ -127,4 +127,6 @@ def _home(folder: Path) -> Path:
 
 def _image(row: dict[str, Any], home: Path) -> FieldImage:
     names = ("plate", "well", "field", "channel", "pixel_size_um", "z", "t", "x_um", "y_um", "z_um", "page")
-    return FieldImage(path=home / row["path"], **{name: row[name] for name in names})
+    # Tables of before there was this column have no stacks in them.
+    steps = tuple((home / step["path"], int(step["page"])) for step in row.get("stack") or ())
+    return FieldImage(path=home / row["path"], stack=steps, **{name: row[name] for name in names})

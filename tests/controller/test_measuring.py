@@ -243,3 +243,19 @@ def test_a_plate_that_calls_itself_a_path_is_measured_below_measured(
     assert ended.value.code == 0, capsys.readouterr().err
     assert [p.name for p in (here / "measured").iterdir()] == ["_.._escaped"]
     assert not (tmp_path / "a" / "escaped").exists()
+
+
+def test_the_table_of_fields_knows_of_which_steps_an_image_is_the_maximum(tmp_path: Path):
+    from controller.measured import images_of
+    from nextplate.imaging import read_image
+
+    folder = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "images" / "imagexpress" / "9987_Plate_3434"
+    if not folder.is_dir():
+        pytest.skip(f"the real sample is not here ({folder}); set NEXTPLATE_DATA")
+    readout = find_readout(ReadoutRequest(folder, z="max"))
+    measure_folder(readout, MeasureParams("DAPI", None), tmp_path / "out", quiet)
+    shown = images_of(tmp_path / "out")
+    assert [i.stack for i in shown] == [i.stack for i in readout.images]
+    assert any(len(i.stack) > 1 for i in shown)
+    for mine, theirs in zip(shown, readout.images, strict=True):
+        assert (read_image(mine) == read_image(theirs)).all()

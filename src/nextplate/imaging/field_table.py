@@ -1,6 +1,7 @@
 """The table of fields: one row per image, with its place, channel, position and file."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,7 @@ SCHEMA = {
     "page": pl.Int64,
     "reader": pl.String,
 }
+_STEP = pl.Struct({"path": pl.String, "page": pl.Int64})
 MISSING_SCHEMA = {
     "plate": pl.String,
     "well": pl.String,
@@ -38,10 +40,15 @@ def field_table(readout: Readout) -> pl.DataFrame:
 
     `z` is the 1-based step, 0 a projection (also one still to be taken), null without a stack; `t` is null without a
     time series; positions and pixel size are null when the files do not say them. `path` is below the plate's
-    folder, written with '/', so that the table does not depend on where the plate lies.
+    folder, written with '/', so that the table does not depend on where the plate lies. `stack` lists the steps of
+    which the image is the maximum, null for all others.
     """
     rows = [_row(image, readout) for image in readout.images]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    steps = [
+        [{"path": _below(path, readout), "page": page} for path, page in image.stack] or None
+        for image in readout.images
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(stack=pl.Series(steps, dtype=pl.List(_STEP)))
 
 
 def plane_table(listing: Listing) -> pl.DataFrame:
@@ -64,9 +71,13 @@ def missing_table(plate: str, missing: Iterable[Missing]) -> pl.DataFrame:
 
 def _row(image: FieldImage, readout: Readout) -> tuple[Any, ...]:
     i = image
-    path = i.path.relative_to(readout.folder).as_posix() if i.path.is_relative_to(readout.folder) else str(i.path)
-    path = shown(path)
+    path = _below(i.path, readout)
     return (
         *(i.plate, i.well, i.field, i.channel, i.z, i.t, i.x_um, i.y_um, i.z_um, i.pixel_size_um),
         *(path, i.page, readout.reader),
     )
+
+
+def _below(path: Path, readout: Readout) -> str:
+    is_below = path.is_relative_to(readout.folder)
+    return shown(path.relative_to(readout.folder).as_posix() if is_below else str(path))

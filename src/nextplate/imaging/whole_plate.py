@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from nextplate.errors import DataError
@@ -98,6 +99,8 @@ def prepare(readout: Readout, params: MeasureParams, executor: Executor) -> Plat
     Raises:
         DataError: the readout has no channel of the names given.
     """
+    # polars (2.1) loads numpy on first use by a module that two threads must not enter together: let it be done.
+    pl.Series(np.zeros(1))
     _check_channels(readout, params)
     plans = _plans(readout, params)
     fields = [f for plan in plans for f in plan.fields]

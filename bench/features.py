@@ -75,7 +75,7 @@ def _alone(labels: npt.NDArray[np.int32], image: npt.NDArray[np.uint16], group: 
 
 def real_field() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
     """Read the field with the most nuclei; its mask has no labels, connected pixels are one nucleus."""
-    folder = Path(os.environ["NEXTPLATE_DATA"])
+    folder = Path(os.environ.get("NEXTPLATE_DATA", "../shared"))
     masks = sorted(folder.glob(FIELD.format("masks", "*DAPI*MaskNuclei.tiff")))
     found = [ndimage.label(tifffile.imread(path))[0] for path in masks]
     most = int(np.argmax([labels.max() for labels in found]))

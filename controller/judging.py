@@ -140,4 +140,5 @@ def _like(column: str, wells: pl.DataFrame) -> str:
 
     names = [name for name, kind in wells.schema.items() if kind.is_numeric()]
     close = difflib.get_close_matches(column, names, n=3, cutoff=0.4)
-    return f"no such number is in wells.parquet; did you mean {', '.join(close or names[:5])}?"
+    hint = f"did you mean {', '.join(close)}?" if close else f"there are {len(names)}, {', '.join(names[:5])} .."
+    return f"no such number is in wells.parquet; {hint}"

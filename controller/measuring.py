@@ -14,7 +14,7 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +30,6 @@ from controller.step import code_digest
 from controller.steps.data import finite
 from nextplate.errors import DataError
 from nextplate.imaging import (
-    Judged,
     MeasureParams,
     PlateWork,
     Progress,
@@ -47,6 +46,7 @@ from nextplate.imaging import (
 from nextplate.imaging.channels import renamed
 from nextplate.imaging.selection import ZChoice
 from nextplate.imaging.survey import Survey
+from nextplate.imaging.whole_plate import code_of
 from nextplate.readout import Readout
 
 _SUMMARY = "summary.json"
@@ -77,7 +77,14 @@ def find_readout(request: ReadoutRequest) -> Readout:
         DataError: as nextplate.imaging.open_readout and channels.renamed.
     """
     r = request
+    if r.reader is not None and r.pattern is not None:
+        raise DataError("a pattern is used instead of any reader; leave out --reader or --pattern")
     found = open_readout(r.folder, z=r.z, t=r.t, reader=r.reader, pattern=r.pattern, plate=r.plate)
+    if not found.channels:
+        why = f": {found.missing[0].reason}" if found.missing else ""
+        raise DataError(
+            f"{r.folder} ({found.reader}) names no image{why}; is it still being written, or its index cut short?"
+        )
     return renamed(found, r.names)
 
 
@@ -117,7 +124,7 @@ def measure_folder(
             judged = judge_plate(wells, params, negatives)
             table = well_table(readout.plate, wells, judged, params.dna)
             _write_tables(readout, table, wells, out)
-    body = _summary(readout, table, wells, judged, len(fresh))
+    body = _summary(readout, table, wells, (*readout.notes, *work.notes, *judged.notes), len(fresh))
     return body | {"out": str(out), "seconds": round(time.perf_counter() - started, 3)}
 
 
@@ -190,12 +197,16 @@ def _drop_strangers(out: Path, keys: Mapping[str, str]) -> None:
     for path in (*(out / "parts").glob("*.json"), *(out / "cells").glob("*.parquet")):
         if path.stem not in keys:
             path.unlink()
+    for path in (*(out / "parts").glob(".*.tmp"), *(out / "cells").glob(".*.tmp")):
+        path.unlink()  # left by a process that was killed
 
 
 def _write_tables(readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], out: Path) -> None:
     write_table(field_table(readout), out / "fields.parquet")
     write_table(table, out / "wells.parquet")
-    write_table(missing_table(readout.plate, [m for w in wells for m in w.problems]), out / "problems.csv")
+    told = [m for w in wells for m in w.problems]
+    codes = pl.Series("code", [code_of(m.reason) for m in told], dtype=pl.String)
+    write_table(missing_table(readout.plate, told).insert_column(4, codes), out / "problems.csv")
 
 
 def cells_of(out: Path, columns: list[str]) -> pl.DataFrame:
@@ -205,7 +216,7 @@ def cells_of(out: Path, columns: list[str]) -> pl.DataFrame:
 
 
 def _summary(
-    readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], judged: Judged, n_fresh: int
+    readout: Readout, table: pl.DataFrame, wells: list[WellMeasure], notes: Sequence[str], n_fresh: int
 ) -> dict[str, Any]:
     flags = [str(f) for f in table["flags"]]
     codes = [code for f in flags for code in f.split(";") if code]
@@ -214,7 +225,7 @@ def _summary(
         "reader": readout.reader,
         "plate": readout.plate,
         "is_complete": readout.is_complete,
-        "notes": [*readout.notes, *judged.notes],
+        "notes": list(notes),
         "channels": list(readout.channels),
         "wells": len(table),
         "fields": int(table["n_fields"].sum()),

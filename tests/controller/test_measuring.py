@@ -259,3 +259,57 @@ def test_the_table_of_fields_knows_of_which_steps_an_image_is_the_maximum(tmp_pa
     assert any(len(i.stack) > 1 for i in shown)
     for mine, theirs in zip(shown, readout.images, strict=True):
         assert (read_image(mine) == read_image(theirs)).all()
+
+
+def test_what_a_killed_process_left_behind_is_cleared_away(plate: FakePlate, tmp_path: Path):
+    run(plate.folder, tmp_path / "out")
+    left = [tmp_path / "out" / "parts" / ".A03.json.77.tmp", tmp_path / "out" / "cells" / ".A03.parquet.77.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    run(plate.folder, tmp_path / "out")
+    assert not any(path.exists() for path in left)
+
+
+def test_every_flag_has_its_words(tmp_path: Path):
+    wells = {f"A{i + 1:02d}": Scene(n_cells=20) for i in range(9)}
+    wells |= {"B01": Scene(20, blur_px=3), "B02": Scene(0), "B03": Scene(20, brightness=60)}
+    folder = write_plate(tmp_path / "P1", wells, size=260).folder
+    run(folder, tmp_path / "out", MeasureParams())
+    rows = pl.read_parquet(tmp_path / "out" / "wells.parquet").filter(pl.col("flags") != "")
+    assert {"B01", "B02", "B03"} <= set(rows["well"])
+    for row in rows.iter_rows(named=True):
+        for code in row["flags"].split(";"):
+            assert f"{code}: " in row["details"], row
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"reader": "harmony", "pattern": "x"}, "leave out --reader or --pattern"),
+        ({"z": 0}, "has no z-stack"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(plate: FakePlate, request_: dict[str, object], message: str):
+    with pytest.raises(DataError, match=message):
+        find_readout(ReadoutRequest(plate.folder, **request_))
+
+
+def test_a_plate_without_pixel_size_says_at_what_scale_it_was_measured(plate: FakePlate, tmp_path: Path):
+    import tifffile
+
+    for path in (plate.folder / "TimePoint_1").glob("*.TIF"):
+        tifffile.imwrite(path, tifffile.imread(path))
+    body = run(plate.folder, tmp_path / "out")
+    assert any("no pixel size is known; nuclei are about" in note for note in body["notes"])
+    odd = run(plate.folder, tmp_path / "odd", replace(PARAMS, pixel_size_um=1000.0))
+    assert any("is the pixel size right" in note for note in odd["notes"])
+
+
+def test_images_that_a_pattern_passes_over_are_told(tmp_path: Path):
+    import numpy as np
+    import tifffile
+
+    for name in ("A01-DNA.tif", "stray.tif"):
+        tifffile.imwrite(tmp_path / name, np.ones((64, 64), np.uint16))
+    found = find_readout(ReadoutRequest(tmp_path, pattern=r"(?P<well>[A-H]\d\d)-(?P<channel>\w+)\.tif"))
+    assert found.notes == ("1 TIFF files do not fit the pattern, first stray.tif",)

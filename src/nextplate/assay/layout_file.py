@@ -82,8 +82,16 @@ def _delimited(path: Path) -> Delimited:
     try:
         return read_delimited(path)
     except DataError:
-        # Excel on Windows writes a micro sign as cp1252; a file that is broken otherwise fails again in the same words.
+        return _from_excel(path)
+
+
+def _from_excel(path: Path) -> Delimited:
+    """Read what Excel on Windows writes, a micro sign as cp1252; a file that is broken otherwise fails as before."""
+    try:
         return read_delimited(path, encoding="cp1252")
+    except DataError as error:
+        # Libraries take an option for this, layouts do not.
+        raise DataError(str(error).replace(", or name its encoding (--encoding latin-1)", "")) from error
 
 
 def _lines(file: Delimited, path: Path) -> list[_Line]:

@@ -26,6 +26,8 @@ _WITH_NUMBERS: dict[str, tuple[int, ...]] = {
 BASIC = ("shape", "intensity")
 """What "basic" stands for: the cheapest groups that say how cells look."""
 
+_WORDS = ("basic", "all", "none", "field")
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -113,5 +115,7 @@ def parse_features(text: str) -> tuple[Choice | None, bool]:
         return None, False
     if words in ([], ["list"]):
         raise DataError(f"groups of features: basic ({' '.join(BASIC)}), all, none, field, {', '.join(GROUPS)}")
+    if unknown := [w for w in words if w not in _WORDS and w.partition(":")[0] not in GROUPS]:
+        raise DataError(f"no group of features is called {unknown[0]!r}; there are {', '.join((*_WORDS, *GROUPS))}")
     groups = [g for w in words if w != "field" for g in (BASIC if w == "basic" else (w,))]
     return (select(groups) if groups else None), "field" in words or "all" in words

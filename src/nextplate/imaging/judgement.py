@@ -10,7 +10,7 @@ from nextplate.imaging.channel_look import mean_look
 from nextplate.imaging.channel_order import judge_channel_order
 from nextplate.imaging.debris import Debris
 from nextplate.imaging.params import MeasureParams
-from nextplate.imaging.quality import is_blurred
+from nextplate.imaging.quality import focus_z, is_blurred
 from nextplate.imaging.verdicts import debris_scores, judge_cell_counts, judge_debris
 from nextplate.imaging.well import WellMeasure, column, focus_names
 
@@ -52,7 +52,9 @@ def judge_plate(
     ]
     return Judged(
         codes=tuple(frozenset(code for code, is_bad, _ in found if is_bad[i]) for i in range(len(wells))),
-        details=tuple(tuple(r[i] for _, is_bad, r in found if is_bad[i] and r[i]) for i in range(len(wells))),
+        details=tuple(
+            (*_of_the_well(w, params), *(r[i] for _, is_bad, r in found if is_bad[i])) for i, w in enumerate(wells)
+        ),
         debris_share=share,
         notes=notes,
     )
@@ -65,9 +67,25 @@ def _focus(
     for channel in params.channels:
         sharpness, slope = (column(wells, name) for name in focus_names(channel, params))
         code = _FOCUS_CODES[params.role_of(channel)]
-        reason = f"{code}: {channel} is blurred" if code == "channel-out-of-focus" else ""
-        found.append((code, is_blurred(sharpness, slope, params.focus_z), (reason,) * len(wells)))
+        edges, power = focus_z(sharpness, slope)
+        reasons = tuple(
+            f"{code}: {channel}: edge sharpness {a:.1f} and power slope {b:.1f} robust sd from the plate's, "
+            f"both below -{params.focus_z:g}"
+            for a, b in zip(edges, power, strict=True)
+        )
+        found.append((code, is_blurred(edges, power, params.focus_z), reasons))
     return found
+
+
+def _of_the_well(well: WellMeasure, params: MeasureParams) -> tuple[str, ...]:
+    """Put the flags that a well has by itself into words."""
+    found = []
+    if "saturated" in well.codes:
+        share = well.numbers["saturated_share"] or 0.0
+        found.append(f"saturated: {share:.1%} of an image's pixels, at most {params.max_saturated_share:.1%} may be")
+    if "empty-field" in well.codes:
+        found.append(f"empty-field: no nucleus in {well.numbers['n_fields']} measured fields")
+    return tuple(found)
 
 
 def _order(wells: Sequence[WellMeasure], params: MeasureParams) -> tuple[tuple[str, ...], tuple[str, ...]]:

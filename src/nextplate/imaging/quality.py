@@ -73,15 +73,21 @@ def robust_z(values: npt.NDArray[np.float64], floor: float) -> npt.NDArray[np.fl
     return np.asarray((values - centre) / spread)
 
 
-def is_blurred(
-    sharpness: npt.NDArray[np.float64], slope: npt.NDArray[np.float64], z_limit: float
-) -> npt.NDArray[np.bool_]:
-    """Judge one channel of one plate, shape (n_wells,): blurred where both scores lie z_limit below the others.
+def focus_z(
+    sharpness: npt.NDArray[np.float64], slope: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the robust z of both focus scores of one channel of one plate, shape (n_wells,) each.
 
-    Nothing is judged (all False) with fewer than 8 scored wells.
+    All NaN with fewer than 8 scored wells: nothing is judged then.
     """
     n = int((np.isfinite(sharpness) & np.isfinite(slope)).sum())
     if n < MIN_WELLS_FOR_FOCUS:
-        return np.zeros(sharpness.shape, bool)
-    z_edges, z_power = robust_z(sharpness, _FLOOR_SHARPNESS), robust_z(slope, _FLOOR_SLOPE)
-    return np.asarray((z_edges < -z_limit) & (z_power < -z_limit))
+        return np.full(sharpness.shape, np.nan), np.full(slope.shape, np.nan)
+    return robust_z(sharpness, _FLOOR_SHARPNESS), robust_z(slope, _FLOOR_SLOPE)
+
+
+def is_blurred(
+    edges_z: npt.NDArray[np.float64], power_z: npt.NDArray[np.float64], z_limit: float
+) -> npt.NDArray[np.bool_]:
+    """Say of each well whether both scores of `focus_z` lie z_limit below the others."""
+    return np.asarray((edges_z < -z_limit) & (power_z < -z_limit))

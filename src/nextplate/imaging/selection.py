@@ -85,7 +85,9 @@ def _check_step(planes: Iterable[Plane], z: ZChoice, listing: Listing) -> None:
         if z not in ("projection", "middle", "max"):
             raise DataError(f"z is {z!r}; write 'projection', 'middle', 'max' or the number of a step")
         return
-    steps = sorted({_step(p) for p in planes})
+    steps = sorted({_step(p) for p in planes if p.z is not None})
+    if not steps:
+        raise DataError(f"plate {listing.plate} has no z-stack, so no step {z}; leave z out")
     if z not in steps:
         raise DataError(f"plate {listing.plate} has no z-step {z}; it has {', '.join(map(str, steps)) or 'no image'}")
 

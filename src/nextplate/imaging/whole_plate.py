@@ -16,6 +16,7 @@ from nextplate.imaging.flatfield import FlatField
 from nextplate.imaging.judgement import judge_plate
 from nextplate.imaging.params import MeasureParams
 from nextplate.imaging.profile import CELL_SCHEMA, cell_table, well_measure, well_table
+from nextplate.imaging.quality import FLAGS
 from nextplate.imaging.survey import FieldImages, Survey, survey_plate
 from nextplate.imaging.well import WellMeasure
 from nextplate.plate import parse_well
@@ -24,6 +25,8 @@ from nextplate.readout import FieldImage, Missing, Readout
 Progress = Callable[[int, int], None]
 """Called with (wells done, wells in all), in the caller's thread."""
 
+_LEAST_PX, _MOST_PX = 4.0, 400.0
+"""Nuclei narrower or wider than this are hardly meant."""
 _AHEAD = 2
 """Wells in hand per thread: enough to keep all busy, few enough that memory does not grow with the plate."""
 
@@ -64,6 +67,19 @@ class PlateWork:
     """None when no image of the plate can be used."""
     params: MeasureParams
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what must be known about the scale at which nuclei were sought."""
+        if self.survey is None:
+            return ()
+        size, nucleus_px = self.survey.pixel_size_um, self.survey.nucleus_px
+        if size is None:
+            return (f"no pixel size is known; nuclei are about {nucleus_px:.0f} px wide, estimated from the images",)
+        if _LEAST_PX <= nucleus_px <= _MOST_PX:
+            return ()
+        um = self.params.nucleus_diameter_um
+        return (f"a nucleus of {um:g} um is {nucleus_px:.3g} px at {size:g} um a pixel; is the pixel size right?",)
+
 
 def measure(readout: Readout, params: MeasureParams, progress: Progress | None = None, n_threads: int = 2) -> Measured:
     """Measure every well of a readout: nuclei, reporter ratio, features, and image QC.
@@ -89,7 +105,7 @@ def measure(readout: Readout, params: MeasureParams, progress: Progress | None =
         cells=pl.concat([pl.DataFrame(schema=CELL_SCHEMA), *cells], how="diagonal"),
         problems=tuple(m for w in wells for m in w.problems),
         flat_fields=tuple(work.survey.flats.values()) if work.survey else (),
-        notes=judged.notes,
+        notes=(*work.notes, *judged.notes),
     )
 
 
@@ -136,17 +152,14 @@ def measure_well(plan: WellPlan, work: PlateWork) -> tuple[WellMeasure, pl.DataF
 
 
 def _codes(plan: WellPlan, failed: Sequence[FieldProblem], *, has_fields: bool) -> set[str]:
-    codes = {p.code for p in failed} | {_code(m.reason) for m in plan.missing}
+    codes = {p.code for p in failed} | {code_of(m.reason) for m in plan.missing}
     return codes if has_fields or failed else codes - {"field-missing"} | {"no-image"}
 
 
-_TOLD = ("unreadable", "duplicate-image", "no-projection", "microscope-error", "being-written")
-
-
-def _code(reason: str) -> str:
-    """Return the flag of a reader's reason: its first word when that is one of the catalogue, else field-missing."""
+def code_of(reason: str) -> str:
+    """Return the flag of a reason: its first word when that is one of the catalogue, else field-missing."""
     first = reason.partition(":")[0]
-    return first if first in _TOLD else "field-missing"
+    return first if first in FLAGS else "field-missing"
 
 
 def _check_channels(readout: Readout, params: MeasureParams) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nextplate.imaging.flatfield import binned, fit_flat_field, survey_field
 from nextplate.imaging.nuclei import Nuclei, SegmentRule, find_nuclei
 from nextplate.imaging.objects import RingRule, measure_objects, ring_around
-from nextplate.imaging.quality import excludes, is_blurred, join_flags
+from nextplate.imaging.quality import excludes, focus_z, is_blurred, join_flags
 from nextplate.imaging.threshold import otsu
 
 RULE = SegmentRule(diameter_px=11, noise=5, plate_threshold=None)
@@ -150,6 +150,6 @@ def test_focus_needs_both_scores_and_eight_wells() -> None:
     sharp = np.linspace(-0.05, 0.05, 20)
     one, both = sharp.copy(), sharp.copy()
     one[3] = both[3] = -5.0
-    assert not is_blurred(one, sharp, 4.0).any()
-    assert np.flatnonzero(is_blurred(one, both, 4.0)).tolist() == [3]
-    assert not is_blurred(one[:7], both[:7], 4.0).any()
+    assert not is_blurred(*focus_z(one, sharp), 4.0).any()
+    assert np.flatnonzero(is_blurred(*focus_z(one, both), 4.0)).tolist() == [3]
+    assert not is_blurred(*focus_z(one[:7], both[:7]), 4.0).any()

@@ -196,7 +196,7 @@ def test_the_table_of_fields_of_a_real_stack() -> None:
     table = field_table(readout)
     assert table.columns == [
         *("plate", "well", "field", "channel", "z", "t", "x_um", "y_um", "z_um"),
-        *("pixel_size_um", "path", "page", "reader"),
+        *("pixel_size_um", "path", "page", "reader", "stack"),
     ]
     assert table.row(0)[:6] == ("9987", "B02", 1, "DAPI", 0, 1)
     assert table["path"][0] == "TimePoint_1/ZStep_0/9987_B02_s1_w1.TIF"

@@ -74,10 +74,19 @@ class PatternReader:
             refused=_refused(zip(planes, ours, strict=True)),
             is_complete=not is_writing,
             is_writing=is_writing,
+            notes=_strangers(files, {entry.path for entry, _ in matches}, folder),
         )
 
     def _match(self, entry: Entry, folder: Path) -> re.Match[str] | None:
         return self.pattern.fullmatch(entry.path.relative_to(folder).as_posix())
+
+
+def _strangers(files: Iterable[Entry], known: set[Path], folder: Path) -> tuple[str, ...]:
+    """Say how many images have names that do not fit."""
+    strange = [e.path for e in files if e.suffix in (".tif", ".tiff") and e.path not in known]
+    if not strange:
+        return ()
+    return (f"{len(strange)} TIFF files do not fit the pattern, first {strange[0].relative_to(folder).as_posix()}",)
 
 
 def _files(folder: Path, root: Path, depth: int = 0) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,9 @@ from nextplate.imaging import MeasureParams, Progress
 from nextplate.imaging.bbbc021 import Bbbc021, read_bbbc021, read_tables, well_rows
 from nextplate.imaging.bbbc021_tables import MoaRow, treatment_key
 
+if TYPE_CHECKING:
+    from controller.moa_training import TrainChoice
+
 _REPORT = "moa.json"
 _SEED = 20210211
 """Of the bootstrap: the same profiles give the same interval whenever they are judged."""
@@ -50,6 +53,8 @@ class MoaRequest:
     """A table of wells; None: the images are measured."""
     predictions: Path | None = None
     """A classifier's answers; alone, only they are judged."""
+    training: "TrainChoice | None" = None
+    """Networks to train under the three splits; alone, only they are judged."""
     normalisation: Normalisation = "robust"
     has_all_wells: bool = False
     n_threads: int = 2
@@ -66,10 +71,19 @@ def run_moa(request: MoaRequest, progress: Progress) -> Mapping[str, Any]:
     started = time.perf_counter()
     r = request
     body: dict[str, Any] = {"folder": str(r.folder), "out": str(r.out), "notes": []}
+    if r.training is not None and (r.profiles is not None or r.predictions is not None):
+        raise DataError("--train makes predictions of its own; leave --profiles and --predictions out")
     tables = read_tables(r.folder)  # a wrong table is told before hours of measuring
     wells = well_rows(tables)
     answers = None if r.predictions is None else predictions_of(read_frame(r.predictions), wells, str(r.predictions))
     (r.out / _REPORT).unlink(missing_ok=True)  # of other numbers, or of a run that is about to be cut short
+    if r.training is not None:
+        from controller.moa_training import train_and_predict  # imports torch
+
+        copy = read_bbbc021(r.folder)
+        made, body["training"] = train_and_predict(copy, r.training, r.out, r.n_threads, progress)
+        answers = predictions_of(made, wells, str(r.out / "predictions.parquet"))
+        body["notes"] = list(copy.notes)
     if r.profiles is not None:
         body |= _judged(r, read_frame(r.profiles), wells, tables.moas.values(), str(r.profiles))
     elif answers is None:

@@ -1,97 +1,108 @@
-"""nextplate network: train a whole-image network on plates with a layout, and turn plates into embeddings.
-
-::
-
-    .MODEL.training/    while it trains: pixels/ (decoded fields) and checkpoint.json; the same command goes on from it
-    MODEL/              the trained network, by one rename at the end; the folder above is then removed
-"""
+"""Whole-image networks on an operator's command: train, embed, show."""
 
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
-from controller.analysis import write_table
-from controller.files import full_disk_named
-from controller.lock import lab_lock
+from controller.files import full_disk_named, write_bytes
 from controller.measuring import ReadoutRequest, find_readout
 from nextplate.assay import read_measured_layout
 from nextplate.assay.measured_layout import MeasuredWell
-from nextplate.errors import DataError
+from nextplate.errors import DataError, ModelError
 from nextplate.plate import Role
 from nextplate.readout import Readout
 
 if TYPE_CHECKING:
-    from nextplate.imaging.networks.cache import PixelCache
-    from nextplate.imaging.networks.folder import Card
-    from nextplate.imaging.networks.place import Place
-    from nextplate.imaging.networks.scaling import Scaling
-    from nextplate.imaging.networks.schedule import TrainParams
-    from nextplate.imaging.networks.targets import Targets
-    from nextplate.imaging.networks.training import Record, Task, Trained
+    from nextplate.imaging.networks.architecture import Architecture
+    from nextplate.imaging.networks.network import Network
+    from nextplate.imaging.networks.normalisation import Normalisation
+    from nextplate.imaging.networks.recipe import Recipe
+    from nextplate.imaging.networks.training import Shown
+    from nextplate.imaging.networks.workers import Worker
 
+Progress = Callable[[int, int], None]
 TREATMENT = "treatment"
 """The label that is compound and dose; of negative controls 'negative'."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train, on what."""
+    """What an operator asked to be trained."""
 
-    readouts: tuple[ReadoutRequest, ...]
+    plates: tuple[ReadoutRequest, ...]
     layout: Path
-    labels: tuple[str, ...]
-    """One column for classes, one or more for responses."""
+    label: str
+    """treatment, role, compound, dose or another column of the layout; several joined by '+'."""
     is_response: bool
+    """Numbers to be predicted, not classes."""
     out: Path
-    channels: tuple[str, ...] | None
-    """None: those of the first plate."""
-    downscale: int
-    scaling: "Scaling"
-    has_full_resolution: bool
+    """Folder of the network; must not exist."""
+    channels: tuple[str, ...]
+    """Empty: all of the first plate."""
+    binning: int
+    held_out: float
+    """Share of the wells that is not trained on and judges the network; 0: none."""
+    recipe: "Recipe"
+    normalisation: "Normalisation"
+    hidden: int
+    first_branch: int
+    device: str
     n_threads: int
-    """That decode and draw batches, and that compute."""
+    max_gib: float
 
 
-def train_network(
-    request: TrainRequest,
-    params: "TrainParams",
-    on_epoch: Callable[["Record"], None],
-    environment: Mapping[str, str] | None = None,
-) -> dict[str, Any] | None:
-    """Train a network into a folder, or go on where an interrupted training was.
-
-    Returns:
-        What `--json` prints; None on every process of torchrun but the first.
+def run_train(request: TrainRequest, progress: Progress) -> dict[str, Any]:
+    """Train a network and save it; stopped, the same command goes on from the last checkpoint.
 
     Raises:
-        DataError: plates, layout or labels that cannot be used, or `out` is there already.
-        DiskFull: no room; the checkpoint stays.
+        DataError: plates or layout cannot be used.
+        ModelError: the network exists already, or there is nothing to learn.
     """
     need_torch()
-    import torch
+    from nextplate.imaging.networks.architecture import Architecture
+    from nextplate.imaging.networks.fields import fields_of, to_target
+    from nextplate.imaging.networks.workers import joined
 
-    from nextplate.imaging.networks.place import placed, wait_for_all
-
-    torch.set_num_threads(request.n_threads)
-    if request.out.exists():
-        raise DataError(f"{request.out} is there already; a network is never overwritten: name another --out")
-    readouts = [find_readout(r) for r in request.readouts]
-    wells = _labelled_wells(request, readouts)
-    with placed(environment or os.environ) as place, full_disk_named(request.out), _held(request.out, place):
-        cache = _shared_cache(request, readouts, place)
-        task = _task(request, params, cache, wells, place)
-        body = _trained(request, task, place, on_epoch)
-        wait_for_all(place)
-    return body if place.is_first else None
+    r = request
+    if r.out.exists():
+        raise ModelError(f"{r.out}: exists already; a network is never overwritten")
+    readouts = [find_readout(p) for p in r.plates]
+    fields = fields_of(readouts, r.channels or None)
+    target = to_target(fields, layout_labels(r.layout, r.label, readouts), r.label, is_response=r.is_response)
+    worker = this_worker(r.device, r.n_threads)
+    work = r.out.with_name(f".{r.out.name}-work")
+    with joined(worker):
+        cache = shared_cache(work / "fields", fields, worker, r.binning, r.max_gib, r.n_threads)
+        test = _test_rows(fields, r.held_out, r.recipe.seed)
+        shown = _shown(cache, fields, target, ~test, r.normalisation)
+        n_outputs = 1 if target.classes is None else len(target.classes)
+        shape = Architecture(len(fields.channels), n_outputs, hidden=r.hidden, first_branch=r.first_branch)
+        started = time.perf_counter()
+        network, told = train_once(
+            shown, shape, r.recipe, worker, r.out, work / "checkpoints", r.n_threads, progress, test
+        )
+    body = {
+        "network": str(r.out),
+        "target": target.name,
+        "classes": target.classes,
+        "fields": len(fields.fields),
+        "trained_on": len(shown.usable),
+        "problems": len(cache.problems),
+        "skipped": len(fields.skipped),
+        "metrics": dict(network.metrics),
+        "seconds": round(time.perf_counter() - started, 2),
+        **told,
+    }
+    if worker.is_first:
+        shutil.rmtree(work, ignore_errors=True)
+    return body
 
 
 def need_torch() -> None:
@@ -104,46 +115,21 @@ def need_torch() -> None:
         raise DataError(f"networks need {' and '.join(absent)}; install them: pip install 'nextplate[deep]'")
 
 
-@contextmanager
-def _held(out: Path, place: "Place") -> Iterator[None]:
-    """Keep other trainings away from the same folder.
+def layout_labels(layout: Path, label: str, readouts: Sequence[Readout]) -> dict[tuple[str | None, str], str]:
+    """Return the label of every occupied well by (plate, well); several columns joined by '+' are one, 'a@b'.
+
+    A well whose cell is empty in one of the columns has no label.
 
     Raises:
-        LabBusy: one works there.
+        DataError: the layout cannot be read, or has no such column.
     """
-    if not place.is_first:
-        yield
-        return
-    _work_folder(out).mkdir(parents=True, exist_ok=True)
-    with lab_lock(_work_folder(out), "nextplate network train"):
-        yield
-
-
-def _work_folder(out: Path) -> Path:
-    return out.with_name(f".{out.name}.training")
-
-
-def _shared_cache(request: TrainRequest, readouts: Sequence[Readout], place: "Place") -> "PixelCache":
-    """Decode on the first process; the others wait and read."""
-    from nextplate.imaging.networks.cache import build_cache, open_cache
-    from nextplate.imaging.networks.place import wait_for_all
-
-    folder = _work_folder(request.out) / "pixels"
-    if place.is_first:
-        build_cache(readouts, folder, request.channels, request.downscale, request.n_threads)
-    wait_for_all(place)
-    return open_cache(folder)
-
-
-def _labelled_wells(request: TrainRequest, readouts: Sequence[Readout]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the labels of every occupied well that has all of them."""
-    found = {}
+    columns = [name.strip() for name in label.split("+")]
+    found: dict[tuple[str | None, str], str] = {}
     for readout in readouts:
-        layout = read_measured_layout(request.layout, readout.plate)
-        for well in layout.occupied():
-            labels = [label_of(well, name, request.layout) for name in request.labels]
-            if all(labels):
-                found[readout.plate, well.well] = tuple(labels)
+        for well in read_measured_layout(layout, readout.plate).occupied():
+            texts = [label_of(well, name, layout) for name in columns]
+            if all(texts):
+                found[readout.plate, well.well] = "@".join(texts)
     return found
 
 
@@ -166,140 +152,213 @@ def label_of(well: MeasuredWell, column: str, layout: Path) -> str:
     return known.get(column) or well.further.get(column, "")
 
 
-def _task(
-    request: TrainRequest,
-    params: "TrainParams",
-    cache: "PixelCache",
-    wells: Mapping[tuple[str, str], tuple[str, ...]],
-    place: "Place",
-) -> "Task":
-    from nextplate.imaging.networks.loader import Loader
-    from nextplate.imaging.networks.mcnn import McnnShape
-    from nextplate.imaging.networks.scaling import pixel_scale
-    from nextplate.imaging.networks.training import Task
-
-    targets = _targets(request, cache, wells)
-    rows = cache.usable[targets.labelled[cache.usable]]
-    loader = Loader(cache, pixel_scale(cache, request.scaling), request.n_threads, is_pinned=place.is_gpu)
-    shape = McnnShape(len(cache.channels), len(targets.names), has_full_resolution=request.has_full_resolution)
-    return Task(loader, rows, targets, shape, params)
-
-
-def _targets(request: TrainRequest, cache: "PixelCache", wells: Mapping[tuple[str, str], tuple[str, ...]]) -> "Targets":
-    from nextplate.imaging.networks.targets import class_targets, response_targets
-
-    if not request.is_response:
-        return class_targets(cache, {key: labels[0] for key, labels in wells.items()})
-    numbers = {key: [_number(text, key, request) for text in labels] for key, labels in wells.items()}
-    return response_targets(cache, request.labels, numbers, cache.usable)
-
-
-def _number(text: str, key: tuple[str, str], request: TrainRequest) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        name = ", ".join(request.labels)
-        raise DataError(f"{request.layout}, well {key[1]}: {name} is {text!r}; a response is a number") from None
-
-
-def _trained(
-    request: TrainRequest, task: "Task", place: "Place", on_epoch: Callable[["Record"], None]
-) -> dict[str, Any]:
-    from nextplate.imaging.networks.training import train
-
-    started = time.perf_counter()
-    work = _work_folder(request.out)
-    trained = train(task, place, time.perf_counter, work / "checkpoint", on_epoch)
-    if place.is_first:
-        _save(request, task, trained)
-        shutil.rmtree(work, ignore_errors=True)
-    last = {k: v for k, v in trained.history[-1].items() if k != "seconds"}
-    cache = task.loader.cache
-    return {
-        "out": str(request.out),
-        "fields": len(task.rows),
-        "fields_without_label": len(cache.usable) - len(task.rows),
-        "fields_unusable": [asdict(p) for p in cache.problems],
-        "names": list(task.targets.names),
-        "processes": place.share.world,
-        **last,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-
-
-def _save(request: TrainRequest, task: "Task", trained: "Trained") -> None:
-    from nextplate.imaging.networks.folder import card_of, save_network
-
-    cache, last = task.loader.cache, trained.history[-1]
-    metrics = {f"training_{k}": float(last[k]) for k in ("loss", "accuracy", "rmse") if k in last}
-    card = card_of(
-        task.shape, task.targets, cache.channels, cache.downscale, request.scaling, cache.digest(task.rows), metrics,
-        asdict(task.params),
-    )  # fmt: skip
-    save_network(trained.network, card, request.out)
-
-
-def embed_plates(
-    readouts: Sequence[Readout], model: Path, out: Path, pixels: Path | None = None, n_threads: int = 2
-) -> dict[str, Any]:
-    """Write the embeddings of plates: `out` a row per well, beside it `<name>-fields.parquet` a row per field.
-
-    Args:
-        readouts: with the channels the network was trained on.
-        model: folder of a trained network.
-        out: a Parquet file; replaced when it is there.
-        pixels: keep the decoded fields there for the next time; None: they are removed in the end.
-        n_threads: that decode and compute.
-
-    Raises:
-        DataError: a damaged network, or plates without its channels.
-        DiskFull: no room; nothing half-written stays.
-    """
-    need_torch()
-    started = time.perf_counter()
-    if out.suffix != ".parquet":
-        raise DataError(f"--out {out}: embeddings are a Parquet file; name it ….parquet")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = pixels or out.with_name(f".{out.stem}.pixels")
-    with full_disk_named(out):
-        fields, card, waiting = _embedded(readouts, model, folder, n_threads)
-        from nextplate.imaging.networks.embedding import well_embeddings
-
-        wells = well_embeddings(fields)
-        write_table(fields, out.with_name(f"{out.stem}-fields.parquet"))
-        write_table(wells, out)
-    if pixels is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    bad = fields.filter(pl.col("reason") != "").select("plate", "well", "field", "reason").to_dicts()
-    return {
-        "out": str(out),
-        "plates": [r.plate for r in readouts],
-        "wells": len(wells),
-        "fields": len(fields),
-        "fields_unusable": bad,
-        "channels": list(card.channels),
-        "embedding": card.shape.n_embedding,
-        "waiting": round(waiting, 4) if np.isfinite(waiting) else None,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-
-
-def _embedded(
-    readouts: Sequence[Readout], model: Path, folder: Path, n_threads: int
-) -> tuple[pl.DataFrame, "Card", float]:
+def this_worker(device: str, n_threads: int) -> "Worker":
+    """Return who this process is among torchrun's, and let torch use that many threads."""
     import torch
 
-    from nextplate.imaging.networks.cache import build_cache
-    from nextplate.imaging.networks.embedding import field_embeddings, infer
-    from nextplate.imaging.networks.folder import load_network
-    from nextplate.imaging.networks.inference import FastMcnn
-    from nextplate.imaging.networks.loader import Loader
-    from nextplate.imaging.networks.scaling import pixel_scale
+    from nextplate.imaging.networks.workers import worker_of
 
-    torch.set_num_threads(n_threads)
-    network, card = load_network(model)
-    cache = build_cache(readouts, folder, card.channels, card.downscale, n_threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    loader = Loader(cache, pixel_scale(cache, card.scaling), n_threads, is_pinned=device == "cuda")
-    found = infer(FastMcnn(network, device), loader, cache.usable, time.perf_counter)
-    return field_embeddings(cache, found), card, found.waiting.share
+    torch.set_num_threads(max(1, n_threads))
+    return worker_of(os.environ, device)
+
+
+def shared_cache(
+    folder: Path,
+    fields: Any,
+    worker: "Worker",
+    binning: int,
+    max_gib: float,
+    n_threads: int,
+    progress: Progress | None = None,
+) -> Any:
+    """Decode the fields in the first process and open them in all."""
+    from nextplate.imaging.networks.cache import fill_cache
+    from nextplate.imaging.networks.workers import wait_for_all
+
+    def fill() -> Any:
+        with full_disk_named(folder):
+            return fill_cache(folder, fields, binning=binning, max_gib=max_gib, n_threads=n_threads, progress=progress)
+
+    if worker.is_first:
+        cache = fill()
+        wait_for_all(worker)
+        return cache
+    wait_for_all(worker)
+    return fill()
+
+
+def train_once(
+    shown: "Shown",
+    shape: "Architecture",
+    recipe: "Recipe",
+    worker: "Worker",
+    folder: Path,
+    checkpoints: Path,
+    n_threads: int,
+    progress: Progress,
+    test: Any,
+) -> tuple["Network", dict[str, Any]]:
+    """Train and save a network, or load the same one trained before; return how it went.
+
+    `test`, shape (fields,), says which rows are held out; their metrics go into the card.
+    """
+    from nextplate.imaging.networks.network import load_network, save_network
+    from nextplate.imaging.networks.training import train, training_key
+    from nextplate.imaging.networks.workers import wait_for_all
+
+    if folder.exists():
+        network = load_network(folder)
+        if network.training != training_key(shown, shape, recipe, worker.n_workers):
+            raise DataError(f"{folder}: was trained with other data or settings; give another folder, or remove it")
+        return network, {"first_step": None, "images_per_s": None, "waiting_share": None}
+    trained = train(
+        shown, shape, recipe, worker=worker, checkpoints=checkpoints, n_threads=n_threads, progress=progress,
+        clock=time.perf_counter,
+    )  # fmt: skip
+    network = trained.network
+    if worker.is_first:
+        metrics = {**network.metrics, **_judged(network, shown, test, worker.device, n_threads)}
+        network = replace(network, metrics=metrics)
+        with full_disk_named(folder):
+            save_network(network, folder)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    wait_for_all(worker)
+    spent = trained.wait_s + trained.compute_s
+    n_images = (len(trained.losses) - trained.first_step) * recipe.batch * worker.n_workers
+    return network, {
+        "first_step": trained.first_step,
+        "images_per_s": round(n_images / spent, 2) if spent else None,
+        "waiting_share": round(trained.wait_s / spent, 4) if spent else None,
+    }
+
+
+def _judged(network: "Network", shown: "Shown", test: Any, device: str, n_threads: int) -> dict[str, float]:
+    """Judge a network on the rows held out: of the wells trained on nothing is said here."""
+    from nextplate.imaging.networks.prediction import predict, rms_error, share_correct
+
+    held = np.flatnonzero(test)
+    rows = np.intersect1d(np.intersect1d(held, shown.cache.usable), shown.target.known)
+    if len(rows) == 0:
+        return {}
+    said = predict(network, shown.cache, shown.fields, rows, device=device, n_threads=n_threads)
+    values = shown.target.values[rows]
+    if network.classes is not None:
+        return {"held_out_accuracy": share_correct(said.outputs, values), "held_out_fields": float(len(rows))}
+    return {"held_out_rms_error": rms_error(said.outputs, values), "held_out_fields": float(len(rows))}
+
+
+def _test_rows(fields: Any, share: float, seed: int) -> Any:
+    """Hold out whole wells: two fields of a well are no independent witnesses."""
+    from nextplate.imaging.networks.prediction import held_out
+
+    if not 0 <= share < 1:
+        raise DataError(f"the share held out is {share}; it lies in [0, 1)")
+    groups = [f"{f.plate}/{f.well}" for f in fields.fields]
+    if share == 0 or len(set(groups)) < 2:
+        return np.zeros(len(groups), dtype=np.bool_)
+    return held_out(groups, share, np.random.default_rng([seed, 3]))
+
+
+def _shown(cache: Any, fields: Any, target: Any, train_on: Any, normalisation: "Normalisation") -> "Shown":
+    from nextplate.imaging.networks.training import Shown
+
+    return Shown(cache, fields, target, np.flatnonzero(train_on), normalisation)
+
+
+def train_text(body: dict[str, Any]) -> str:
+    """Say in a few lines what was trained."""
+    metrics = ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in body["metrics"].items())
+    what = f"{len(body['classes'])} classes" if body["classes"] else "a response"
+    lines = [
+        f"trained on {body['trained_on']} of {body['fields']} fields: {what} of {body['target']}; {metrics}",
+        f"left out: {body['skipped']} incomplete and {body['problems']} unreadable fields",
+    ]
+    if body["images_per_s"]:
+        lines.append(
+            f"{body['images_per_s']} images/s, {100 * body['waiting_share']:.1f} % of the time waiting for pixels"
+        )
+    return "\n".join([*lines, f"wrote {body['network']}"])
+
+
+def run_embed(
+    plates: Sequence[ReadoutRequest],
+    network: Path,
+    out: Path,
+    *,
+    device: str,
+    n_threads: int,
+    batch: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Embed plates and write wells to `out` (Parquet) and fields beside it (NAME.fields.parquet).
+
+    Raises:
+        DataError: a plate or the network cannot be used.
+    """
+    need_torch()
+    import io
+
+    import polars as pl
+
+    from nextplate.imaging.networks.embedding import embed
+    from nextplate.imaging.networks.network import load_network
+
+    if out.suffix != ".parquet":
+        raise DataError(f"{out}: embeddings are written as Parquet; give a name that ends in .parquet")
+    loaded = load_network(network)
+    worker = this_worker(device, n_threads)
+    found = [
+        embed(
+            find_readout(plate), loaded,
+            device=worker.device, n_threads=n_threads, batch=batch, progress=progress,
+        )
+        for plate in plates
+    ]  # fmt: skip
+    for path, parts in ((out, [e.wells for e in found]), (fields_path(out), [e.fields for e in found])):
+        buffer = io.BytesIO()
+        pl.concat(parts).write_parquet(buffer)
+        write_bytes(path, buffer.getvalue())
+    return {
+        "wells": sum(e.wells.height for e in found),
+        "fields": sum(e.fields.height for e in found),
+        "features": loaded.architecture.n_features,
+        "skipped": [
+            {"well": m.well, "field": m.field, "channel": m.channel, "reason": m.reason}
+            for e in found
+            for m in e.skipped
+        ],
+        "out": str(out),
+        "out_fields": str(fields_path(out)),
+    }
+
+
+def fields_path(out: Path) -> Path:
+    """Return where the table of fields goes."""
+    return out.with_suffix(".fields.parquet")
+
+
+def embed_text(body: dict[str, Any]) -> str:
+    """Say in a few lines what was embedded."""
+    shown = [f"  {m['well']} field {m['field']}: {m['reason']}" for m in body["skipped"][:10]]
+    more = [f"  and {len(body['skipped']) - 10} more"] if len(body["skipped"]) > 10 else []
+    head = f"{body['fields']} fields of {body['wells']} wells, {body['features']} features each; wrote {body['out']}"
+    return "\n".join([head, *([f"left out: {len(body['skipped'])}"] if shown else []), *shown, *more])
+
+
+def show_text(card: dict[str, Any]) -> str:
+    """Say in a few lines what a network is."""
+    a = card["architecture"]
+    classes = ", ".join(card["classes"]) if card["classes"] else "a response"
+    metrics = ", ".join(f"{k} {v:.4g}" for k, v in card["metrics"].items() if v is not None) or "none"
+    return "\n".join(
+        [
+            f"target     {card['target']}: {classes}",
+            f"channels   {', '.join(card['channels'])}, pixels binned by {card['binning']}",
+            f"network    {card['n_parameters'] / 1e6:.2f} M parameters, head {a['head']}, embedding of "
+            f"{a['hidden'] or a['mixed']}, first branch at 1/{2 ** a['first_branch']}",
+            f"pixels     scaled per {card['normalisation']['scope']}",
+            f"metrics    {metrics}",
+            f"trained    on {card['training'].get('n_rows', '?')} fields, data {card['data_digest'][:12]}",
+            f"made by    nextplate {card['nextplate']}, torch {card['torch']}",
+        ]
+    )

@@ -28,6 +28,14 @@ def moa(
         Path | None,
         typer.Option(help="A classifier's answers: plate, well, field, split, true, predicted. Alone: only these."),
     ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train networks on the images under three splits and judge only them.")
+    ] = False,
+    folds: Annotated[int, typer.Option(min=2, help="With --train: parts of the images or compounds.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="With --train: times every field is shown.")] = 60,
+    batch: Annotated[int, typer.Option(min=1, help="With --train: fields per step.")] = 32,
+    binning: Annotated[int, typer.Option(min=1, help="With --train: pixels averaged along each side.")] = 4,
+    half: Annotated[bool, typer.Option("--half", help="With --train: without full resolution, 3.5 x faster.")] = False,
     features: Annotated[str, typer.Option(help="basic, all, or groups, as in measure.")] = "all",
     objects: Annotated[
         str, typer.Option(help="Whose features: nuclei, cells, cytoplasm; joined by commas.")
@@ -68,7 +76,18 @@ def moa(
         objects=tuple(o.strip().capitalize() for o in objects.split(",")),
         has_field_features=has_field,
     )
-    request = MoaRequest(folder, out, params, profiles, predictions, normalisation_of(normalise), all_wells, threads)
-    with progress_bar("measure", as_json) as progress:
+    training = None
+    if train:
+        from controller.moa_training import TrainChoice
+        from controller.networks import need_torch
+
+        need_torch()
+        from nextplate.imaging.networks.recipe import Recipe
+
+        training = TrainChoice(Recipe(n_epochs=epochs, batch=batch), folds, binning, half)
+    request = MoaRequest(
+        folder, out, params, profiles, predictions, training, normalisation_of(normalise), all_wells, threads
+    )
+    with progress_bar("train" if train else "measure", as_json) as progress:
         body = run_moa(request, progress)
     say(body, moa_text(body), as_json)

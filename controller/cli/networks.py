@@ -1,8 +1,7 @@
 """network: whole-image networks, trained on plates with a layout; embeddings as measurements."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +10,9 @@ from controller.cli.common import JsonOption, new_names, progress_bar, say
 if TYPE_CHECKING:
     from controller.measuring import ReadoutRequest
 
-FoldersArgument = Annotated[list[Path], typer.Argument(help="Folders of plates, one plate each.")]
-ReaderOption = Annotated[str | None, typer.Option(help="Reader to use.", show_default="detected")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads that decode, and that torch computes with on a CPU.")]
+ReaderOption = Annotated[str | None, typer.Option(help="Reader of the plates' format.", show_default="detected")]
 PatternOption = Annotated[
     str | None,
     typer.Option(help="Regular expression for names of no known microscope: (?P<well>..), (?P<channel>..) .."),
@@ -20,134 +20,101 @@ PatternOption = Annotated[
 RenameOption = Annotated[
     list[str] | None, typer.Option("--channel", help="Give a channel a name: 1=DNA; may be repeated.")
 ]
-ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads that decode and compute, of each process.")]
+EpochsOption = Annotated[int, typer.Option(min=1, help="Times every field is shown.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Fields per step and process.")]
+BinningOption = Annotated[int, typer.Option(min=1, help="Pixels averaged along each side before the network.")]
+RateOption = Annotated[float, typer.Option(help="Peak learning rate of one process; n processes take n times this.")]
+ScopeOption = Annotated[str, typer.Option(help="Scale pixels per plate or per image (as Godinez 2017).")]
+HalfOption = Annotated[bool, typer.Option("--half", help="Leave the full-resolution branch out: 3.5 times faster.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    network = typer.Typer(
-        no_args_is_help=True, help="Whole-image networks: train on plates, turn fields into measurements."
-    )
-    for command in (train, embed, show):
-        network.command()(command)
+    network = typer.Typer(no_args_is_help=True, help="Whole-image networks: train, embed, show.")
+    network.command("train")(network_train)
+    network.command("embed")(network_embed)
+    network.command("show")(network_show)
     app.add_typer(network, name="network")
 
 
-def train(
-    folders: FoldersArgument,
-    layout: Annotated[Path, typer.Option(help="CSV: well, role, compound, dose ..; plate, where there are several.")],
-    out: Annotated[Path, typer.Option(help="Folder of the trained network; must not exist.")],
+def network_train(
+    plates: Annotated[list[Path], typer.Argument(help="Folders of plate images.")],
+    layout: Annotated[Path, typer.Option(help="CSV with well, perhaps plate, and the label's column.")],
+    out: Annotated[Path, typer.Option(help="Folder of the network; must not exist.")],
     label: Annotated[
-        str, typer.Option(help="Column to learn: treatment (compound and dose), compound, dose, role, or any other.")
+        str,
+        typer.Option(
+            help="Column to learn: treatment (compound and dose), compound, dose, role or any other; several: a+b."
+        ),
     ] = "treatment",
-    response: Annotated[bool, typer.Option("--response", help="The column (or columns: a,b) holds numbers.")] = False,
-    channels: Annotated[str | None, typer.Option(help="Channels to see, joined by commas.", show_default="all")] = None,
+    response: Annotated[
+        bool, typer.Option("--response", help="The label is a number to predict, not a class.")
+    ] = False,
+    channels: Annotated[str, typer.Option(help="Channels joined by commas.", show_default="all")] = "",
+    binning: BinningOption = 2,
+    held_out: Annotated[float, typer.Option(help="Share of the wells that judges and is not trained on.")] = 0.2,
+    epochs: EpochsOption = 60,
+    batch: BatchOption = 16,
+    optimiser: Annotated[str, typer.Option(help="adamw, or sgd (as Godinez 2017).")] = "adamw",
+    learning_rate: RateOption = 1e-3,
+    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0,
+    crop: Annotated[int, typer.Option(min=0, help="Side of random crops in binned pixels; 0: whole fields.")] = 0,
+    scope: ScopeOption = "plate",
+    half: HalfOption = False,
+    hidden: Annotated[
+        int, typer.Option(min=0, help="Length of the embedding; 0: that of the grid's mean, 1024.")
+    ] = 512,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
     rename: RenameOption = None,
-    downscale: Annotated[int, typer.Option(min=1, max=64, help="Average tiles of so many pixels a side.")] = 2,
-    scaling: Annotated[
-        str, typer.Option(help="plate: grey levels per plate and channel; image: each image alone.")
-    ] = "plate",
-    crop: Annotated[int | None, typer.Option(min=16, help="Side of the crops.", show_default="whole fields")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 60,
-    batch: Annotated[int, typer.Option(min=1, help="Fields of one step and process.")] = 16,
-    rate: Annotated[float, typer.Option(help="Learning rate of one process.")] = 1e-3,
-    optimiser: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
-    smoothing: Annotated[float, typer.Option(min=0, max=0.5, help="Label smoothing.")] = 0.0,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    coarse: Annotated[bool, typer.Option("--coarse", help="Drop the full-resolution branch: 3.5 x faster.")] = False,
-    seed: Annotated[int, typer.Option()] = 1,
     reader: ReaderOption = None,
     pattern: PatternOption = None,
+    device: DeviceOption = "auto",
     threads: ThreadsOption = 2,
+    max_gib: Annotated[float, typer.Option(help="Largest cache of decoded fields.")] = 64.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network on whole fields, labelled by their wells.
+    """Train a whole-image network on wells labelled by a layout. Stopped, the same command goes on.
 
-    The same command goes on after an interruption, from the last finished epoch.
+    Example: nextplate network train plates/P1 --layout layout.csv --label treatment --out models/net
 
-    Several GPUs or processes: torchrun --nproc-per-node 2 --no-python nextplate network train ...
-
-    Example: nextplate network train /data/P1 --layout P1.csv --out models/p1 --downscale 2
+    Several processes or GPUs: torchrun --nproc-per-node 2 --no-python nextplate network train ...
     """
-    from controller.networks import TrainRequest, need_torch, train_network
+    from controller.networks import TrainRequest, need_torch, run_train, train_text
 
     need_torch()
-    from nextplate.imaging.networks.schedule import TrainParams
+    from nextplate.imaging.networks.augmentation import Augmentation
+    from nextplate.imaging.networks.normalisation import Normalisation
+    from nextplate.imaging.networks.recipe import Recipe
 
     request = TrainRequest(
-        readouts=tuple(_requests(folders, reader, pattern, rename)),
+        plates=tuple(_requests(plates, reader, pattern, rename)),
         layout=layout,
-        labels=tuple(c.strip() for c in label.split(",")) if response else (label,),
+        label=label,
         is_response=response,
         out=out,
-        channels=None if channels is None else tuple(c.strip() for c in channels.split(",")),
-        downscale=downscale,
-        scaling=scaling,  # type: ignore[arg-type]  # pixel_scale refuses others
-        has_full_resolution=not coarse,
+        channels=tuple(c.strip() for c in channels.split(",") if c.strip()),
+        binning=binning,
+        held_out=held_out,
+        recipe=Recipe(
+            n_epochs=epochs,
+            batch=batch,
+            optimiser=optimiser,  # type: ignore[arg-type]  # checked by the recipe
+            learning_rate=learning_rate,
+            label_smoothing=label_smoothing,
+            augmentation=Augmentation(crop_px=crop or None),
+            seed=seed,
+        ),
+        normalisation=Normalisation(scope),  # type: ignore[arg-type]  # checked there
+        hidden=hidden,
+        first_branch=int(half),
+        device=device,
         n_threads=threads,
+        max_gib=max_gib,
     )
-    params = TrainParams(
-        epochs=epochs,
-        batch_size=batch,
-        learning_rate=rate,
-        optimiser=optimiser,  # type: ignore[arg-type]  # TrainParams refuses others
-        label_smoothing=smoothing,
-        crop_px=crop,
-        precision=precision,
-        seed=seed,
-    )
-    with progress_bar("train", as_json) as progress:
-        body = train_network(request, params, lambda record: progress(int(record["epoch"]), epochs))
-    if body is not None:
-        say(body, _trained_text(body), as_json)
-
-
-def embed(
-    folders: FoldersArgument,
-    model: Annotated[Path, typer.Option(help="Folder of a trained network.")],
-    out: Annotated[Path, typer.Option(help="Parquet file, a row per well; NAME-fields.parquet holds the fields.")],
-    pixels: Annotated[
-        Path | None, typer.Option(help="Keep decoded fields in this folder.", show_default="not kept")
-    ] = None,
-    rename: RenameOption = None,
-    reader: ReaderOption = None,
-    pattern: PatternOption = None,
-    threads: ThreadsOption = 2,
-    as_json: JsonOption = False,
-) -> None:
-    """Turn fields into measurements: Embedding_000 .. per field, and their mean per well.
-
-    Example: nextplate network embed /data/P2 --model models/p1 --out measured/P2-embeddings.parquet
-    """
-    from controller.measuring import find_readout
-    from controller.networks import embed_plates
-
-    readouts = [find_readout(r) for r in _requests(folders, reader, pattern, rename)]
-    body = embed_plates(readouts, model, out, pixels, threads)
-    say(body, _embedded_text(body), as_json)
-
-
-def show(
-    model: Annotated[Path, typer.Argument(help="Folder of a trained network.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Say what a network sees, tells apart, and costs.
-
-    Example: nextplate network show models/p1
-    """
-    from controller.networks import need_torch
-
-    need_torch()
-    from nextplate.imaging.networks.cost import forward_gflop, n_parameters
-    from nextplate.imaging.networks.folder import load_network, read_card
-
-    _, card = load_network(model)
-    body = {
-        **read_card(model),
-        "parameters": n_parameters(card.shape),
-        "gflop_per_megapixel": round(forward_gflop(card.shape, 1024, 1024) / 1.048576, 3),
-    }
-    say(body, _shown_text(body), as_json)
+    with progress_bar("train", as_json or not _is_first()) as progress:
+        body = run_train(request, progress)
+    if _is_first():
+        say(body, train_text(body), as_json)
 
 
 def _requests(
@@ -159,38 +126,48 @@ def _requests(
     return [ReadoutRequest(folder, reader, pattern, names=names) for folder in folders]
 
 
-def _trained_text(body: Mapping[str, Any]) -> str:
-    score = f"accuracy {body['accuracy']:.3f}" if "accuracy" in body else f"rmse {body['rmse']:.3f} (standardised)"
-    return "\n".join(
-        [
-            f"trained on {body['fields']} fields, {len(body['names'])} outputs, {body['epoch']} epochs, "
-            f"{body['processes']} process(es)",
-            f"loss {body['loss']:.4f}, {score}, on the fields it was trained on",
-            f"fields without a label: {body['fields_without_label']}; unusable: {len(body['fields_unusable'])}",
-            *(f"  {p['plate']} {p['well']} field {p['field']}: {p['reason']}" for p in body["fields_unusable"]),
-            f"{body['seconds']:.1f} s, written to {body['out']}",
-        ]
-    )
+def _is_first() -> bool:
+    """Tell whether this process speaks: among torchrun's, the first."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
 
 
-def _embedded_text(body: Mapping[str, Any]) -> str:
-    return "\n".join(
-        [
-            f"{body['wells']} wells, {body['fields']} fields, {body['embedding']} numbers each",
-            f"unusable fields: {len(body['fields_unusable'])}",
-            *(f"  {p['plate']} {p['well']} field {p['field']}: {p['reason']}" for p in body["fields_unusable"]),
-            f"{body['seconds']:.1f} s, written to {body['out']}",
-        ]
-    )
+def network_embed(
+    plates: Annotated[list[Path], typer.Argument(help="Folders of plate images.")],
+    network: Annotated[Path, typer.Option(help="Folder of a trained network.")],
+    out: Annotated[Path, typer.Option(help="Parquet file of the wells; fields go to NAME.fields.parquet.")],
+    batch: BatchOption = 8,
+    rename: RenameOption = None,
+    reader: ReaderOption = None,
+    pattern: PatternOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn plates into embeddings: Embedding_000 .. per field and per well.
+
+    Example: nextplate network embed plates/P1 --network models/net --out P1.parquet
+    """
+    from controller.networks import embed_text, run_embed
+
+    with progress_bar("embed", as_json) as progress:
+        requests = _requests(plates, reader, pattern, rename)
+        body = run_embed(requests, network, out, device=device, n_threads=threads, batch=batch, progress=progress)
+    say(body, embed_text(body), as_json)
 
 
-def _shown_text(body: Mapping[str, Any]) -> str:
-    metrics = ", ".join(f"{k} {v:.4g}" for k, v in body["metrics"].items() if v is not None)
-    return "\n".join(
-        [
-            f"{body['task']}: {', '.join(body['names'])}",
-            f"channels {', '.join(body['channels'])}, downscale {body['downscale']}, scaling per {body['scaling']}",
-            f"{body['parameters']:,} weights, {body['gflop_per_megapixel']} GFLOP per megapixel after downscaling",
-            f"{metrics}; trained on {body['data_digest'][:12]}, nextplate {body['nextplate']}",
-        ]
-    )
+def network_show(
+    network: Annotated[Path, typer.Argument(help="Folder of a trained network.")], as_json: JsonOption = False
+) -> None:
+    """Tell what a network was trained on, and how well it did on wells held out.
+
+    Example: nextplate network show models/net
+    """
+    from controller.networks import need_torch, show_text
+
+    need_torch()
+    from nextplate.imaging.networks.network import read_card
+
+    card = read_card(network)
+    say(card, show_text(card), as_json)

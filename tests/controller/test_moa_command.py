@@ -234,3 +234,52 @@ def test_a_number_that_is_whole_in_the_first_hundred_lines_is_read(tmp_path: Pat
     found = read_frame(table)
     assert found["Embedding_0"][-1] == 0.5
     assert found["plate"][0] == "22123"
+
+
+def test_networks_are_trained_under_three_splits_once(
+    nextplate, copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("torch", reason="torch is not installed: pip install nextplate[deep]")
+    pytest.importorskip("safetensors", reason="safetensors is not installed: pip install nextplate[deep]")
+    from controller import moa_training
+    from nextplate.imaging.bbbc021 import read_tables, well_rows
+
+    rows = well_rows(read_tables(copy.folder)).iter_rows(named=True)
+    of_well = {(r["plate"], r["well"]): (r["compound"], r["batch"]) for r in rows}
+    train_once, fold_of = moa_training.train_once, moa_training._fold
+    trained: dict[str, set] = {}
+    tested: dict[str, set] = {}
+
+    def spied_training(shown, *rest):
+        places = [shown.fields.fields[i] for i in shown.usable]
+        trained[rest[3].name] = {of_well[f.plate, f.well] for f in places}
+        return train_once(shown, *rest)
+
+    def spied_fold(images, choice, name, *rest):
+        table, is_new = fold_of(images, choice, name, *rest)
+        tested[name] = {of_well[place] for place in table.select("plate", "well").iter_rows()}
+        return table, is_new
+
+    monkeypatch.setattr(moa_training, "train_once", spied_training)
+    monkeypatch.setattr(moa_training, "_fold", spied_fold)
+    words = (copy.folder, "--train", "--folds", 2, "--epochs", 1, "--binning", 3, "--half")
+    words = (*words, "--threads", 1, "--out", tmp_path, "--json")
+    code, text, err = nextplate(*words)
+    assert code == 0, err
+    body = json.loads(text)
+    assert "nsc" not in body
+    assert [s["split"] for s in body["splits"]] == ["random", "compounds", "compounds-batches"]
+    assert body["training"]["networks_trained_now"] == sum(body["training"]["folds"].values()) > 0
+    held_out = [name for name in trained if name.startswith("compounds")]
+    assert len(held_out) >= 4
+    for name in held_out:
+        assert not {c for c, _ in trained[name]} & {c for c, _ in tested[name]}
+        if name.startswith("compounds-batches"):
+            assert not {b for _, b in trained[name]} & {b for _, b in tested[name]}
+    answers = pl.read_parquet(tmp_path / "predictions.parquet")
+    assert answers.columns == ["plate", "well", "field", "split", "true", "predicted"]
+    again = json.loads(nextplate(*words)[1])
+    assert again["training"]["networks_trained_now"] == 0
+    assert again["splits"] == body["splits"]
+    code, _, err = nextplate(*words, "--predictions", tmp_path / "predictions.parquet")
+    assert (code, "leave --profiles and --predictions out" in err) == (2, True)

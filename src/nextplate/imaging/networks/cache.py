@@ -1,326 +1,237 @@
-"""Fields decoded once, into one memory-mapped array that threads can read from at the speed of memory.
+"""Every field decoded once: pixels of all fields in one memory-mapped array on disk.
 
-::
-
-    CACHE/
-      index.json     what is in it: fields in order, channels, size, downscale, number format
-      pixels.npy     shape (fields, height, width, channels), uint8 or uint16
-      digests.npy    shape (fields, 32): sha256 of each field's pixels; zeros: not decoded yet
-      problems.json  fields that cannot be used, and why; their rows stay zero
-
-A field counts once its digest is there, which is written after its pixels reached the disk: an interrupted build goes
-on where it was. Nothing is pickled.
+A folder of three files: ``cache.json`` says of which fields, channels and binning; ``pixels.npy`` has shape
+(fields, channels, height, width), uint8 or uint16; ``state.npy`` one byte per field: 0 not read yet, 1 read, 2 cannot
+be read (its reason is in ``problems.json``). Rows are marked after their pixels are on the disk, so that a filling
+which was stopped goes on where it was. Room is reserved before the first row: a full disk is an error, not a crash.
 """
 
-import hashlib
+import errno
 import json
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.errors import DataError
-from nextplate.imaging.pixels import ImageKind, UnreadableImage, majority_kind, read_image
-from nextplate.plate import parse_well
-from nextplate.readout import FieldImage, Readout
+from nextplate.errors import DataError, DiskFull
+from nextplate.imaging.flatfield import binned
+from nextplate.imaging.networks.fields import Field, Fields, data_digest
+from nextplate.imaging.pixels import ImageKind, Pixels, UnreadableImage, majority_kind, read_image
+
+FORMAT = "nextplate-field-cache-1"
+WAITING, READ, FAILED = 0, 1, 2
+_BLOCK = 64
+"""Fields between two marks on the disk."""
+_N_PROBES = 64
+_FINE = 256
+"""A mean of 8 bit pixels is kept with this many steps per grey level."""
 
 Progress = Callable[[int, int], None]
-FORMAT = "nextplate-pixels-1"
-GAIN = 256
-"""Stored counts per count of an averaged 8-bit image: the mean keeps 8 bits behind the point."""
-_memmap: Callable[..., npt.NDArray[Any]] = np.lib.format.open_memmap
-"""numpy ships it without types."""
-_FLUSH_FIELDS, _KIND_SAMPLE = 64, 24
+
+
+class BlankImage(UnreadableImage):
+    """Every pixel of an image is the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class CachedField:
-    """One row of the array."""
+class FieldCache:
+    """Decoded fields."""
 
-    plate: str
-    well: str
-    field: int
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """A field that is not in the array, and why."""
-
-    plate: str
-    well: str
-    field: int
-    reason: str
-    """A code of imaging.quality, then what was found."""
-
-
-@dataclass(frozen=True, slots=True)
-class PixelCache:
-    """Decoded fields; `fields[i]` tells whose pixels lie in `pixels[i]`."""
-
-    folder: Path
-    channels: tuple[str, ...]
-    downscale: int
-    fields: tuple[CachedField, ...]
     pixels: npt.NDArray[Any]
-    """Shape (fields, height, width, channels), memory-mapped."""
-    digests: npt.NDArray[np.uint8]
-    problems: tuple[FieldProblem, ...]
-
-    @property
-    def usable(self) -> npt.NDArray[np.intp]:
-        """Return the rows that hold a decoded field."""
-        return np.flatnonzero(self.digests.any(axis=1))
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Return height and width of every field."""
-        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
-
-    def digest(self, rows: npt.NDArray[np.intp]) -> str:
-        """Digest the pixels of some fields, with what they are called."""
-        found = hashlib.sha256(json.dumps([self.channels, self.downscale]).encode())
-        for row in rows.tolist():
-            found.update(json.dumps(asdict(self.fields[row])).encode() + self.digests[row].tobytes())
-        return found.hexdigest()
+    """Shape (fields, channels, height, width), uint8 or uint16, memory-mapped read-only."""
+    usable: npt.NDArray[np.int64]
+    """Rows that could be read."""
+    problems: tuple[tuple[int, str], ...]
+    """(row, reason) of the others."""
+    binning: int
 
 
-def build_cache(
-    readouts: Sequence[Readout],
+def fill_cache(
     folder: Path,
-    channels: Sequence[str] | None = None,
-    downscale: int = 1,
+    fields: Fields,
+    *,
+    binning: int = 1,
+    max_gib: float = 64.0,
     n_threads: int = 2,
-    progress: Progress = lambda _done, _total: None,
-) -> PixelCache:
-    """Decode the fields of plates into a folder, or take up what an earlier call left there.
+    progress: Progress | None = None,
+) -> FieldCache:
+    """Decode what is not decoded yet and open the cache.
 
     Args:
-        readouts: plates of one image size and depth, each name once.
-        folder: new, or of an earlier call with the same images.
-        channels: in this order; None: those of the first readout. A field that lacks one is a problem, not a gap.
-        downscale: average tiles of so many pixels a side; cut tiles at the edge repeat the last pixel. An 8-bit image
-            becomes 16-bit counts of 1 / GAIN.
-        n_threads: that decode; at most a few hundred decoded fields are held.
-        progress: told (fields done, fields).
+        folder: is made; a cache of other fields or another binning in it is an error, never overwritten.
+        fields: rows of the cache, in order. All must have the size and depth most of them have.
+        binning: side of the square of pixels that are averaged, 1 or more.
+        max_gib: a larger cache is refused.
+        n_threads: that decode.
+        progress: called with (fields done, fields in all).
 
     Raises:
-        DataError: no usable field, plates of different sizes, or a folder of something else.
+        DataError: the cache would be too large, belongs to other fields, or no field can be read.
+        DiskFull: no room for it; nothing is left behind.
     """
-    names = tuple(channels or (readouts[0].channels if readouts else ()))
-    grouped = _grouped(readouts, names)
-    kind = _common_kind(readouts, names)
-    plan = _plan(grouped, names, downscale, kind)
-    _claim(folder, plan)
-    arrays = _arrays(folder, plan)
-    work = _Work(grouped, names, downscale, kind, arrays)
-    problems = _decode_all(work, n_threads, progress)
-    _write_json(folder / "problems.json", [asdict(p) for p in problems])
-    cache = open_cache(folder)
-    if not len(cache.usable):
-        raise DataError(f"{folder}: none of {len(grouped)} fields can be used; the first: {problems[0].reason}")
-    return cache
+    if binning < 1:
+        raise DataError(f"binning is {binning}; it is 1 or more")
+    kind = majority_kind(i.path for f in _some(fields.fields) for i in f.images)
+    if kind is None:
+        raise DataError(f"none of the {len(fields.fields)} fields can be read; first {fields.fields[0].images[0].path}")
+    card = _card(fields, kind, binning)
+    _prepare(folder, card, max_gib)
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r+")
+    state = np.load(folder / "state.npy", mmap_mode="r+")
+    problems = _read_problems(folder)
+    _fill(folder, fields, kind, binning, pixels, state, problems, n_threads, progress or _silent)
+    usable = np.flatnonzero(np.asarray(state) == READ)
+    if len(usable) == 0:
+        raise DataError(f"none of the {len(fields.fields)} fields can be read; first: {problems.get(0, '')}")
+    opened = np.load(folder / "pixels.npy", mmap_mode="r")
+    return FieldCache(opened, usable, tuple(sorted(problems.items())), binning)
 
 
-def open_cache(folder: Path) -> PixelCache:
-    """Open a built cache.
+def binned_pixels(raw: Pixels, binning: int) -> npt.NDArray[Any]:
+    """Average squares of pixels; uint8 becomes uint16 in steps of 1/256, so that the mean keeps what it gains."""
+    if binning == 1:
+        return raw
+    mean = binned(raw, binning)
+    return np.rint(mean * _FINE if raw.dtype == np.uint8 else mean).astype(np.uint16)
+
+
+def read_field(field: Field, kind: ImageKind, binning: int) -> npt.NDArray[Any]:
+    """Decode one field, shape (channels, height, width).
 
     Raises:
-        DataError: it is not there, not whole, or of another format.
+        UnreadableImage: a channel is damaged, or of another size or depth.
+        BlankImage: one single value all over.
     """
-    plan = _read_json(folder / "index.json")
-    if not isinstance(plan, dict) or plan.get("format") != FORMAT:
-        raise DataError(f"{folder / 'index.json'}: is not of the format {FORMAT}; remove the folder and build it again")
-    pixels, digests = (_mapped(folder / name, "r") for name in ("pixels.npy", "digests.npy"))
-    problems = tuple(FieldProblem(**p) for p in _read_json(folder / "problems.json"))
-    fields = tuple(CachedField(str(p), str(w), int(f)) for p, w, f, _ in plan["fields"])
-    return PixelCache(folder, tuple(plan["channels"]), int(plan["downscale"]), fields, pixels, digests, problems)
+    planes: list[npt.NDArray[Any]] = []
+    for image in field.images:
+        raw = read_image(image, kind)
+        if raw.min() == raw.max():
+            raise BlankImage(f"{image.path.name}: every pixel is {raw.flat[0]}")
+        planes.append(binned_pixels(raw, binning))
+    return np.stack(planes)
 
 
-def downscaled(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """Average tiles of factor x factor pixels; (height, width) becomes (ceil(height / factor), ...).
-
-    uint8 becomes uint16 in counts of 1 / GAIN, uint16 is rounded.
-    """
-    if factor == 1:
-        return pixels
-    height, width = pixels.shape
-    padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor)), mode="edge")
-    tiles = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    total = tiles.sum(axis=3, dtype=np.uint32).sum(axis=1, dtype=np.float64)
-    gain = GAIN if pixels.dtype == np.uint8 else 1
-    return np.asarray(np.rint(total * (gain / (factor * factor))), np.uint16)
+def _silent(_done: int, _total: int) -> None:
+    """Show no progress."""
 
 
-_Grouped = list[tuple[CachedField, dict[str, FieldImage]]]
+def _some(fields: Sequence[Field]) -> list[Field]:
+    n = min(len(fields), _N_PROBES)
+    return [fields[i * len(fields) // n] for i in range(n)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    fields: _Grouped
-    channels: tuple[str, ...]
-    downscale: int
-    kind: ImageKind
-    arrays: tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
+def _card(fields: Fields, kind: ImageKind, binning: int) -> dict[str, Any]:
+    shape = [len(fields.fields), len(fields.channels), kind.height // binning, kind.width // binning]
+    dtype = kind.dtype if binning == 1 else "uint16"
+    return {"format": FORMAT, "shape": shape, "dtype": dtype, "binning": binning, "digest": data_digest(fields)}
 
 
-def _grouped(readouts: Sequence[Readout], channels: tuple[str, ...]) -> _Grouped:
-    plates = [r.plate for r in readouts]
-    if twice := sorted({p for p in plates if plates.count(p) > 1}):
-        raise DataError(f"two of the folders hold a plate called {twice[0]}; give each plate once")
-    for readout in readouts:
-        if absent := [c for c in channels if c not in readout.channels]:
-            has = ", ".join(readout.channels)
-            raise DataError(f"plate {readout.plate} in {readout.folder} has no channel {absent[0]!r}; it has {has}")
-    found: dict[CachedField, dict[str, FieldImage]] = {}
-    for image in (i for r in readouts for i in r.images):
-        found.setdefault(CachedField(image.plate, image.well, image.field), {})[image.channel] = image
-    if not found:
-        raise DataError("the folders hold no images; name folders of plates")
-    return sorted(found.items(), key=lambda item: (item[0].plate, parse_well(item[0].well), item[0].field))
-
-
-def _common_kind(readouts: Sequence[Readout], channels: tuple[str, ...]) -> ImageKind:
-    kinds = {r.plate: _kind_of(r, channels) for r in readouts}
-    if len(set(kinds.values())) > 1:
-        listed = "; ".join(f"{plate}: {kind}" for plate, kind in sorted(kinds.items()))
-        raise DataError(f"the plates differ in image size or depth ({listed}); train on plates that are alike")
-    return next(iter(kinds.values()))
-
-
-def _kind_of(readout: Readout, channels: tuple[str, ...]) -> ImageKind:
-    paths = [i.path for i in readout.images if i.channel in channels]
-    step = max(1, len(paths) // _KIND_SAMPLE)
-    found = majority_kind(paths[::step]) or majority_kind(paths)
-    if found is None:
-        raise DataError(f"plate {readout.plate} in {readout.folder}: no image can be read")
-    return found
-
-
-def _plan(grouped: _Grouped, channels: tuple[str, ...], downscale: int, kind: ImageKind) -> dict[str, Any]:
-    if downscale < 1:
-        raise DataError(f"a downscale of {downscale} is none; write 1, 2, 4 ...")
-    shape = [len(grouped), -(-kind.height // downscale), -(-kind.width // downscale), len(channels)]
-    return {
-        "format": FORMAT,
-        "channels": list(channels),
-        "downscale": downscale,
-        "image": str(kind),
-        "shape": shape,
-        "dtype": kind.dtype if downscale == 1 else "uint16",
-        "fields": [[f.plate, f.well, f.field, _stamp(images)] for f, images in grouped],
-    }
-
-
-def _stamp(images: dict[str, FieldImage]) -> str:
-    """Identify a field's files without reading them: names, pages, sizes and times."""
-    found = hashlib.sha256()
-    for channel, image in sorted(images.items()):
-        for path, page in image.stack or ((image.path, image.page),):
-            found.update(f"{channel}\0{path}\0{page}\0{_size_and_time(path)}\n".encode())
-    return found.hexdigest()[:16]
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return -1, -1  # told on reading, as unreadable
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _claim(folder: Path, plan: dict[str, Any]) -> None:
-    index = folder / "index.json"
-    if not index.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise DataError(f"{folder} is there and holds no pixel cache; name another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(index, plan)
-    elif _read_json(index) != plan:
-        raise DataError(f"{folder} holds other images, or the images have changed; remove it or name another folder")
-
-
-def _arrays(folder: Path, plan: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    pixels = _created(folder / "pixels.npy", tuple(plan["shape"]), plan["dtype"])
-    return pixels, _created(folder / "digests.npy", (plan["shape"][0], 32), "uint8")
-
-
-def _created(path: Path, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
-    """Open an array for writing; a file whose header was cut by a crash is begun again."""
+def _prepare(folder: Path, card: dict[str, Any], max_gib: float) -> None:
+    """Make the folder whole or not at all, or check the one that is there."""
+    path = folder / "cache.json"
     if path.exists():
-        try:
-            found = _mapped(path, "r+")
-        except DataError:
-            found = None
-        if found is not None and found.shape == shape and found.dtype == dtype:
-            return found
-    return _memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-
-
-def _mapped(path: Path, mode: Any) -> npt.NDArray[Any]:
+        _agree(path, card)
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds other things; give an empty or a new folder for the decoded fields")
+    n_bytes = int(np.prod(card["shape"])) * np.dtype(card["dtype"]).itemsize
+    if n_bytes > max_gib * 2**30:
+        raise DataError(
+            f"decoded fields take {n_bytes / 2**30:.1f} GiB, {max_gib:g} are allowed; bin more pixels or allow more"
+        )
+    scratch = folder.with_name(f".{folder.name}-new")
+    shutil.rmtree(scratch, ignore_errors=True)
     try:
-        return _memmap(path, mode=mode)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be opened ({error}); remove the folder and build it again") from error
+        scratch.mkdir(parents=True)
+        _reserve(scratch / "pixels.npy", tuple(card["shape"]), card["dtype"])
+        _reserve(scratch / "state.npy", (card["shape"][0],), "uint8")
+        (scratch / "cache.json").write_text(json.dumps(card, sort_keys=True) + "\n")
+        if folder.exists():
+            folder.rmdir()
+        scratch.replace(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{folder}: no room for {n_bytes / 2**30:.1f} GiB of decoded fields") from error
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _decode_all(work: _Work, n_threads: int, progress: Progress) -> list[FieldProblem]:
-    pixels, digests = work.arrays
-    waiting = [i for i in range(len(work.fields)) if not digests[i].any()]
-    problems: list[FieldProblem] = []
-    n_total, n_done = len(work.fields), len(work.fields) - len(waiting)
-    with ThreadPoolExecutor(n_threads) as executor:
-        for start in range(0, len(waiting), _FLUSH_FIELDS):
-            rows = waiting[start : start + _FLUSH_FIELDS]
-            found = list(executor.map(lambda row: _decoded(work, row), rows))
-            _flush(pixels)  # pixels reach the disk before the digests that vouch for them
-            for row, digest in zip(rows, found, strict=True):
-                if isinstance(digest, FieldProblem):
-                    problems.append(digest)
-                else:
-                    digests[row] = np.frombuffer(digest, np.uint8)
-            _flush(digests)
-            n_done += len(rows)
-            progress(n_done, n_total)
-    return problems
+def _reserve(path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)  # type: ignore[no-untyped-call]
+    del array
+    with path.open("r+b") as handle:
+        os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
 
 
-def _flush(array: npt.NDArray[Any]) -> None:
-    """Force a memory-mapped array to the disk."""
-    if isinstance(array, np.memmap):
-        array.flush()
-
-
-def _decoded(work: _Work, row: int) -> bytes | FieldProblem:
-    field, images = work.fields[row]
-    target = work.arrays[0][row]
-    for c, channel in enumerate(work.channels):
-        if channel not in images:
-            return _problem(field, f"field-missing: no image of channel {channel}")
-        try:
-            target[:, :, c] = downscaled(read_image(images[channel], work.kind), work.downscale)
-        except UnreadableImage as error:
-            target[...] = 0
-            return _problem(field, f"unreadable: {error}")
-    return hashlib.sha256(target.tobytes()).digest()
-
-
-def _problem(field: CachedField, reason: str) -> FieldProblem:
-    return FieldProblem(field.plate, field.well, field.field, reason)
-
-
-def _read_json(path: Path) -> Any:
+def _agree(path: Path, card: dict[str, Any]) -> None:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); remove the folder and build it again") from error
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: is damaged ({error}); remove the folder") from error
+    differing = [key for key in card if found.get(key) != card[key]]
+    if differing:
+        what = ", ".join(differing)
+        raise DataError(f"{path}: was made of other images or settings ({what}); give another folder or remove it")
 
 
-def _write_json(path: Path, body: Any) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(path)
+def _read_problems(folder: Path) -> dict[int, str]:
+    path = folder / "problems.json"
+    return {int(row): str(why) for row, why in json.loads(path.read_text()).items()} if path.exists() else {}
+
+
+def _fill(
+    folder: Path,
+    fields: Fields,
+    kind: ImageKind,
+    binning: int,
+    pixels: Any,
+    state: Any,
+    problems: dict[int, str],
+    n_threads: int,
+    progress: Progress,
+) -> None:
+    waiting = np.flatnonzero(np.asarray(state) == WAITING).tolist()
+    done = len(state) - len(waiting)
+    with ThreadPoolExecutor(n_threads) as pool:
+        for start in range(0, len(waiting), _BLOCK):
+            block = waiting[start : start + _BLOCK]
+            marks = list(pool.map(lambda row: _read_row(fields.fields[row], kind, binning, pixels, row), block))
+            for row, reason in zip(block, marks, strict=True):
+                if reason is not None:
+                    problems[row] = reason
+            _mark(folder, block, problems, pixels, state)
+            done += len(block)
+            progress(done, len(state))
+
+
+def _read_row(field: Field, kind: ImageKind, binning: int, pixels: Any, row: int) -> str | None:
+    """Write one row; return why it could not be read, or None."""
+    try:
+        pixels[row] = read_field(field, kind, binning)
+    except BlankImage as error:
+        return f"all-zero: {error}"
+    except UnreadableImage as error:
+        return f"unreadable: {error}"
+    return None
+
+
+def _mark(folder: Path, rows: Sequence[int], problems: dict[int, str], pixels: Any, state: Any) -> None:
+    pixels.flush()
+    scratch = folder / ".problems.json"
+    scratch.write_text(json.dumps(problems, sort_keys=True))
+    scratch.replace(folder / "problems.json")
+    state[rows] = [FAILED if row in problems else READ for row in rows]
+    state.flush()
+
+
+def blocks(rows: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Cut rows into blocks of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield [int(r) for r in rows[start : start + size]]

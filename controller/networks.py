@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.files import full_disk_named, write_bytes
+from controller.lock import lab_lock
 from controller.measuring import ReadoutRequest, find_readout
 from nextplate.assay import read_measured_layout
 from nextplate.assay.measured_layout import MeasuredWell
@@ -62,8 +64,8 @@ def run_train(request: TrainRequest, progress: Progress) -> dict[str, Any]:
     """Train a network and save it; stopped, the same command goes on from the last checkpoint.
 
     Raises:
-        DataError: plates or layout cannot be used.
-        ModelError: the network exists already, or there is nothing to learn.
+        DataError: plates or layout cannot be used, or the network exists already.
+        ModelError: there is nothing to learn.
     """
     need_torch()
     from nextplate.imaging.networks.architecture import Architecture
@@ -78,7 +80,7 @@ def run_train(request: TrainRequest, progress: Progress) -> dict[str, Any]:
     target = to_target(fields, layout_labels(r.layout, r.label, readouts), r.label, is_response=r.is_response)
     worker = this_worker(r.device, r.n_threads)
     work = r.out.with_name(f".{r.out.name}-work")
-    with joined(worker):
+    with _held(work, worker), joined(worker):
         cache = shared_cache(work / "fields", fields, worker, r.binning, r.max_gib, r.n_threads)
         test = _test_rows(fields, r.held_out, r.recipe.seed)
         shown = _shown(cache, fields, target, ~test, r.normalisation)
@@ -103,6 +105,21 @@ def run_train(request: TrainRequest, progress: Progress) -> dict[str, Any]:
     if worker.is_first:
         shutil.rmtree(work, ignore_errors=True)
     return body
+
+
+@contextmanager
+def _held(work: Path, worker: "Worker") -> Iterator[None]:
+    """Keep a second training away from the folder this one works in.
+
+    Raises:
+        LabBusy: there is one.
+    """
+    if not worker.is_first:
+        yield
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    with lab_lock(work, "nextplate network train"):
+        yield
 
 
 def need_torch() -> None:

@@ -252,7 +252,7 @@ def test_the_table_of_fields_knows_of_which_steps_an_image_is_the_maximum(tmp_pa
     folder = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "images" / "imagexpress" / "9987_Plate_3434"
     if not folder.is_dir():
         pytest.skip(f"the real sample is not here ({folder}); set NEXTPLATE_DATA")
-    readout = find_readout(ReadoutRequest(folder, z="max"))
+    readout = find_readout(ReadoutRequest(folder.resolve(), z="max"))
     measure_folder(readout, MeasureParams("DAPI", None), tmp_path / "out", quiet)
     shown = images_of(tmp_path / "out")
     assert [i.stack for i in shown] == [i.stack for i in readout.images]

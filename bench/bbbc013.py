@@ -10,7 +10,6 @@ both kinds of profile alike.
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +21,8 @@ from bench.table import spread
 from nextplate.assay.features import select_features
 from nextplate.assay.retrieval import average_precision, cosine
 from nextplate.assay.sphering import fit_sphering
-from nextplate.features import measure_features, select
-from nextplate.imaging import MeasureParams, measure, read_image
-from nextplate.imaging.flatfield import binned, corrected
-from nextplate.imaging.nuclei import find_nuclei
-from nextplate.imaging.survey import FieldPair, survey_plate
+from nextplate.features import select
+from nextplate.imaging import MeasureParams, measure
 from nextplate.readout import FieldImage, Readout
 
 CHANNELS = ("DNA", "FKHR-GFP")
@@ -79,33 +75,13 @@ def plate() -> Plate:
 
 
 def measured(p: Plate) -> tuple[Values, tuple[str, ...]]:
-    """Return the classical profile of every well: plate measurements, and medians of all features per nucleus."""
-    params = MeasureParams(dna=CHANNELS[0], reporter=CHANNELS[1])
+    """Return the classical profile of every well: counts, the ratio, and medians of all features per nucleus."""
+    params = MeasureParams(dna=CHANNELS[0], reporter=CHANNELS[1], features=select(["all"]))
     wells = measure(p.readout, params).wells.sort("well")
-    own = [c for c in wells.columns if wells[c].dtype.is_float() or c in ("n_cells", "n_expressing")]
-    nuclei = _nuclei(p)
-    names = (*own, *nuclei.columns)
-    values = np.column_stack([wells.select(pl.col(own).cast(pl.Float64)).to_numpy(), nuclei.to_numpy()])
-    return values, names
-
-
-def _nuclei(p: Plate) -> pl.DataFrame:
-    images = {(i.well, i.channel): i for i in p.readout.images}
-    pairs = [FieldPair(1, images[w, CHANNELS[0]], images[w, CHANNELS[1]]) for w in p.wells]
-    with ThreadPoolExecutor(1) as pool:
-        survey = survey_plate(pairs[::4], CHANNELS, None, 15.0, pool)
-    assert survey is not None
-    choice = select(["all"])
-    rows = []
-    for pair in pairs:
-        raw = {name: read_image(image) for name, image in zip(CHANNELS, (pair.dna, pair.reporter), strict=True)}
-        dna, _ = corrected(binned(raw[CHANNELS[0]], survey.factor), survey.dna)
-        small = find_nuclei(dna, survey.rule).labels
-        labels = np.kron(small, np.ones((survey.factor, survey.factor), np.int32)).astype(np.int32)
-        cut = {name: image[: labels.shape[0], : labels.shape[1]] for name, image in raw.items()}
-        table = measure_features(labels, cut, choice).drop("label")
-        rows.append(table.fill_nan(None).median())
-    return pl.concat(rows).fill_null(float("nan"))
+    judging = ("debris_share", "nuclear_likeness", "saturated_share")
+    known = [c for c in wells.columns if wells[c].dtype.is_float() and c not in judging and not c.endswith("_mad")]
+    names = (*known, "n_cells", "n_expressing")
+    return wells.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy(), names
 
 
 def embedded(

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from bench.table import Figure
+from bench.timing import seconds
 from nextplate.assay import (
     AssayParams,
     MeasuredLayout,
@@ -31,16 +31,6 @@ _SIDE = 1080
 def figures() -> list[Figure]:
     """Measure a dose-response plate of 384 wells, eight plates of profiles, and a contact sheet."""
     return [*analysis(), *profiles(), *sheet()]
-
-
-def seconds(work: Callable[[], object], repeats: int = 3) -> float:
-    """Return the best time of a few runs."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def plate(name: str, seed: int, n_features: int = 0) -> tuple[pl.DataFrame, MeasuredLayout]:

@@ -1,12 +1,11 @@
 """The features per object: one real field and a crowded one, beside scikit-image's regionprops where it is installed.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=/work/shared python -m bench.features``. regionprops is no dependency; to see it, run
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.features``. regionprops is no dependency; to see it, run
 with an interpreter that has it as well: ``OTHER_PYTHON=/tmp/oracle/bin/python``.
 """
 
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import tifffile
 from scipy import ndimage
 
 from bench.table import Figure, markdown
+from bench.timing import warm_seconds as best
 from nextplate.features import measure_features, measure_field, select
 
 COMMAND = "python -m bench.features"
@@ -108,17 +108,6 @@ def regionprops(labels: npt.NDArray[np.int32], image: npt.NDArray[np.uint16]) ->
     np.save(paths[1], image)
     done = subprocess.run([other, "-c", _REGIONPROPS, *paths], check=True, capture_output=True, text=True)
     return f"{1000 * float(done.stdout):.0f} ms"
-
-
-def best(work: Callable[[], object], repeats: int = 9) -> float:
-    """Return the best time of a few runs after a warm one."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 if __name__ == "__main__":

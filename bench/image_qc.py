@@ -1,6 +1,6 @@
 """How often the image QC flags good wells, and how often it finds what was put into them.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=/work/shared python -m bench.image_qc``: BBBC013 whole, NF1, and simulated plates with
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.image_qc``: BBBC013 whole, NF1, and simulated plates with
 killed, blurred and responding wells; about a minute. The seeds are fixed, the figures come out the same every time.
 """
 

@@ -1,6 +1,6 @@
 """Whole-image networks: what they cost, how fast they run here, and what they see on BBBC013.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=/work/shared python -m bench.networks [speed] [feed] [bbbc013]``. Timings are minima
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.networks [speed] [feed] [bbbc013]``. Timings are minima
 of repeats; the compared runs take turns, so that a machine that is shared is shared fairly.
 """
 

@@ -1,6 +1,6 @@
 """OME-Zarr export: written and read back per core, beside what the codecs alone can do on the same pixels.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=/work/shared python -m bench.omezarr``
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.omezarr``
 """
 
 import os
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.table import Figure, markdown
+from bench.timing import seconds as best
 from nextplate.imaging import export_plate, list_planes
 from nextplate.imaging.listing import Listing
 from nextplate.imaging.pixels import read_pixels
@@ -125,16 +126,6 @@ def _peak_mb(folder: Path, n: int) -> float:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return float(done.stdout) / 1024
-
-
-def best(work: Callable[[], object], repeats: int = 3) -> float:
-    """Return the best time of a few runs."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import tifffile
 from scipy import ndimage
 
-from bench.rooms import OUT, seconds
+from bench.rooms import OUT
 from bench.table import Figure
+from bench.timing import seconds
 
 COMMAND = "python -m bench.run plates"
 SIZE, N_SITES, N_DRAWN = 1080, 9, 12

@@ -1,6 +1,6 @@
 """BBBC013 through the command line, as a user would: read, segment, measure, normalise, judge.
 
-``NEXTPLATE_DATA=/work/shared python -m bench.run bbbc013``
+``NEXTPLATE_DATA=../shared python -m bench.run bbbc013``
 """
 
 import json

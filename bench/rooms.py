@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.table import Figure
+from bench.timing import seconds
 
 OUT = Path("bench-out")
 COMMAND = "python -m bench.run rooms"
@@ -18,16 +18,6 @@ COMMAND = "python -m bench.run rooms"
 def figures() -> list[Figure]:
     """Measure every room."""
     return [*imaging(), *similarity(), *journal()]
-
-
-def seconds(work: Callable[[], object], repeats: int = 3) -> float:
-    """Return the best time of a few runs."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def imaging() -> list[Figure]:

@@ -1,9 +1,8 @@
 """Nuclei, cells, labels at full resolution, image QC: speed beside plain scipy, quality where the truth is known.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=/work/shared python -m bench.segmentation``. One core; the best of several runs.
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.segmentation``. One core; the best of several runs.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from bench.sim_truth import FieldTruth, field_truth
 from bench.table import Figure, markdown
+from bench.timing import warm_seconds as best
 from nextplate.imaging.cells import CellRule, cytoplasm_image, cytoplasm_threshold, find_cells
 from nextplate.imaging.channel_look import look_at
 from nextplate.imaging.debris import find_debris
@@ -239,17 +239,6 @@ def flooded(field: Field, nuclei: Nuclei, cells: Labels) -> Labels:
     y, x = np.ogrid[: height.shape[0], : height.shape[1]]
     image = (32768 + np.where((y + x) % 2, height, -height)).astype(np.uint16)
     return np.where(cells > 0, ndimage.watershed_ift(image, np.ascontiguousarray(nuclei.labels)), 0).astype(np.int32)
-
-
-def best(work: Callable[[], object], repeats: int = 7) -> float:
-    """Return the best time of a few runs after a warm one."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.rooms import seconds
 from bench.table import Figure, markdown
+from bench.timing import seconds
 from nextplate.assay.moa import Treatments, score_moa
 from nextplate.assay.moa_profiles import TreatedWells, normalise_wells, treatments_of
 

@@ -15,7 +15,7 @@ from nextplate.assay import AssayParams, MeasuredLayout, PlateAnalysis, analyse_
 from nextplate.assay.responders import Cut, responder_cut, responders
 from nextplate.assay.statistics import z_prime
 from nextplate.errors import DataError
-from nextplate.imaging import MeasureParams, excludes
+from nextplate.imaging import MeasureParams, is_unusable
 from nextplate.plate import Role
 from nextplate.readout import Readout
 
@@ -75,11 +75,7 @@ def judge_folder(
 
 def _by_readout(wells: pl.DataFrame, layout: MeasuredLayout) -> dict[str, float | None]:
     """Tell Z' of the readouts there are, so that nobody takes the default's for the assay's."""
-    good = wells.filter(
-        pl.struct("flags", "n_fields").map_elements(
-            lambda w: not excludes(w["flags"], w["n_fields"]), return_dtype=pl.Boolean
-        )
-    )
+    good = wells.filter(~is_unusable(wells))
     found = {}
     for column in (c for c in (RESPONDERS, "nc_ratio", "n_cells") if c in wells.columns):
         values = {str(w): v for w, v in good.select("well", column).drop_nulls().iter_rows()}
@@ -113,13 +109,8 @@ def _with_responders(wells: pl.DataFrame, layout: MeasuredLayout, out: Path) -> 
     """Add the share of responding cells, where the controls tell what a response is."""
     wells = wells.drop("responders", "responders_low", "responders_high", strict=False)
     role = {w.well: w.role for w in layout.wells}
-    medians = np.array(
-        [
-            np.nan if ratio is None or excludes(flags, n) else ratio
-            for ratio, flags, n in wells.select("nc_ratio", "flags", "n_fields").iter_rows()
-        ],
-        dtype=np.float64,
-    )
+    ratio = wells["nc_ratio"].fill_null(float("nan")).to_numpy()
+    medians = np.where(is_unusable(wells).to_numpy(), np.nan, ratio)
     cut = responder_cut(medians, [role.get(w, Role.EMPTY) for w in wells["well"]])
     if cut is None:
         return wells, None

@@ -34,8 +34,8 @@ from nextplate.imaging import (
     PlateWork,
     Progress,
     WellMeasure,
-    excludes,
     field_table,
+    is_unusable,
     judge_plate,
     measure_wells,
     missing_table,
@@ -220,7 +220,7 @@ def _summary(
 ) -> dict[str, Any]:
     flags = [str(f) for f in table["flags"]]
     codes = [code for f in flags for code in f.split(";") if code]
-    unusable = [w for w, f, n in zip(table["well"], flags, table["n_fields"], strict=True) if excludes(f, n)]
+    unusable = table.filter(is_unusable(table))["well"].to_list()
     body = {
         "reader": readout.reader,
         "plate": readout.plate,

@@ -1,21 +1,38 @@
-"""Databases for the store's tests: a new SQLite file, or a new schema on a throw-away PostgreSQL cluster."""
+"""Commands typed in this process; databases for the store's tests: a new SQLite file, or a new schema on a throw-away
+PostgreSQL cluster."""
 
 import itertools
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller.cli import main
 from controller.store import open_store
 from controller.store.store import Store
 
 _DEBIAN = "/usr/lib/postgresql/15/bin"
 _names = itertools.count()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Type a command in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nextplate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
 
 
 class Cluster:

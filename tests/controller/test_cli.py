@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli import main
 from controller.lab import init_lab
 from controller.lock import lab_lock
 
@@ -19,18 +18,6 @@ STOCK = "source_plate,source_well,compound_id,volume_ul,concentration_um\nS1,A01
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
     return init_lab(tmp_path / "lab").folder
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nextplate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def written(path: Path, text: str | bytes) -> Path:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 from report_lab import ReportLab
 
 from controller.analysis import analysis_text, write_analysis
-from controller.cli import main
 from controller.measured import images_of, open_measured
 from controller.report.figures.contactsheet import block_means, contrasts
 from controller.report.figures.heatmap import HeatMap, draw_heatmap, short
@@ -24,18 +22,6 @@ from nextplate.plate import FORMATS
 
 DOSES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 SIDE = 300
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nextplate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def well_list() -> list[tuple[str, str, str, float | None]]:

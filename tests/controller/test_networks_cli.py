@@ -9,25 +9,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from controller.cli import main
 from tests.nextplate.imaging.networks.tiny_plates import plate_of, wells_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install nextplate[deep]")
 pytest.importorskip("safetensors", reason="safetensors is not installed: pip install nextplate[deep]")
 
 QUICK = ["--binning", "1", "--threads", "1", "--device", "cpu", "--learning-rate", "0.003"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nextplate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from nextplate.assay.spatial import Bools
 from nextplate.assay.sphering import Profiles, sphere
 from nextplate.assay.statistics import MAD_TO_SD
 from nextplate.errors import DataError
-from nextplate.imaging.quality import excludes
+from nextplate.imaging.profile import is_unusable
 from nextplate.plate import Role
 
 T = TypeVar("T")
@@ -189,8 +189,7 @@ def _good(p: MeasuredPlate, names: Sequence[str]) -> pl.DataFrame:
     roles = {w.well: str(w.role) for w in p.layout.occupied()}
     held = p.layout.table().select("well", "compound_id", "dose", "dose_unit")
     wells = p.wells.select("well", "n_fields", "flags", *(n for n in names if n != "n_fields"))
-    trusted = [not excludes(flags, n) for flags, n in wells.select("flags", "n_fields").iter_rows()]
-    joined = wells.filter(pl.Series(trusted, dtype=pl.Boolean)).join(held, on="well", maintain_order="left")
+    joined = wells.filter(~is_unusable(wells)).join(held, on="well", maintain_order="left")
     columns = joined.select("compound_id", "dose", "dose_unit")
     return joined.with_columns(
         plate=pl.lit(p.plate),

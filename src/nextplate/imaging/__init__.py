@@ -14,7 +14,7 @@ from nextplate.imaging.omezarr_plan import ExportOptions
 from nextplate.imaging.params import OBJECTS, MeasureParams
 from nextplate.imaging.pixels import read_image
 from nextplate.imaging.positions import with_positions
-from nextplate.imaging.profile import well_table
+from nextplate.imaging.profile import is_unusable, well_table
 from nextplate.imaging.quality import FLAGS, PARTIAL, WARNINGS, excludes, join_flags
 from nextplate.imaging.reader import READERS, Reader, list_planes, open_readout
 from nextplate.imaging.readers.pattern import compile_pattern
@@ -41,6 +41,7 @@ __all__ = [
     "excludes",
     "export_plate",
     "field_table",
+    "is_unusable",
     "join_flags",
     "judge_plate",
     "list_planes",

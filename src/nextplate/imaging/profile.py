@@ -10,7 +10,7 @@ from nextplate.imaging.channel_look import ChannelLook, mean_look
 from nextplate.imaging.field import FieldNumbers
 from nextplate.imaging.judgement import Judged, mean_debris
 from nextplate.imaging.params import MeasureParams
-from nextplate.imaging.quality import join_flags
+from nextplate.imaging.quality import excludes, join_flags
 from nextplate.imaging.survey import Survey
 from nextplate.imaging.well import Value, WellMeasure, background_name, focus_names
 from nextplate.readout import Missing
@@ -210,6 +210,12 @@ def _median(values: npt.NDArray[np.float64]) -> float | None:
 
 def _scaled(mad: float | None) -> float | None:
     return None if mad is None else _MAD_TO_SD * mad
+
+
+def is_unusable(wells: pl.DataFrame) -> pl.Series:
+    """Say of each row of a well table whether it must not be trusted (see `quality.excludes`)."""
+    rows = wells.select("flags", "n_fields").iter_rows()
+    return pl.Series([excludes(str(flags), int(n)) for flags, n in rows], dtype=pl.Boolean)
 
 
 def _known(value: float) -> float | None:

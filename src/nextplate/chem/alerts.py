@@ -150,5 +150,6 @@ def _needed(pattern: Chem.Mol) -> list[int]:
         if plain := _PLAIN_ATOM.match(atom.GetSmarts().rstrip("]")):
             symbol = plain.group(1)
             needed.update({symbol, _ANY_FORM.get(symbol, symbol)})
-    needed.update(b.GetSmarts()[0] for b in pattern.GetBonds() if b.GetSmarts() in ("=", "#", "=&!@", "=&@"))
+    written = [bond.GetSmarts() for bond in pattern.GetBonds()]  # type: ignore[call-arg]
+    needed.update(bond[0] for bond in written if bond in ("=", "#", "=&!@", "=&@"))
     return [needed[symbol] for symbol in _SYMBOLS]

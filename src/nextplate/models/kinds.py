@@ -65,7 +65,27 @@ def _lightgbm() -> Kind:
     return lightgbm
 
 
-KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType({"lightgbm": _lightgbm})
+def _forest() -> Kind:
+    from nextplate.models import forest
+
+    return forest
+
+
+def _nearest() -> Kind:
+    from nextplate.models import nearest
+
+    return nearest
+
+
+def _committee() -> Kind:
+    from nextplate.models import committee
+
+    return committee
+
+
+KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
+    {"lightgbm": _lightgbm, "forest": _forest, "nearest": _nearest, "committee": _committee}
+)
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 
 

@@ -4,9 +4,9 @@ Rows are packed bits viewed as uint64 words, a multiple of four per row. Two way
 
 * **few against many** reads each row of the long side once and holds it against the few while it is in registers:
   one query against a library runs at the speed of memory.
-* **many against many** transposes 128 rows of one side into the first-level cache, so that a vector lane is a row
+* **many against many** transposes 512 rows of one side into the second-level cache, so that a vector lane is a row
   and nothing has to be summed across lanes, and holds four rows of the other side against them at once, so that
-  each load serves four pairs. That runs at the speed of the vector popcount.
+  each load serves four pairs. That is bound by the vector popcount, several times beyond the speed of memory.
 
 LLVM turns ``ctpop`` into vpopcntq where the processor has it (AVX512-VPOPCNTDQ), into shuffles or popcnt elsewhere.
 Everything releases the interpreter lock. The counts of set bits are taken from rows already in registers: reading
@@ -26,8 +26,8 @@ from numba.extending import intrinsic
 Words = npt.NDArray[np.uint64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-N_COLUMNS = 128
-"""Rows transposed at a time: 32 kB of 2048-bit rows, two thirds of a first-level cache."""
+N_COLUMNS = 512
+"""Rows transposed at a time: 128 kB of 2048-bit rows. Fewer fit a smaller cache, but scatter what is written."""
 FEW = 16
 """Up to so many rows on one side, transposing costs more than it saves."""
 _LANES = 32

@@ -305,7 +305,8 @@ def streaming(n: int) -> list[Figure]:
             f"{streamed_s:.0f} s by the clock, {cpu_s:.0f} s of processor ({n / cpu_s:.0f} /s per core); "
             f"{size_mb:.0f} MB on disk; this process, bench included, never above {peak_mb:.0f} MB",
             f"rdkit as above, before and after: {raw_rate:.0f} /s ({n / cpu_s / raw_rate:.0%}, starting the processes "
-            f"and writing included). 1 M: {cpu_s * per_million / 60:.1f} processor minutes at this rate, {size_mb * per_million / 1e3:.1f} GB",
+            f"and writing included). 1 M: {cpu_s * per_million / 60:.1f} processor minutes at this rate, "
+            f"{size_mb * per_million / 1e3:.1f} GB",
             COMMAND,
         ),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem, DataStructs, RDConfig
+from rdkit import Chem, DataStructs, RDConfig, rdBase
 from rdkit.Chem import FilterCatalog
 
 REACTIVE = {
@@ -106,9 +106,10 @@ def _pattern_bits(mol: Chem.Mol) -> npt.NDArray[np.uint64]:
 @cache
 def _screen() -> _Screen:
     """Build the filters once per process (0.2 s)."""
-    entries = (*_pains(), *_reactive())
+    with rdBase.BlockLogs():  # rdkit warns of three of its own PAINS queries
+        entries = (*_pains(), *_reactive())
+        patterns = {**_pains_patterns(), **{_named(n): Chem.MolFromSmarts(smarts) for n, smarts in REACTIVE.items()}}
     names = tuple(entry.GetDescription() for entry in entries)
-    patterns = {**_pains_patterns(), **{_named(n): Chem.MolFromSmarts(smarts) for n, smarts in REACTIVE.items()}}
     nothing = np.zeros(_N_BITS // 64, np.uint64)
     bits = [_pattern_bits(patterns[name]) if name in patterns else nothing for name in names]
     symbols = [_needed(patterns[name]) if name in patterns else [0] * len(_SYMBOLS) for name in names]

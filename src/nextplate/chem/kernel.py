@@ -147,10 +147,15 @@ def _refuse_unequal(a: Packed, b: Packed) -> None:
 
 def _strips(n: int, n_pairs: int, n_threads: int | None) -> list[tuple[int, int]]:
     """Cut range(n) into one strip per thread, or leave it whole when the work is small."""
-    n_parts = n_threads if n_threads is not None else len(os.sched_getaffinity(0))
+    n_parts = n_threads if n_threads is not None else _n_cores()
     n_parts = max(1, min(n_parts, n)) if n_pairs >= _FEWEST_FOR_THREADS else 1
     edges = [n * part // n_parts for part in range(n_parts + 1)]
     return list(pairwise(edges))
+
+
+def _n_cores() -> int:
+    """Count the cores this process may use; where the system cannot say, all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_threads(work: Callable[[int, int], None], strips: list[tuple[int, int]]) -> None:

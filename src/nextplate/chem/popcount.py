@@ -4,9 +4,9 @@ Rows are packed bits viewed as uint64 words, a multiple of four per row. Two way
 
 * **few against many** reads each row of the long side once and holds it against the few while it is in registers:
   one query against a library runs at the speed of memory.
-* **many against many** transposes 128 rows of one side into the first-level cache, so that a vector lane is a row
+* **many against many** transposes 512 rows of one side into the second-level cache, so that a vector lane is a row
   and nothing has to be summed across lanes, and holds four rows of the other side against them at once, so that
-  each load serves four pairs. That runs at the speed of the vector popcount.
+  each load serves four pairs. That is bound by the vector popcount, several times beyond the speed of memory.
 
 LLVM turns ``ctpop`` into vpopcntq where the processor has it (AVX512-VPOPCNTDQ), into shuffles or popcnt elsewhere.
 Everything releases the interpreter lock. The counts of set bits are taken from rows already in registers: reading
@@ -26,8 +26,8 @@ from numba.extending import intrinsic
 Words = npt.NDArray[np.uint64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-N_COLUMNS = 128
-"""Rows transposed at a time: 32 kB of 2048-bit rows, two thirds of a first-level cache."""
+N_COLUMNS = 512
+"""Rows transposed at a time: 128 kB of 2048-bit rows. Fewer fit a smaller cache, but scatter what is written."""
 FEW = 16
 """Up to so many rows on one side, transposing costs more than it saves."""
 _LANES = 32
@@ -181,9 +181,15 @@ def _four_rows(rows: Words, i: int, last: int, columns: Words, n_columns: int, s
             shared[3, j] += (_n_set(d0 & x0) + _n_set(d1 & x1)) + (_n_set(d2 & x2) + _n_set(d3 & x3))
 
 
-@_compiled(
-    types.void(_ROWS, _COUNTS, _INTP, _INTP, _ROWS, _COUNTS, _INTP, _INTP, types.float32[:, ::1]), error_model="numpy"
-)
+@_compiled(types.void(types.uint64[::1], types.float32, _COUNTS, types.float32[::1]), error_model="numpy")
+def _similarities(shared: Words, n_row: float, n_others: npt.NDArray[np.float32], out: npt.NDArray[np.float32]) -> None:
+    """Turn shared bits into similarities; indices that start at 0 are what lets LLVM use vectors."""
+    for j in range(out.size):
+        both = np.float32(shared[j])
+        out[j] = both / max(n_row + n_others[j] - both, np.float32(1))
+
+
+@_compiled(types.void(_ROWS, _COUNTS, _INTP, _INTP, _ROWS, _COUNTS, _INTP, _INTP, types.float32[:, ::1]))
 def many_to_many(
     rows: Words,
     n_rows: npt.NDArray[np.float32],
@@ -201,28 +207,23 @@ def many_to_many(
     for block in range(others_start, others_stop, N_COLUMNS):
         n = min(others_stop - block, N_COLUMNS)
         n_columns = _transpose(others, block, block + n, columns)
+        n_block = n_others[block : block + n]
         for i in range(start, stop, 4):
             _four_rows(rows, i, stop - 1, columns, n_columns, shared)
             for k in range(min(4, stop - i)):
-                n_row = n_rows[i + k]
-                for j in range(n):
-                    both = np.float32(shared[k, j])
-                    union = n_row + n_others[block + j] - both
-                    out[i + k, block + j] = both / max(union, np.float32(1))
+                _similarities(shared[k], n_rows[i + k], n_block, out[i + k, block : block + n])
 
 
-@_compiled(types.float32(types.float32[::1], _INTP), fastmath={"nnan", "nsz"})
-def _largest(values: npt.NDArray[np.float32], n: int) -> float:
-    """Give the largest of the first n; the flags (no NaN, no signed zero) let LLVM use vectors."""
-    largest = np.float32(-1)
+@_compiled(types.int32(types.int32[::1], _INTP))
+def _largest(values: npt.NDArray[np.int32], n: int) -> int:
+    """Give the largest of the first n, none of them negative."""
+    largest = np.int32(0)
     for j in range(n):
         largest = max(largest, values[j])
-    return float(largest)
+    return int(largest)
 
 
-@_compiled(
-    types.void(_ROWS, _COUNTS, _INTP, _INTP, _ROWS, _COUNTS, types.float32[::1], types.intp[::1]), error_model="numpy"
-)
+@_compiled(types.void(_ROWS, _COUNTS, _INTP, _INTP, _ROWS, _COUNTS, types.float32[::1], types.intp[::1]))
 def nearest_of_many(
     rows: Words,
     n_rows: npt.NDArray[np.float32],
@@ -237,22 +238,22 @@ def nearest_of_many(
     columns = np.empty((rows.shape[1], _STRIDE), np.uint64)
     shared = np.empty((4, N_COLUMNS), np.uint64)
     similarity = np.empty(N_COLUMNS, np.float32)
+    # Floats of one sign are ordered as the integers of the same bits, and integers LLVM compares by vectors.
+    bits = similarity.view(np.int32)
+    best = values.view(np.int32)
     values[start:stop] = np.float32(-1)
     for block in range(0, others.shape[0], N_COLUMNS):
         n = min(others.shape[0] - block, N_COLUMNS)
         n_columns = _transpose(others, block, block + n, columns)
+        n_block = n_others[block : block + n]
         for i in range(start, stop, 4):
             _four_rows(rows, i, stop - 1, columns, n_columns, shared)
             for k in range(min(4, stop - i)):
-                n_row = n_rows[i + k]
-                for j in range(n):
-                    both = np.float32(shared[k, j])
-                    union = n_row + n_others[block + j] - both
-                    similarity[j] = both / max(union, np.float32(1))
-                largest = _largest(similarity, n)
-                if largest > values[i + k]:
-                    values[i + k] = largest
+                _similarities(shared[k], n_rows[i + k], n_block, similarity[:n])
+                largest = _largest(bits, n)
+                if largest > best[i + k]:
+                    best[i + k] = largest
                     j = 0
-                    while similarity[j] != largest:
+                    while bits[j] != largest:
                         j += 1
                     indices[i + k] = block + j

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rdkit import Chem
 
 from nextplate.chem.columns import column_index
 from nextplate.chem.delimited import Record, read_delimited
-from nextplate.chem.describe import DESCRIPTOR_NAMES, encode
+from nextplate.chem.describe import DESCRIPTOR_NAMES, Encoded, encode, encoded
 from nextplate.chem.folder import library_digest
-from nextplate.chem.standardise import standardise_all
+from nextplate.chem.standardise import Standardised, standard_mol
 from nextplate.chem.workers import map_chunks
 from nextplate.compound import Features
 from nextplate.errors import DataError
@@ -53,15 +54,38 @@ def read_valued(
     records = table.records[1:]
     values = [_value(path, record, value_at) for record in records]
     raws = [record.cells[smiles_at] if smiles_at < len(record.cells) else "" for record in records]
-    chunks = list(map_chunks(standardise_all, raws, n_jobs=n_jobs, progress=progress))
-    results = [result for chunk in chunks for result in chunk]
+    chunks = list(map_chunks(_standard, raws, n_jobs=n_jobs, progress=progress))
+    results = [result for chunk in chunks for result in chunk.results]
     left_out = [f"line {r.line}: {s}" for r, s in zip(records, results, strict=True) if isinstance(s, str)]
     usable = [(i, s.smiles) for i, s in enumerate(results) if not isinstance(s, str)]
     if not usable:
         raise DataError(f"{path}: no row holds a usable structure in column {smiles_column!r}")
     ids = [f"line {records[i].line}" for i, _ in usable]
-    features = encode_library(ids, [smiles for _, smiles in usable], n_jobs=n_jobs)
+    features = _in_memory(ids, [smiles for _, smiles in usable], [chunk.encoded for chunk in chunks])
     return ValuedStructures(features, np.array([values[i] for i, _ in usable]), tuple(left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    results: list[Standardised | str]
+    """For each structure its standard form, or why it has none."""
+    encoded: Encoded
+    """Of those that have one."""
+
+
+def _standard(raws: Sequence[str]) -> _Chunk:
+    """Standardise and encode, parsing each structure once."""
+    results: list[Standardised | str] = []
+    mols: list[Chem.Mol] = []
+    for raw in raws:
+        try:
+            mol, standard = standard_mol(raw)
+        except DataError as error:
+            results.append(str(error))
+        else:
+            results.append(standard)
+            mols.append(mol)
+    return _Chunk(results, encoded(mols))
 
 
 def _value(path: Path, record: Record, column: int) -> float:
@@ -84,7 +108,10 @@ def encode_library(
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
     """Featurise structures in standard form in memory, without scaffolds and alerts and without a folder."""
-    chunks = list(map_chunks(encode, smiles, n_jobs=n_jobs, progress=progress))
+    return _in_memory(compound_ids, smiles, list(map_chunks(encode, smiles, n_jobs=n_jobs, progress=progress)))
+
+
+def _in_memory(compound_ids: Sequence[str], smiles: Sequence[str], chunks: Sequence[Encoded]) -> Features:
     return Features(
         Path(),
         library_digest(zip(compound_ids, smiles, strict=True)),

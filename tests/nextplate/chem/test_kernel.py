@@ -29,7 +29,7 @@ def rows(n, n_bytes=256, density=0.05, seed=0):
     return np.packbits(np.random.default_rng(seed).random((n, n_bytes * 8)) < density, axis=1)
 
 
-SHAPES = [(1, 1), (1, 300), (16, 17), (17, 16), (17, 17), (3, 128), (129, 127), (130, 257), (300, 1), (64, 640)]
+SHAPES = [(1, 1), (1, 300), (16, 17), (17, 16), (17, 17), (3, 128), (129, 127), (300, 1), (64, 640), (20, 1100)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

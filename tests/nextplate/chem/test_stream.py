@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(library, tmp_path, monkey
         assert (result.features.folder / name).read_bytes() == (whole.features.folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["progress.json", "part-000001.parquet", "counts.npy"])
+@pytest.mark.parametrize("name", ["progress.json", "part-000000.parquet", "counts.npy"])
 @pytest.mark.parametrize("damage", ["cut", "remove"])
 def test_a_damaged_checkpoint_is_not_gone_on_from(library, tmp_path, monkeypatch, name, damage):
     killed_at(monkeypatch, 150, library, tmp_path)

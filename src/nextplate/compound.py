@@ -23,7 +23,8 @@ class Features:
     """What the models see of a library, row i belonging to compound_ids[i].
 
     On disk it is a folder: compounds.parquet (compound_id, smiles, raw_smiles, scaffold, change, alerts),
-    fingerprints.npy and counts.npy (packed ECFP4, memory-mapped), descriptors.npy, card.json.
+    fingerprints.npy and counts.npy (packed ECFP4), pairs.npy (packed atom pairs), descriptors.npy (all
+    memory-mapped), card.json.
     """
 
     folder: Path
@@ -39,3 +40,5 @@ class Features:
     counts: npt.NDArray[np.uint8]
     """Shape (n, 512): 4096 bits packed, counted ECFP4 as a thermometer code (chem/environments.py): Tanimoto of
     these rows is the MinMax similarity of the counts."""
+    pairs: npt.NDArray[np.uint8]
+    """Shape (n, 1024): 8192 bits packed, counted atom pairs as a thermometer code likewise."""

@@ -169,7 +169,9 @@ def shelf(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     packed = np.packbits(rng.random((40, 64)) < 0.3, axis=1)
     ids = tuple(map(str, range(40)))
-    features = Features(Path(), "f" * 64, ids, ids, packed, rng.random((40, 1), dtype=np.float32), ("a",), packed)
+    features = Features(
+        Path(), "f" * 64, ids, ids, packed, rng.random((40, 1), dtype=np.float32), ("a",), packed, packed
+    )
     when, settings = datetime(2026, 1, 5, tzinfo=UTC), json.loads(open_lab(folder).settings.model_dump_json())
     started = {"name": "first", "seed": 1, "rounds": 4, "library": "L", "settings": settings}
     events = [NewEvent("campaign.started", when, "first", started)]

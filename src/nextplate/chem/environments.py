@@ -17,6 +17,8 @@ import numpy.typing as npt
 from rdkit import Chem
 
 N_COUNT_BITS = 4096
+N_PAIR_BITS = 8192
+"""Of atom pairs: a structure has a few hundred, so that 4096 bits would hold many collisions."""
 
 # rdkit's binary form of a count vector (Code/DataStructs/SparseIntVect.h): version, width of an index in bytes,
 # length, number of entries, then (index, value) pairs. Reading it skips building a dict per structure.

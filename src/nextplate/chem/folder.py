@@ -55,10 +55,12 @@ def load_features(folder: Path) -> Features:
     ids, smiles = tuple(table["compound_id"].to_list()), tuple(table["smiles"].to_list())
     fingerprints = _array(folder / "fingerprints.npy", (card["n"], card["n_bits"] // 8), np.dtype(np.uint8))
     counts = _array(folder / "counts.npy", (card["n"], card["n_count_bits"] // 8), np.dtype(np.uint8))
+    pairs = _array(folder / "pairs.npy", (card["n"], card["n_pair_bits"] // 8), np.dtype(np.uint8))
     descriptors = _array(folder / "descriptors.npy", (card["n"], len(card["descriptors"])), np.dtype(np.float32))
     if library_digest(zip(ids, smiles, strict=True)) != card["digest"]:
         raise DataError(f"{folder}: compounds.parquet does not belong to card.json; add the library again")
-    return Features(folder, card["digest"], ids, smiles, fingerprints, descriptors, tuple(card["descriptors"]), counts)
+    names = tuple(card["descriptors"])
+    return Features(folder, card["digest"], ids, smiles, fingerprints, descriptors, names, counts, pairs)
 
 
 def _card(folder: Path) -> Mapping[str, Any]:
@@ -71,7 +73,7 @@ def _card(folder: Path) -> Mapping[str, Any]:
         raise DataError(f"{path}: is damaged ({error}); add the library again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(f"{path}: is not of the format {FORMAT}; add the library again")
-    missing = {"digest", "n", "n_bits", "n_count_bits", "descriptors", "sha256"} - card.keys()
+    missing = {"digest", "n", "n_bits", "n_count_bits", "n_pair_bits", "descriptors", "sha256"} - card.keys()
     if missing:
         raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; add the library again")
     return card

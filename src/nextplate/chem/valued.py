@@ -121,4 +121,5 @@ def _in_memory(compound_ids: Sequence[str], smiles: Sequence[str], chunks: Seque
         np.concatenate([chunk.descriptors for chunk in chunks]),
         DESCRIPTOR_NAMES,
         np.concatenate([chunk.counts for chunk in chunks]),
+        np.concatenate([chunk.pairs for chunk in chunks]),
     )

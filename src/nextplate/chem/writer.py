@@ -21,16 +21,17 @@ import numpy as np
 import polars as pl
 import rdkit
 
-from nextplate.chem.describe import COUNTS, DESCRIPTOR_NAMES, FINGERPRINT, N_BITS, Described, Encoded
-from nextplate.chem.environments import N_COUNT_BITS
+from nextplate.chem.describe import COUNTS, DESCRIPTOR_NAMES, FINGERPRINT, N_BITS, PAIRS, Described, Encoded
+from nextplate.chem.environments import N_COUNT_BITS, N_PAIR_BITS
 from nextplate.errors import DataError, DiskFull, NextplateError
 
 FORMAT = "nextplate-features-2"
-FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "descriptors.npy")
+FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "pairs.npy", "descriptors.npy")
 COLUMNS = ("compound_id", "smiles", "raw_smiles", "scaffold", "change", "alerts")
 _ARRAYS = {
     "fingerprints": (np.dtype("|u1"), N_BITS // 8),
     "counts": (np.dtype("|u1"), N_COUNT_BITS // 8),
+    "pairs": (np.dtype("|u1"), N_PAIR_BITS // 8),
     "descriptors": (np.dtype("<f4"), len(DESCRIPTOR_NAMES)),
 }
 _PART_ROWS = 20_000
@@ -144,6 +145,7 @@ class FeatureWriter:
             "descriptors": list(DESCRIPTOR_NAMES),
             "n_bits": N_BITS,
             "n_count_bits": N_COUNT_BITS,
+            "n_pair_bits": N_PAIR_BITS,
             **_versions(),
             "sha256": {name: sha256_of(self.partial / name) for name in FILES},
         }
@@ -240,7 +242,7 @@ def _update(sha: Any, compound_ids: Sequence[str | None], smiles: Sequence[str |
 
 
 def _versions() -> dict[str, str]:
-    return {"fingerprint": FINGERPRINT, "counts": COUNTS, "rdkit": rdkit.__version__}
+    return {"fingerprint": FINGERPRINT, "counts": COUNTS, "pairs": PAIRS, "rdkit": rdkit.__version__}
 
 
 def _part(i: int) -> str:

@@ -57,7 +57,7 @@ def cross_predict(
     """
     index, labels = np.asarray(rows, dtype=np.intp), np.asarray(y, dtype=np.float64)
     weights = np.ones(len(labels)) if weight is None else np.asarray(weight, dtype=np.float64)
-    folds = _folds(index, labels, np.random.default_rng([seed, 1]), groups, n_folds)
+    folds = deal_folds(index, labels, seed, groups=groups, n_folds=n_folds)
     mean, spread = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
     n_used = int(folds.max(initial=0)) + 1
     for fold in range(n_used if n_used > 1 else 0):
@@ -67,9 +67,11 @@ def cross_predict(
     return mean, spread
 
 
-def _folds(
-    rows: Index, labels: FloatArray, rng: np.random.Generator, groups: Sequence[str] | None, n_folds: int
+def deal_folds(
+    rows: Index, labels: FloatArray, seed: int, *, groups: Sequence[str] | None = None, n_folds: int = 5
 ) -> Index:
+    """Deal labelled compounds into the folds of ``cross_predict``; shape (n,), 0, 1, ..."""
+    rng = np.random.default_rng([seed, 1])
     if groups is None and len(np.unique(rows)) < len(rows):
         groups = [str(row) for row in rows]
     is_binary = len(labels) > 0 and bool(np.isin(labels, (0.0, 1.0)).all())

@@ -83,8 +83,20 @@ def _committee() -> Kind:
     return committee
 
 
+def _gp() -> Kind:
+    from nextplate.models import gp
+
+    return gp
+
+
+def _auto() -> Kind:
+    from nextplate.models import auto
+
+    return auto
+
+
 KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
-    {"lightgbm": _lightgbm, "forest": _forest, "nearest": _nearest, "committee": _committee}
+    {"lightgbm": _lightgbm, "forest": _forest, "nearest": _nearest, "committee": _committee, "gp": _gp, "auto": _auto}
 )
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 

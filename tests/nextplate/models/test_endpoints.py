@@ -27,7 +27,7 @@ def features() -> Features:
     packed = np.packbits(cores[ALL % 8] ^ (rng.random((N, 128)) < 0.03), axis=1)
     ids = tuple(f"C{i}" for i in range(N))
     smiles = (*ids[:-1], "C0")  # the last is a duplicate of the first
-    return Features(Path(), "d", ids, smiles, packed, np.zeros((N, 1), np.float32), ("a",), packed)
+    return Features(Path(), "d", ids, smiles, packed, np.zeros((N, 1), np.float32), ("a",), packed, packed)
 
 
 def _dominated_by_all(points: np.ndarray) -> np.ndarray:

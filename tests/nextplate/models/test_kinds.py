@@ -32,7 +32,7 @@ def features() -> Features:
     descriptors[::10, 1] = np.nan
     ids = tuple(f"C{i}" for i in range(N))
     packed = np.packbits(bits, axis=1)
-    return Features(Path(), "digest", ids, ids, packed, descriptors, ("a", "b", "c"), packed)
+    return Features(Path(), "digest", ids, ids, packed, descriptors, ("a", "b", "c"), packed, packed)
 
 
 @pytest.fixture(scope="module")

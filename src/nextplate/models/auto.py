@@ -1,0 +1,217 @@
+"""Auto: a Gaussian process, a forest and boosted trees, weighed by how each predicts labels it has not seen.
+
+Which kind is best depends on the campaign: of smooth scores the process, of rare and noisy hits the trees. Each is
+judged on the campaign's own labels, every one predicted without its fold; the weights are those on a grid over the
+simplex whose loss (squared error, or for 0/1 labels log loss) is least or so near it that the labels cannot tell (one
+standard error of the paired difference, the rule of Breiman et al. 1984), and of these the most equal: a stack
+(Wolpert 1992) that leans on a single kind only where the labels say so. Probabilities are pooled as log-odds.
+
+The left-out predictions of the stack are kept for the calibration, so that no kind is fitted twice as often.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nextplate.compound import Features
+from nextplate.errors import ModelFileError
+from nextplate.models import gp
+from nextplate.models.belief import Learned
+from nextplate.models.crossing import cross_predict, deal_folds
+from nextplate.models.design import Index, Rows
+from nextplate.models.kinds import kind_of
+from nextplate.models.labels import Labels, check_labels, learned_from, why_mean_only
+from nextplate.models.storage import learned_of, load_arrays, read_card, save_arrays, save_folder
+
+FloatArray = npt.NDArray[np.float64]
+
+MEMBERS = ("gp", "forest", "lightgbm")
+_STEPS = 10
+_FEWER_FOLDS_ABOVE = 1_500
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Beliefs of several kinds and the weight of each."""
+
+    kinds: tuple[str, ...]
+    members: tuple[Any, ...]
+    weights: FloatArray
+    """Shape (n_members,), not negative, sum 1."""
+    left_out: tuple[FloatArray, FloatArray] | None
+    """Mean and spread of every label by the stack of beliefs that had not seen it, each shape (n,); None: too few."""
+    learned: Learned
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an operator should know; the first tells the weights."""
+        return self.learned.notes
+
+
+def fit(
+    features: Features,
+    rows: Index,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    seed: int = 0,
+    *,
+    members: Sequence[str] = MEMBERS,
+) -> Stack:
+    """Fit every kind and weigh them.
+
+    Args:
+        features: of the library.
+        rows: shape (n,): rows that are labelled.
+        y: shape (n,), responses, or 0/1.
+        weight: shape (n,); None weighs all alike.
+        seed: of everything random.
+        members: names of kinds.
+
+    Returns:
+        The stack; its notes name the weights, or say that labels teach nothing yet.
+
+    Raises:
+        ModelError: no labels, a label or weight that is not a number, or lengths that differ.
+    """
+    labels = check_labels(features, rows, y, weight)
+    if why_mean_only(labels) is not None:
+        only = kind_of(members[0]).fit(features, labels.rows, labels.y, labels.weight, seed)
+        return Stack((members[0],), (only,), np.ones(1), None, learned_from(features, labels, seed, only.notes))
+    n_folds = 5 if len(labels.y) <= _FEWER_FOLDS_ABOVE else 3
+    fitted, unseen = zip(*(_fit_and_cross(name, features, labels, seed, n_folds) for name in members), strict=True)
+    means = np.stack([mean for mean, _ in unseen])
+    weights = weigh(means, labels)
+    left_out = _pool(means, np.stack([spread for _, spread in unseen]), weights, labels.is_binary)
+    told = ", ".join(f"{name} {w:.0%}" for name, w in zip(members, weights, strict=True))
+    notes = (f"auto: {told}", *(f"{n}: {note}" for n, b in zip(members, fitted, strict=True) for note in b.notes))
+    return Stack(
+        tuple(members),
+        tuple(fitted),
+        weights,
+        left_out,
+        learned_from(features, labels, seed, tuple(dict.fromkeys(notes))),
+    )
+
+
+def _fit_and_cross(
+    name: str, features: Features, labels: Labels, seed: int, n_folds: int
+) -> tuple[Any, tuple[FloatArray, FloatArray]]:
+    if name == "gp":
+        folds = deal_folds(labels.rows, labels.y, seed, n_folds=n_folds)
+        process = gp.fit(features, labels.rows, labels.y, labels.weight, seed, folds=folds)
+        if process.left_out is not None:
+            return process, process.left_out
+    kind = kind_of(name)
+    belief = kind.fit(features, labels.rows, labels.y, labels.weight, seed)
+    return belief, cross_predict(kind, features, labels.rows, labels.y, labels.weight, seed, n_folds=n_folds)
+
+
+def weigh(means: FloatArray, labels: Labels) -> FloatArray:
+    """Choose the weights of a stack.
+
+    Args:
+        means: shape (k, n): each kind's prediction of labels it has not seen.
+        labels: n of them.
+
+    Returns:
+        Shape (k,), multiples of a tenth that sum to 1.
+    """
+    grid = simplex(len(means))
+    losses = np.stack([_losses(_mix(means, w, labels.is_binary), labels) for w in grid])
+    total = losses @ labels.weight / labels.weight.sum()
+    best = int(np.argmin(total))
+    gap = losses - losses[best]
+    error = gap.std(axis=1) / np.sqrt(len(labels.y))
+    is_near = total - total[best] <= error
+    unequal = ((grid - 1 / len(means)) ** 2).sum(axis=1)
+    chosen = np.flatnonzero(is_near)
+    best_weights: FloatArray = grid[chosen[np.lexsort((total[chosen], unequal[chosen]))[0]]]
+    return best_weights
+
+
+def simplex(k: int) -> FloatArray:
+    """List the points of the k-simplex whose coordinates are multiples of a tenth, shape (m, k)."""
+    points = [p for p in product(range(_STEPS + 1), repeat=k) if sum(p) == _STEPS]
+    return np.array(points, dtype=np.float64) / _STEPS
+
+
+def _mix(means: FloatArray, weights: FloatArray, is_binary: bool) -> FloatArray:
+    if not is_binary:
+        mean: FloatArray = weights @ means
+        return mean
+    odds = weights @ _log_odds(means)
+    return 1 / (1 + np.exp(-odds))
+
+
+def _log_odds(p: FloatArray) -> FloatArray:
+    bounded = np.clip(p, _EDGE, 1 - _EDGE)
+    odds: FloatArray = np.log(bounded / (1 - bounded))
+    return odds
+
+
+def _losses(mean: FloatArray, labels: Labels) -> FloatArray:
+    if not labels.is_binary:
+        squared: FloatArray = (mean - labels.y) ** 2
+        return squared
+    bounded = np.clip(mean, 1e-3, 1 - 1e-3)
+    log_loss: FloatArray = -np.where(labels.y == 1, np.log(bounded), np.log(1 - bounded))
+    return log_loss
+
+
+def _pool(
+    means: FloatArray, spreads: FloatArray, weights: FloatArray, is_binary: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Mix means, and spreads by the law of total variance."""
+    mean = _mix(means, weights, is_binary)
+    variance = weights @ (spreads**2 + (means - weights @ means) ** 2)
+    return mean, np.sqrt(variance)
+
+
+def predict(belief: Stack, features: Features, rows: Rows | None = None) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean and the total standard deviation, each shape (m,); kinds without weight rest.
+
+    Raises:
+        ModelError: the library's features are others than those the members were fitted on.
+    """
+    used = np.flatnonzero(belief.weights > 0)
+    each = [kind_of(belief.kinds[i]).predict(belief.members[i], features, rows) for i in used]
+    means, spreads = (np.stack([pair[part] for pair in each]) for part in (0, 1))
+    return _pool(means, spreads, belief.weights[used], belief.learned.is_binary)
+
+
+def save(belief: Stack, folder: Path, *, metrics: Mapping[str, float] | None = None) -> None:
+    """Write a belief to a new folder, whole or not at all: a folder per member, weights.npz and card.json.
+
+    Raises:
+        ModelError: the folder exists.
+        DiskFull: no room; nothing is left behind.
+    """
+    left_out = np.empty((2, 0)) if belief.left_out is None else np.stack(belief.left_out)
+
+    def fill(inside: Path) -> None:
+        save_arrays(inside / "weights.npz", {"weights": belief.weights, "left_out": left_out})
+        for i, (name, member) in enumerate(zip(belief.kinds, belief.members, strict=True)):
+            kind_of(name).save(member, inside / f"member_{i}")
+
+    save_folder(folder, "auto", belief.learned, fill, facts={"members": list(belief.kinds)}, metrics=metrics)
+
+
+def load(folder: Path) -> Stack:
+    """Read a belief and check every file against the card, and every member's against its own.
+
+    Raises:
+        ModelFileError: a file is missing, altered, or of another kind or format.
+    """
+    card = read_card(folder, "auto")
+    names, arrays = card["facts"].get("members"), load_arrays(folder / "weights.npz")
+    if not isinstance(names, list) or {"weights", "left_out"} - arrays.keys():
+        raise ModelFileError(f"{folder}: its card or weights.npz does not tell the members; fit the belief again")
+    members = tuple(kind_of(str(name)).load(folder / f"member_{i}") for i, name in enumerate(names))
+    left_out = tuple(arrays["left_out"]) if arrays["left_out"].size else None
+    return Stack(tuple(map(str, names)), members, arrays["weights"], left_out, learned_of(card))

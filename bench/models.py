@@ -43,12 +43,13 @@ def _walk(features: Features, rows: np.ndarray, y: np.ndarray) -> Figure:
     """Compare means of all compounds from packed bits with scikit-learn's from its float matrix, one thread each."""
     from sklearn.ensemble import RandomForestRegressor
 
-    from nextplate.models.forest import _matrix
+    from nextplate.models.forest import seen_matrix
     from nextplate.models.trees import take_trees, walk_trees
 
-    every = np.arange(_matrix(features, rows[:1]).shape[1])
-    grown = RandomForestRegressor(300, max_features="sqrt", random_state=1).fit(_matrix(features, rows), y)
-    matrix = _matrix(features, np.arange(len(features.compound_ids)))
+    known = seen_matrix(features, rows, is_binary=False)
+    matrix = seen_matrix(features, np.arange(len(features.compound_ids)), is_binary=False)
+    every = np.arange(matrix.shape[1])
+    grown = RandomForestRegressor(300, max_features="sqrt", random_state=1).fit(known, y)
     trees = take_trees(grown.estimators_, every, 0.0, None)
     apart = np.abs(walk_trees(trees, features.counts, features.descriptors)[:, 0] - grown.predict(matrix)).max()
     ours = seconds(lambda: walk_trees(trees, features.counts, features.descriptors))

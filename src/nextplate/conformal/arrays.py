@@ -44,7 +44,8 @@ def flags(values: npt.ArrayLike, what: str, n: int | None = None) -> BoolArray:
     other = array[(array != 0) & (array != 1)]
     if len(other):
         raise DataError(f"{what}: holds {other[0]:g}; only 0 and 1 (not a hit, a hit) are allowed")
-    return array == 1
+    is_set: BoolArray = array == 1
+    return is_set
 
 
 def table(values: npt.ArrayLike, what: str, n_columns: int | None = None) -> FloatArray:

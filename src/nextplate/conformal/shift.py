@@ -122,7 +122,8 @@ def _logistic(x: FloatArray, is_target: FloatArray) -> FloatArray:
 
 
 def _sigmoid(z: FloatArray) -> FloatArray:
-    return 0.5 * (1 + np.tanh(0.5 * z))
+    p: FloatArray = 0.5 * (1 + np.tanh(0.5 * z))
+    return p
 
 
 def _loss(design: FloatArray, is_target: FloatArray, beta: FloatArray, penalty: FloatArray) -> float:

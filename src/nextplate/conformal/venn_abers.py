@@ -70,7 +70,7 @@ def _with_added_hit(known: FloatArray, is_hit: BoolArray, asked: FloatArray) -> 
     """Give p1 of each asked score, shape (m,)."""
     levels, member_of = np.unique(known, return_inverse=True)
     sizes = np.bincount(member_of, minlength=len(levels)).astype(np.float64)
-    n_hits = np.bincount(member_of, weights=is_hit.astype(np.float64), minlength=len(levels))
+    n_hits = np.bincount(member_of, weights=is_hit.astype(np.float64), minlength=len(levels)).astype(np.float64)
     # A score in (levels[i - 1], levels[i]] shares its value with levels[i]; above all of them it is a hit alone.
     return np.append(_slopes(sizes, n_hits), 1.0)[np.searchsorted(levels, asked, side="left")]
 

@@ -219,7 +219,8 @@ def _kth_of_union(lists: list[FloatArray], shifts: FloatArray, rank: int) -> Flo
 
 def _slack(value: FloatArray, shift: FloatArray) -> FloatArray:
     # value - shift must find the element that value was made of, whatever the sum rounded to.
-    return _ROUNDING * (np.abs(value) + np.abs(shift))
+    slack: FloatArray = _ROUNDING * (np.abs(value) + np.abs(shift))
+    return slack
 
 
 def _next(own: FloatArray, shift: FloatArray, value: FloatArray) -> FloatArray:

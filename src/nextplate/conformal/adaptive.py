@@ -16,8 +16,8 @@ import numpy.typing as npt
 from nextplate.conformal.arrays import FloatArray, check_level, vector
 from nextplate.errors import DataError
 
-STEP_SIZES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""Of the experts: a campaign has tens of rounds, not thousands, so the largest are large."""
+STEP_SIZES = (0.01, 0.03, 0.1, 0.3)
+"""Of the experts: a campaign has tens of rounds, so steps are larger than those of the paper."""
 N_ROUNDS_MEMORY = 10
 """Rounds over which the experts' losses are compared."""
 

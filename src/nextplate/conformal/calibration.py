@@ -25,6 +25,7 @@ from nextplate.errors import DataError, ModelError
 FORMAT = "nextplate-calibration-1"
 FloatArray = npt.NDArray[np.float64]
 Bins = npt.NDArray[np.str_]
+Rows = npt.NDArray[np.intp] | slice
 _LEAST_DIFFICULTY = 1e-9
 
 
@@ -151,10 +152,10 @@ def hit_probability(
     centre, difficulty = _prepared(calibration, mean, spread)
     probability = np.full(len(centre), np.nan)
     for known, asked in _groups(calibration, bins, len(centre)):
-        if len(known) > 0:
-            scaled = np.sort(calibration.residuals[known] / calibration.difficulty[known])
+        scaled = np.sort(calibration.residuals[known] / calibration.difficulty[known])
+        if len(scaled):
             below = np.searchsorted(scaled, (threshold - centre[asked]) / difficulty[asked], side="left")
-            probability[asked] = (len(known) - below) / (len(known) + 1)
+            probability[asked] = (len(scaled) - below) / (len(scaled) + 1)
     return probability
 
 
@@ -165,18 +166,13 @@ def _prepared(calibration: Calibration, mean: npt.ArrayLike, spread: npt.ArrayLi
     return centre, width + calibration.floor
 
 
-def _groups(
-    calibration: Calibration, bins: Sequence[str] | Bins | None, n: int
-) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Pair the calibrating rows with the asked rows of each category.
-
-    The categories are split here and not by crepes, which answers a category it has not seen with zeros.
-    """
+def _groups(calibration: Calibration, bins: Sequence[str] | Bins | None, n: int) -> Iterator[tuple[Rows, Rows]]:
+    """Pair the calibrating rows with the asked rows of each category; a category not seen has none to calibrate it."""
     if (bins is None) != (calibration.bins is None):
         raise ModelError("Mondrian bins are needed for the predictions exactly when the calibration has them")
     asked = _categories(bins, n)
     if asked is None or calibration.bins is None:
-        yield np.arange(calibration.n), np.arange(n)
+        yield slice(None), slice(None)
         return
     for name in np.unique(asked):
         yield np.flatnonzero(calibration.bins == name), np.flatnonzero(asked == name)

@@ -77,7 +77,8 @@ def campaign(name: str, rule: str, seed: int, n_rounds: int = 5) -> Arrays:
     """Run 1 % at random and n_rounds of 1 % picked by mean or UCB; per round r what was believed before its picks.
 
     om, os, ol: out-of-fold mean, spread, similarity to the nearest training compound of all tested (5 folds); y of
-    these; tm, ts, tl, ty: likewise of the picks. Compounds are in the order they were tested.
+    these; tm, ts, tl, ty: likewise of the picks; rm, rs, rl, ry:
+    of as many of the rest, at random. Compounds are in the order they were tested.
     """
     return kept(f"campaign_{name}_{rule}_{seed}", lambda: _campaign(name, rule, seed, n_rounds))
 
@@ -96,6 +97,8 @@ def _campaign(name: str, rule: str, seed: int, n_rounds: int) -> Arrays:
         columns = dict(zip(("om", "os", "ol"), out_of_fold(X, y, tested, seed), strict=True))
         columns |= {"y": y[tested], "tm": mean[picks], "ts": spread[picks], "ty": y[rows]}
         columns["tl"] = nearest(X[rows], X[tested])
+        rest = np.random.default_rng([seed, number]).permutation(np.setdiff1d(np.arange(len(left)), picks))[:n_batch]
+        columns |= {"rm": mean[rest], "rs": spread[rest], "ry": y[left[rest]], "rl": nearest(X[left[rest]], X[tested])}
         found |= {f"{key}{number}": values for key, values in columns.items()}
         tested = np.concatenate([tested, rows])
     return found

@@ -83,19 +83,20 @@ def candidate_intervals(
         raise DataError("spreads: one is negative; spreads are standard deviations")
     width = width + calibration.floor
     scores = np.abs(calibration.residuals) / calibration.difficulty
-    used, notes = _weights(weights, calibration.n, len(centre)), [] if weights is None else list(weights.notes)
+    used, notes = weights_or_ones(weights, calibration.n, len(centre)), [] if weights is None else list(weights.notes)
     if fallback == "tempered":
         used, told = _tempered(used, asked)
         notes += told
     half = np.full(len(centre), np.inf)
-    for known, new in _groups(calibration, bins, len(centre), n_least, notes):
+    for known, new in category_rows(calibration, bins, len(centre), n_least, notes):
         half[new] = weighted_quantile(scores[known], used.calibrating[known], used.new[new], asked)
     half = half * width
     notes += _infinite(half, asked, used.n_effective)
     return Intervals(centre - half, centre + half, asked, used.n_effective, tuple(notes))
 
 
-def _weights(weights: Weights | None, n: int, m: int) -> Weights:
+def weights_or_ones(weights: Weights | None, n: int, m: int) -> Weights:
+    """Check that weights fit n calibrating and m new compounds, or make ones; DataError when they do not."""
     if weights is None:
         return Weights(np.ones(n), np.ones(m), float(n), ())
     if len(weights.calibrating) != n or len(weights.new) != m:
@@ -106,10 +107,10 @@ def _weights(weights: Weights | None, n: int, m: int) -> Weights:
     return weights
 
 
-def _groups(
+def category_rows(
     calibration: Calibration, bins: npt.ArrayLike | None, m: int, n_least: int, notes: list[str]
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Pair calibrating with new rows per category, noting what was merged."""
+    """Pair calibrating with new rows per category, adding to notes what was merged; DataError on unfit bins."""
     if (bins is None) != (calibration.bins is None):
         raise DataError("categories are needed for the candidates exactly when the calibration has them")
     if bins is None or calibration.bins is None:

@@ -64,7 +64,7 @@ def coverage_rows(records: Sequence[RoundRecord], levels: Sequence[float] = SHOW
 
     Returns:
         Per method in the order met: 'all', 'picked' and 'rest' (when told apart), each round, each class; every
-        group at every level. Empty without records.
+        group that is not empty at every level. Empty without records.
 
     Raises:
         DataError: a record's shapes differ, a p-value is NaN, or a level is out of range.
@@ -76,6 +76,8 @@ def coverage_rows(records: Sequence[RoundRecord], levels: Sequence[float] = SHOW
         own = [record for record in records if record.method == method]
         p, least, number = _joined(own)
         for group, members in _groups(own, number):
+            if not members.any() and group != "all":
+                continue
             rows += [_row(method, group, level, p[members], least[members]) for level in levels]
     return tuple(rows)
 

@@ -6,11 +6,15 @@ c_ij = mean_j + difficulty_j * residual_i / difficulty_i. The predictive distrib
 Because c_ij is monotone in residual_i / difficulty_i, one sort serves every candidate.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from nextplate.conformal.arrays import FloatArray, check_level, vector
 from nextplate.conformal.calibration import Calibration
+from nextplate.conformal.candidates import category_rows, weights_or_ones
+from nextplate.conformal.mondrian import N_LEAST
 from nextplate.conformal.shift import Weights
 from nextplate.errors import DataError
 
@@ -93,27 +97,51 @@ def measured_p_values(
     spread: npt.ArrayLike,
     y: npt.ArrayLike,
     weights: Weights | None = None,
+    *,
+    bins: npt.ArrayLike | None = None,
+    n_least: int = N_LEAST,
 ) -> tuple[FloatArray, FloatArray]:
     """Give the conformal p-value of each measurement, and the least it could have been.
 
-    A measurement lies inside the interval at a level exactly when its p-value exceeds 1 - level; an interval is
-    infinite exactly when the least p-value does. One vector thus tells coverage at every level.
+    A measurement lies inside the interval of candidate_intervals at a level exactly when its p-value exceeds
+    1 - level; an interval is infinite exactly when the least p-value does. One vector tells coverage at every level.
+
+    Args:
+        calibration: of the belief that made the predictions.
+        mean: shape (m,), predicted before measuring.
+        spread: shape (m,).
+        y: shape (m,), measured; leave out compounds without a measurement.
+        weights: as for the intervals.
+        bins: shape (m,), exactly when the calibration has bins.
+        n_least: as for the intervals.
 
     Returns:
         p and least, each shape (m,).
+
+    Raises:
+        DataError: a shape, a NaN or an infinite value, bins on one side only.
     """
     scores = np.abs(calibration.residuals) / calibration.difficulty
     absolute = Calibration(scores, np.ones(calibration.n), None, calibration.floor, calibration.confidence)
-    scaled, mass, centre, width, new = _prepared(absolute, mean, spread, weights)
-    asked = np.abs(vector(y, "measurements", len(centre)) - centre) / width
+    centre, width = vector(mean, "means"), vector(spread, "spreads", len(np.asarray(mean)))
+    asked = np.abs(vector(y, "measurements", len(centre)) - centre) / (width + calibration.floor)
+    used = weights_or_ones(weights, calibration.n, len(centre))
+    p, least = np.ones(len(centre)), np.ones(len(centre))
+    for known, new in category_rows(calibration, bins, len(centre), n_least, []):
+        own = replace(absolute, residuals=scores[known], difficulty=absolute.difficulty[known])
+        part = Weights(used.calibrating[known], used.new[new], used.n_effective, ())
+        p[new], least[new] = _p_values(own, asked[new], part)
+    return p, least
+
+
+def _p_values(absolute: Calibration, asked: FloatArray, weights: Weights) -> tuple[FloatArray, FloatArray]:
+    zeros = np.zeros(len(asked))
+    scaled, mass, _, _, new = _prepared(absolute, zeros, zeros, weights)
     total = mass[-1] + new
     # Half-widths are products and these are quotients: a score equal up to rounding is a tie.
     below = mass[np.searchsorted(scaled, asked * (1 - 1e-14), side="left")]
     with np.errstate(invalid="ignore"):
-        return (
-            np.where(total > 0, (mass[-1] - below + new) / total, 1.0),
-            np.where(total > 0, new / total, 1.0),
-        )
+        return np.where(total > 0, (mass[-1] - below + new) / total, 1.0), np.where(total > 0, new / total, 1.0)
 
 
 def _prepared(

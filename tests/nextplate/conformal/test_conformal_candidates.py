@@ -161,6 +161,10 @@ def test_categories_stand_apart_and_small_ones_are_merged_and_named():
     calibration = calibrate(np.zeros(432), np.zeros(432), rng.normal(size=432) * scale, bins=bins)
     asked = ["quiet", "loud", "rare", "unseen"]
     found = candidate_intervals(calibration, np.zeros(4), np.zeros(4), bins=asked)
+    p, _ = measured_p_values(calibration, np.zeros(4), np.zeros(4), found.upper, bins=asked)
+    beyond, _ = measured_p_values(calibration, np.zeros(4), np.zeros(4), found.upper * 1.001, bins=asked)
+    assert (p > 0.1).all()
+    assert (beyond <= 0.1 + 1e-12).all()
     assert found.upper[0] < 0.3 < found.upper[2] == found.upper[3] < 1.6 < found.upper[1]
     assert "'rare', 'rarer', 'unseen'" in found.notes[0]
     assert "calibrated together" in found.notes[0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.conformal_data import KEPT, campaign, first_batch, held_out, library
+from bench.conformal_data import KEPT, campaign, first_batch, held_out, library, ridge
 from bench.table import Figure, markdown, spread
 from bench.timing import seconds
 from nextplate.conformal import (
@@ -105,6 +105,10 @@ def picked_first() -> list[Figure]:
         for rule, beta in rules.items():
             made = [_first(first_batch(name, seed), beta) for seed in range(N_SEEDS)]
             found.append(_picked_figure(f"{name}: 100 picked by {rule}, 500 random calibrate", made))
+        made = [_first(ridge(name, seed), 0.0) for seed in range(N_SEEDS)]
+        found.append(
+            _picked_figure(f"{name}: 100 picked by the mean of a ridge regression, 800 random calibrate", made)
+        )
     return found
 
 

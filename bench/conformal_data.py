@@ -159,3 +159,21 @@ def _held_out(name: str, seed: int, n_train: int) -> Arrays:
     else:
         score, spread = said(forest(X[rows], y[rows], seed), X[left])
     return {"score": score, "spread": spread, "y": y[left]}
+
+
+def ridge(name: str, seed: int, n_train: int = 500, n_cal: int = 800) -> Arrays:
+    """Fit a ridge regression; keys as first_batch, but n_cal random compounds that it has not seen calibrate."""
+    return kept(f"ridge_{name}_{seed}", lambda: _ridge(name, seed, n_train, n_cal))
+
+
+def _ridge(name: str, seed: int, n_train: int, n_cal: int) -> Arrays:
+    data = library(name)
+    X, y = bits(data["X"]), data["y"]
+    order = np.random.default_rng(seed).permutation(len(y))
+    own, cal, left = order[:n_train], order[n_train : n_train + n_cal], order[n_train + n_cal :]
+    known, offset = X[own].astype(np.float64), y[own].mean()
+    slopes = known.T @ np.linalg.solve(known @ known.T + 10 * np.eye(n_train), y[own] - offset)
+    mean, like = X @ slopes + offset, nearest(X, X[own])
+    keys = ("om", "os", "ol", "oy", "m", "s", "l", "y")
+    columns = (part for rows in (cal, left) for part in (mean[rows], np.zeros(len(rows)), like[rows], y[rows]))
+    return dict(zip(keys, columns, strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextplate.conformal import calibrate, candidate_intervals, label_sets, split_intervals
+from nextplate.conformal import calibrate, candidate_intervals, density_ratio, label_sets, split_intervals
 
 DATA = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "data"
 SETS = {
@@ -72,3 +72,19 @@ def test_rare_real_hits_keep_their_label_as_often_as_promised(predicted, level):
         sets = label_sets(mean[known], is_hit[known], mean[asked], level=level, rng=rng)
         kept.append([sets.may_hit[is_hit[asked]].mean(), sets.may_not[~is_hit[asked]].mean()])
     assert np.abs(np.mean(kept, axis=0) - level).max() < 0.015
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_weighted_intervals_hold_on_the_picked(predicted, level):
+    mean, _, y = predicted
+    plain, weighted, n_infinite = [], [], 0
+    for known, asked in splits():
+        picked = asked[np.argsort(-mean[asked], kind="stable")[:60]]
+        weights = density_ratio(mean[known], mean[picked], mean[picked])
+        for shares, used in ((plain, None), (weighted, weights)):
+            found = split_intervals((y - mean)[known], mean[picked], level=level, weights=used)
+            shares.append(((y[picked] >= found.lower) & (y[picked] <= found.upper)).mean())
+        n_infinite += found.n_infinite
+    assert n_infinite == 0
+    assert np.mean(weighted) > level - 0.03
+    assert np.mean(weighted) > np.mean(plain)

@@ -17,6 +17,10 @@ belief composes. Nothing fails silently: bad input is a DataError, and every fal
     p = p_hit(cal_scores, cal_is_hit, scores)                              # Venn-Abers: .probability .low .high
     sets = label_sets(cal_scores, cal_is_hit, scores)                      # class-conditional, for rare hits
 
+    # Which residuals calibrate matters more than the method: out of fold, earlier picks flatter themselves (near
+    # duplicates sit in the other folds). Best: what was predicted before measuring, from every plate so far. Else
+    # weights whose features include the similarity to the nearest training compound.
+
     # the whole distribution
     low, high = reach_probability(calibration, mean, spread, threshold)
     q = predictive_quantiles(calibration, mean, spread, [0.05, 0.5, 0.95])

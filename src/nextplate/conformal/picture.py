@@ -34,8 +34,10 @@ def coverage_picture(rows: Sequence[CoverageRow], title: str = "Coverage of inte
         _panel(axes, [row for row in rows if row.nominal == level], level, methods, groups)
     panels[0].set_yticks(range(len(groups)), groups)
     panels[0].invert_yaxis()
+    if any(row.n_infinite for row in rows):
+        panels[0].scatter([], [], s=26, c="white", edgecolors="0.3", label="hollow: some intervals infinite")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(methods), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(methods) + 1, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})

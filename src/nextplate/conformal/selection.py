@@ -4,7 +4,8 @@ Every candidate is tested against "is no hit" by a conformal p-value with the cl
 JMLR 24:244, 2023): (1 + number of calibrating non-hits that score as high) / (n + 1); Benjamini and Hochberg at rate q
 then keeps the mean share of false hits in the list at or below q, for any belief. When calibrating compounds are
 weighted (covariate shift, Jin and Candes, Biometrika 2025), BH on weighted p-values has no guarantee, so the list is
-made by weighted conformalised selection with deterministic pruning, which has one.
+made by weighted conformalised selection with deterministic pruning, which has one. With out-of-fold scores in place
+of a calibration set of their own, and with estimated weights, the bound is approximate.
 """
 
 from dataclasses import dataclass

@@ -18,8 +18,8 @@ from nextplate.errors import DataError
 _NON_METALS = (1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86)
 _METAL = "&".join(f"!#{number}" for number in _NON_METALS)
 # What any of the steps needs to act on: a charge, a metal, or (for the normaliser) a neutral sulfoxide. One query
-# instead of four steps: 88 % of a screening library has none of it. Checked against all steps on every compound of
-# the data sets at hand (tests/nextplate/chem/test_standardise.py on some of them).
+# instead of four steps: 84 % of 132,131 distinct structures (WEHI, LIT-PCBA, Enamine, TYK2, MoleculeNet, Cell
+# Painting) were passed over, and normaliser and uncharger would have changed none of them.
 _SOMETHING_TO_DO = f"[!+0,{_METAL},$([SX3]=O)]"
 
 

@@ -23,7 +23,7 @@ class Features:
     """What the models see of a library, row i belonging to compound_ids[i].
 
     On disk it is a folder: compounds.parquet (compound_id, smiles, raw_smiles, scaffold, change, alerts),
-    fingerprints.npy (packed ECFP4, memory-mapped), descriptors.npy, card.json.
+    fingerprints.npy and counts.npy (packed ECFP4, memory-mapped), descriptors.npy, card.json.
     """
 
     folder: Path
@@ -36,3 +36,6 @@ class Features:
     descriptors: npt.NDArray[np.float32]
     """Shape (n, len(descriptor_names)); NaN where a descriptor is undefined."""
     descriptor_names: tuple[str, ...]
+    counts: npt.NDArray[np.uint8]
+    """Shape (n, 512): 4096 bits packed, counted ECFP4 as a thermometer code (chem/environments.py): Tanimoto of
+    these rows is the MinMax similarity of the counts."""

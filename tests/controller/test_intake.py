@@ -127,8 +127,9 @@ def library(folder: Path, n: int, digest: str = "d" * 64) -> Features:
     )
     smiles = tuple(f"C{i}" for i in ids)
     return Features(
-        folder, digest, tuple(ids), smiles, np.zeros((n, 256), np.uint8), np.zeros((n, 2), np.float32), ("a", "b")
-    )
+        folder, digest, tuple(ids), smiles, np.zeros((n, 256), np.uint8), np.zeros((n, 2), np.float32), ("a", "b"),
+        np.zeros((n, 512), np.uint8),
+    )  # fmt: skip
 
 
 def test_a_library_enters_with_its_event_and_only_once(store: Store, tmp_path: Path):

@@ -53,7 +53,7 @@ def test_only_a_compound_with_liquid_for_two_wells_gets_two():
     n = 40
     bits = np.random.default_rng(0).integers(0, 256, (n, 256), dtype=np.uint8)
     names = tuple(f"C{i}" for i in range(n))
-    features = Features(Path(), "", names, names, bits, np.zeros((n, 0), np.float32), ())
+    features = Features(Path(), "", names, names, bits, np.zeros((n, 0), np.float32), (), bits)
     in_stock = {name: 1 + i % 2 for i, name in enumerate(names)}
     picks = pick_step._first(features, np.ones(n, dtype=bool), in_stock, 30, 8, np.random.default_rng(1))
     assert sum(p.n_wells for p in picks) == 30

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import polars as pl
 import rdkit
 
-from nextplate.chem.describe import DESCRIPTOR_NAMES, FINGERPRINT, N_BITS, Described
+from nextplate.chem.describe import COUNTS, DESCRIPTOR_NAMES, FINGERPRINT, N_BITS, N_COUNT_BITS, Described
 from nextplate.compound import Features
 from nextplate.errors import DataError, DiskFull
 
-FORMAT = "nextplate-features-1"
-_FILES = ("compounds.parquet", "fingerprints.npy", "descriptors.npy")
+FORMAT = "nextplate-features-2"
+_FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "descriptors.npy")
 
 
 class FeatureRow(Protocol):
@@ -109,6 +109,7 @@ def _write(folder: Path, rows: Sequence[FeatureRow], described: Described, diges
     )
     table.write_parquet(folder / "compounds.parquet")
     np.save(folder / "fingerprints.npy", described.fingerprints, allow_pickle=False)
+    np.save(folder / "counts.npy", described.counts, allow_pickle=False)
     np.save(folder / "descriptors.npy", described.descriptors, allow_pickle=False)
     card = {
         "format": FORMAT,
@@ -117,6 +118,8 @@ def _write(folder: Path, rows: Sequence[FeatureRow], described: Described, diges
         "descriptors": list(DESCRIPTOR_NAMES),
         "fingerprint": FINGERPRINT,
         "n_bits": N_BITS,
+        "counts": COUNTS,
+        "n_count_bits": N_COUNT_BITS,
         "rdkit": rdkit.__version__,
         "sha256": {name: _sha256(folder / name) for name in _FILES},
     }
@@ -151,10 +154,11 @@ def load_features(folder: Path) -> Features:
     table = pl.read_parquet(folder / "compounds.parquet", columns=["compound_id", "smiles"])
     ids, smiles = tuple(table["compound_id"].to_list()), tuple(table["smiles"].to_list())
     fingerprints = _array(folder / "fingerprints.npy", (card["n"], card["n_bits"] // 8), np.dtype(np.uint8))
+    counts = _array(folder / "counts.npy", (card["n"], card["n_count_bits"] // 8), np.dtype(np.uint8))
     descriptors = _array(folder / "descriptors.npy", (card["n"], len(card["descriptors"])), np.dtype(np.float32))
     if library_digest(zip(ids, smiles, strict=True)) != card["digest"]:
         raise DataError(f"{folder}: compounds.parquet does not belong to card.json; add the library again")
-    return Features(folder, card["digest"], ids, smiles, fingerprints, descriptors, tuple(card["descriptors"]))
+    return Features(folder, card["digest"], ids, smiles, fingerprints, descriptors, tuple(card["descriptors"]), counts)
 
 
 def _card(folder: Path) -> Mapping[str, Any]:
@@ -167,7 +171,7 @@ def _card(folder: Path) -> Mapping[str, Any]:
         raise DataError(f"{path}: is damaged ({error}); add the library again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise DataError(f"{path}: is not of the format {FORMAT}; add the library again")
-    missing = {"digest", "n", "n_bits", "descriptors", "sha256"} - card.keys()
+    missing = {"digest", "n", "n_bits", "n_count_bits", "descriptors", "sha256"} - card.keys()
     if missing:
         raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; add the library again")
     return card

@@ -237,6 +237,7 @@ def featurise(
 def _joined(chunks: Sequence[Described]) -> Described:
     return Described(
         np.concatenate([chunk.fingerprints for chunk in chunks]),
+        np.concatenate([chunk.counts for chunk in chunks]),
         np.concatenate([chunk.descriptors for chunk in chunks]),
         tuple(scaffold for chunk in chunks for scaffold in chunk.scaffolds),
         tuple(alert for chunk in chunks for alert in chunk.alerts),

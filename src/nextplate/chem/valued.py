@@ -93,4 +93,5 @@ def encode_library(
         np.concatenate([chunk.fingerprints for chunk in chunks]),
         np.concatenate([chunk.descriptors for chunk in chunks]),
         DESCRIPTOR_NAMES,
+        np.concatenate([chunk.counts for chunk in chunks]),
     )

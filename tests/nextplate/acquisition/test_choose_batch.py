@@ -17,7 +17,7 @@ from nextplate.prediction import Prediction
 def library(rng, n):
     packed = np.packbits(rng.random((n, 64)) < 0.25, axis=1)
     ids = tuple(f"C{i}" for i in range(n))
-    return Features(Path(), "digest", ids, ids, packed, np.zeros((n, 1), np.float32), ("x",))
+    return Features(Path(), "digest", ids, ids, packed, np.zeros((n, 1), np.float32), ("x",), packed)
 
 
 def predicted(mean):

@@ -14,6 +14,7 @@ from nextplate.chem.library import featurise, load_features, read_library
 from nextplate.errors import DataError, DiskFull
 
 SMILES = ["CCO", "c1ccccc1CN", "O=C1C=CC(=O)C=C1", "CC(=O)Oc1ccccc1C(=O)O"]
+FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "descriptors.npy", "card.json")
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_what_is_written_is_what_is_loaded(folder, rows):
     assert features.compound_ids == ("C0", "C1", "C2", "C3")
     assert features.smiles == tuple(row.smiles for row in rows)
     assert features.fingerprints.shape == (4, 256)
+    assert features.counts.shape == (4, 512)
     assert features.descriptors.shape == (4, len(features.descriptor_names))
     assert isinstance(features.fingerprints, np.memmap)
     assert sorted(p.name for p in folder.parent.iterdir()) == ["features", "library.csv"]
@@ -47,13 +49,21 @@ def test_scaffolds_and_alerts_are_kept(folder):
     assert table["alerts"].to_list() == ["", "", "quinone_A(370)", ""]
 
 
+def test_a_folder_of_an_earlier_format_is_named_and_rebuilt(folder, rows):
+    card = folder / "card.json"
+    card.write_text(card.read_text().replace("nextplate-features-2", "nextplate-features-1"))
+    with pytest.raises(DataError, match=r"card.json: is not of the format nextplate-features-2; add the library again"):
+        load_features(folder)
+    assert featurise(rows, folder).counts.shape == (4, 512)
+
+
 def test_same_library_same_bytes(tmp_path, rows, folder):
     featurise(rows, tmp_path / "again")
-    for name in ("compounds.parquet", "fingerprints.npy", "descriptors.npy", "card.json"):
+    for name in FILES:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["compounds.parquet", "fingerprints.npy", "descriptors.npy", "card.json"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_damage_is_found_and_mended(folder, rows, name, damage):
     path = folder / name

@@ -21,7 +21,8 @@ def features() -> Features:
     descriptors = rng.normal(size=(N, N_DESCRIPTORS)).astype(np.float32)
     descriptors[::10, 1] = np.nan
     ids = tuple(f"C{i}" for i in range(N))
-    return Features(Path(), "digest", ids, ids, np.packbits(bits, axis=1), descriptors, ("a", "b", "c"))
+    packed = np.packbits(bits, axis=1)
+    return Features(Path(), "digest", ids, ids, packed, descriptors, ("a", "b", "c"), packed)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from nextplate.errors import DataError, SettingsError
+from nextplate.models.kinds import KINDS
 from protocols.labware import LABWARE, pipette, robot_deck
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,10 +151,17 @@ class PickingSection(Section):
     diversity_weight: Annotated[float, Field(ge=0)] = 0.1
 
 
+def _known_kind(name: str) -> str:
+    if name not in KINDS:
+        raise ValueError(f"there is no such kind of belief (allowed: {', '.join(KINDS)})")
+    return name
+
+
 class BeliefSection(Section):
     """The model and its calibration."""
 
-    kind: Literal["lightgbm"] = "lightgbm"
+    kind: Annotated[str, AfterValidator(_known_kind)] = "lightgbm"
+    """A name in nextplate.models.KINDS."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
 

@@ -63,17 +63,22 @@ def test_the_example_belief_and_the_example_rule_do_their_work(examples: list[st
     code = """
 import numpy as np, ridge, hopeful
 from pathlib import Path
+from nextplate.compound import Features
 from nextplate.models import cross_predict
 from nextplate.acquisition import Knobs
 from nextplate.prediction import Prediction
 
 rng = np.random.default_rng(1)
-X = (rng.random((200, 2070)) < 0.05).astype(np.float32)
-X[:, :5] = rng.random((200, 5)) < 0.5
-y = X[:, :5].sum(axis=1) * 0.3
-mean, spread = cross_predict(ridge, X, y, seed=3)
+bits = rng.random((200, 2048)) < 0.05
+bits[:, :5] = rng.random((200, 5)) < 0.5
+y = bits[:, :5].sum(axis=1) * 0.3
+ids, rows = tuple(map(str, range(200))), np.arange(200)
+features = Features(Path(), "digest", ids, ids, np.packbits(bits, axis=1), np.zeros((200, 1), np.float32), ("a",))
+mean, spread = cross_predict(ridge, features, rows, y, seed=3)
 assert np.corrcoef(mean, y)[0, 1] > 0.3 and (spread > 0).all()
-ridge.save(ridge.fit(X, y), Path("belief"))
+belief = ridge.fit(features, rows, y)
+ridge.save(belief, Path("belief"))
+assert np.array_equal(ridge.predict(ridge.load(Path("belief")), features), ridge.predict(belief, features))
 prediction = Prediction(("a", "b"), np.zeros(2), np.ones(2), -np.ones(2), np.array([2.0, np.inf]), 0.9, np.zeros(2))
 assert hopeful.hopeful(prediction, Knobs(best=1.0), rng).tolist() == [2.0, 0.0]
 """

@@ -11,25 +11,21 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import integer_seed, tested_responses
 from nextplate.chem.library import load_features
-from nextplate.models import column_names, cross_predict, design_matrix, kind_of, predict_library
+from nextplate.models import cross_predict, kind_of, predict_library
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write belief/, oof.parquet (out-of-fold, one row per labelled compound) and raw.parquet (all compounds)."""
     features = load_features(inputs["library"])
     labels = _labels(inputs, features.compound_ids)
-    X = design_matrix(features, labels["row"].to_numpy())
-    y, weight, seed = (
-        labels["label"].to_numpy(),
-        labels["n_wells"].to_numpy().astype(np.float64),
-        integer_seed(params),
-    )
+    rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
+    weight, seed = labels["n_wells"].to_numpy().astype(np.float64), integer_seed(params)
     kind = kind_of(params["kind"])
-    belief = kind.fit(X, y, weight, seed)
-    mean, spread = cross_predict(kind, X, y, weight, seed)
+    belief = kind.fit(features, rows, y, weight, seed)
+    mean, spread = cross_predict(kind, features, rows, y, weight, seed)
     labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")
     rmse, rmse_error = root_mean_square((mean - y) ** 2)
-    kind.save(belief, out / "belief", feature_names=column_names(features), metrics={"rmse": rmse})
+    kind.save(belief, out / "belief", metrics={"rmse": rmse})
     all_mean, all_spread = predict_library(kind, belief, features)
     columns = {"compound_id": list(features.compound_ids), "mean": all_mean, "spread": all_spread}
     pl.DataFrame(columns).write_parquet(out / "raw.parquet")

@@ -7,6 +7,7 @@
     │   └── SettingsError     lab.toml: file, key, the value found, the values allowed
     ├── PlanError             what was asked for cannot be planned: stock, wells, deck, tips
     ├── ModelError            a belief cannot be fitted or used
+    │   └── ModelFileError    a belief's folder is damaged, altered or not one (a DataError too: exit code 2)
     ├── StoreError            the database
     │   ├── SchemaMismatch    written by another schema version; says which command upgrades it
     │   ├── JournalBroken     the hash chain does not hold
@@ -37,6 +38,10 @@ class PlanError(NextplateError):
 
 class ModelError(NextplateError):
     """A belief cannot be fitted, loaded or used."""
+
+
+class ModelFileError(ModelError, DataError):
+    """The folder of a belief is damaged, altered, foreign, or of a later format."""
 
 
 class StoreError(NextplateError):

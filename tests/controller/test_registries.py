@@ -2,6 +2,9 @@
 
 from typing import get_args
 
+import pytest
+from pydantic import ValidationError
+
 from controller.settings import BeliefSection, PickingSection
 from nextplate.acquisition import RULES
 from nextplate.models import KINDS
@@ -9,4 +12,6 @@ from nextplate.models import KINDS
 
 def test_every_rule_and_every_kind_of_belief_can_be_named_in_lab_toml():
     assert get_args(PickingSection.model_fields["rule"].annotation) == tuple(RULES)
-    assert get_args(BeliefSection.model_fields["kind"].annotation) == tuple(KINDS)
+    assert [BeliefSection(kind=name).kind for name in KINDS] == list(KINDS)
+    with pytest.raises(ValidationError, match="allowed: lightgbm"):
+        BeliefSection(kind="crystal ball")

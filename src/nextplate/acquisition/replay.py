@@ -14,7 +14,7 @@ from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
 from nextplate.conformal import calibrate, coverage, hit_probability, intervals
 from nextplate.errors import DataError, PlanError
-from nextplate.models import cross_predict, design_matrix, lightgbm, predict_library
+from nextplate.models import cross_predict, kind_of, predict_library
 from nextplate.prediction import Pick, Prediction
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,6 +48,8 @@ class ReplayPlan:
     tradeoff: float = 0.0
     exploration_share: float = 0.1
     diversity_weight: float = 0.1
+    kind: str = "lightgbm"
+    """Of belief: a name in KINDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +205,14 @@ def believe(
         features: of the library.
         values: shape (n,); only values[labelled] is read.
         labelled: rows whose value is known by now.
-        plan: seed and confidence.
+        plan: kind of belief, seed and confidence.
         number: of the round; part of the seed.
         threshold: of a hit.
     """
-    X, y, seed = design_matrix(features, labelled), values[labelled], plan.seed * 1000 + number
-    belief = lightgbm.fit(X, y, seed=seed)
-    calibration = calibrate(*cross_predict(lightgbm, X, y, seed=seed), y, plan.confidence)
-    mean, spread = predict_library(lightgbm, belief, features)
+    kind, y, seed = kind_of(plan.kind), values[labelled], plan.seed * 1000 + number
+    belief = kind.fit(features, labelled, y, seed=seed)
+    calibration = calibrate(*cross_predict(kind, features, labelled, y, seed=seed), y, plan.confidence)
+    mean, spread = predict_library(kind, belief, features)
     lower, upper = intervals(calibration, mean, spread)
     p_hit = hit_probability(calibration, mean, spread, threshold)
     return Prediction(features.compound_ids, mean, spread, lower, upper, plan.confidence, p_hit)

@@ -1,26 +1,27 @@
 """Beliefs: what is thought about every compound, fitted to what was measured.
 
-    X = design_matrix(features, rows)                       # only the labelled rows
-    belief = lightgbm.fit(X, y, weight=None, seed=seed)
-    mean, spread = predict_library(lightgbm, belief, features)        # every compound, in blocks
-    oof_mean, oof_spread = cross_predict(lightgbm, X, y, seed=seed)
+    kind = kind_of("lightgbm")
+    belief = kind.fit(features, rows, y, seed=seed)                            # only the labelled rows
+    mean, spread = predict_library(kind, belief, features)                     # every compound, in blocks
+    oof_mean, oof_spread = cross_predict(kind, features, rows, y, seed=seed)
 
-A belief is a folder on disk: a JSON card and LightGBM's own text. No pickle is read or written.
+A belief on disk is a folder: a JSON card that vouches for LightGBM's own text, npz or safetensors. No pickle is
+read or written. The kinds are modules of this package, imported when they are first asked for.
 """
 
-from nextplate.models import lightgbm
-from nextplate.models.belief import Belief
+from nextplate.models.belief import Belief, Learned
+from nextplate.models.crossing import cross_predict, predict_library
 from nextplate.models.design import column_names, design_matrix
-from nextplate.models.kinds import KINDS, Kind, cross_predict, kind_of, predict_library
+from nextplate.models.kinds import KINDS, Kind, kind_of
 
 __all__ = [
     "KINDS",
     "Belief",
     "Kind",
+    "Learned",
     "column_names",
     "cross_predict",
     "design_matrix",
     "kind_of",
-    "lightgbm",
     "predict_library",
 ]

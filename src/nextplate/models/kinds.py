@@ -65,7 +65,13 @@ def _lightgbm() -> Kind:
     return lightgbm
 
 
-KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType({"lightgbm": _lightgbm})
+def _fusion() -> Kind:
+    from nextplate.models.fusion import Fusion
+
+    return Fusion()
+
+
+KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType({"lightgbm": _lightgbm, "fusion": _fusion})
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 
 

@@ -65,13 +65,27 @@ def _lightgbm() -> Kind:
     return lightgbm
 
 
+def _deep() -> Kind:
+    from nextplate.models import deep
+
+    return deep
+
+
+def _mpnn() -> Kind:
+    from nextplate.models import mpnn
+
+    return mpnn
+
+
 def _fusion() -> Kind:
     from nextplate.models.fusion import Fusion
 
     return Fusion()
 
 
-KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType({"lightgbm": _lightgbm, "fusion": _fusion})
+KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
+    {"lightgbm": _lightgbm, "deep": _deep, "mpnn": _mpnn, "fusion": _fusion}
+)
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 
 

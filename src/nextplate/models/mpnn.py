@@ -148,14 +148,14 @@ def _wide(inputs: Any, weight: Any) -> Any:
 
 def _split(states: Any, n_members: int) -> Any:
     """View states (n, members * k) as (members, n, k)."""
-    return states.view(len(states), n_members, -1).transpose(0, 1)
+    return states.view(len(states), n_members, states.shape[1] // n_members).transpose(0, 1)
 
 
 def _each(states: Any, weight: Any) -> Any:
     """Multiply each member's states by its own weights: (n, members * k)."""
     import torch
 
-    return torch.bmm(_split(states, len(weight)), weight).transpose(0, 1).reshape(len(states), -1)
+    return torch.bmm(_split(states, len(weight)), weight).transpose(0, 1).reshape(states.shape)
 
 
 def _rows(states: Any, rows: Index) -> Any:

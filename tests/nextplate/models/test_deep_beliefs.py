@@ -155,6 +155,18 @@ def test_too_little_to_learn_from_is_said_and_predicts_the_mean(features, y, kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_atoms_without_bonds_and_compounds_that_look_alike_are_no_obstacle(kind, quick):
+    salts = ("C", "N", "O", "S", "P", "[Cl-]", "Br", "I", "F", "[Na+]", "[K+]", "[Li+]", "[Mg+2]", "[Zn+2]")
+    for smiles in (salts, ("CCO",) * 14):
+        features = encode_library([f"C{i}" for i in range(14)], smiles, n_jobs=1)
+        belief = kind.fit(features, np.arange(13), np.arange(13.0))
+        mean, spread = kind.predict(belief, features)
+        assert np.isfinite(mean).all()
+        assert (spread > 0).all()
+        assert kind.predict(belief, features, np.zeros(0, dtype=np.intp))[0].shape == (0,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_single_hit_is_learned_from(features, kind, quick):
     hit = np.zeros(20)
     hit[4] = 1

@@ -1,12 +1,14 @@
 """Does an earlier imaging screen help the next assay? On real data, beside chemistry alone and cell counts alone.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [published]``. Folds never split a
-scaffold; every prediction is of a compound whose scaffold was not seen.
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [earlier] [published]``. Folds
+never split a scaffold; every prediction is of a compound whose scaffold was not seen.
 
 - *lincs*: LINCS Cell Painting cell counts at six doses in A549 cells (the profiles are not in ../shared/data), then the
   twelve Tox21 assays of the 585 compounds that are in both. Here 'image' is the curve of six cell counts, and
   'cell count' the one at the highest dose.
 - *missing*: the same with 600 compounds more that were never imaged: one model for both.
+- *earlier*: ChEMBL assays of Cell Painting compounds whose structure is known here: the labels of assays with a smaller
+  number stand for the image, and the share of them a compound was active in for the cell count.
 - *published*: the AUCs of Moshkov et al. 2023 for 270 assays with whole profiles, compared assay by assay.
 """
 
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bench.imaging_screens import ASSAYS, Screened, data_folder, tox21_after_lincs
+from bench.imaging_screens import ASSAYS, Screened, data_folder, earlier_assays, tox21_after_lincs
 from bench.table import Figure, markdown
 from nextplate.models.comparison import WAYS, compare_modalities
 from nextplate.models.fusion import Fusion
@@ -34,7 +36,7 @@ _PUBLISHED = {
 
 def figures() -> list[Figure]:
     """Measure everything."""
-    return [*lincs(), *missing(), *published()]
+    return [*lincs(), *missing(), *earlier(), *published()]
 
 
 def lincs(assays: Sequence[str] = ASSAYS, seeds: Sequence[int] = SEEDS) -> list[Figure]:
@@ -42,7 +44,7 @@ def lincs(assays: Sequence[str] = ASSAYS, seeds: Sequence[int] = SEEDS) -> list[
     screened = tox21_after_lincs(data_folder())
     found = {assay: _scores(screened, assay, seeds, WAYS) for assay in assays}
     print(_table(screened, found), flush=True)
-    return [*_summed("Tox21 after LINCS cell counts", found, f"{COMMAND} lincs")]
+    return _summed("Tox21 after LINCS cell counts", found, f"{COMMAND} lincs")
 
 
 def missing(assays: Sequence[str] = ("SR-MMP", "SR-p53", "SR-ATAD5"), seeds: Sequence[int] = (0,)) -> list[Figure]:
@@ -59,6 +61,21 @@ def missing(assays: Sequence[str] = ("SR-MMP", "SR-p53", "SR-ATAD5"), seeds: Seq
         )
         for assay, rows in found.items()
     ]  # fmt: skip
+
+
+def earlier(n_assays: int = 8, seeds: Sequence[int] = SEEDS) -> list[Figure]:
+    """Compare on the largest assays of Cell Painting compounds, the labels of earlier ones standing for images."""
+    assays, n = earlier_assays(data_folder(), n_assays)
+    ways = ("chemistry", "image", "late", "early", "cell_count")
+    found = {name: _scores(screened, "label", seeds, ways) for name, screened in assays.items() if _is_enough(screened)}
+    return _summed(f"{len(found)} ChEMBL assays after earlier ones, {n} compounds", found, f"{COMMAND} earlier")
+
+
+def _is_enough(screened: Screened) -> bool:
+    """Whether 15 hits and 15 others have labels of earlier assays."""
+    known = np.isin(screened.features.compound_ids, screened.profiles.compound_ids)
+    y = screened.labels["label"][known]
+    return int(min((y == 1).sum(), (y == 0).sum())) >= 15
 
 
 def _scores(screened: Screened, assay: str, seeds: Sequence[int], ways: Sequence[str]) -> dict[str, FloatArray]:
@@ -140,7 +157,7 @@ def published() -> list[Figure]:
 
 def main() -> None:
     """Measure the sections named, or all."""
-    sections = {"lincs": lincs, "missing": missing, "published": published}
+    sections = {"lincs": lincs, "missing": missing, "earlier": earlier, "published": published}
     for name in sys.argv[1:] or list(sections):
         print(markdown(sections[name]()), flush=True)
 

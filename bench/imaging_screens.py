@@ -22,6 +22,7 @@ from nextplate.compound import Features
 from nextplate.models.profiles import Profiles
 
 FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 BATCH = "2016_04_01_a549_48hr_batch1"
 DOSES_UM = (0.04, 0.12, 0.37, 1.11, 3.33, 10.0)
 ASSAYS = (
@@ -147,3 +148,58 @@ def _describe(keys: tuple[str, ...], smiles: list[str]) -> tuple[Features, tuple
         Path(), "tox21", keys, tuple(smiles), seen.fingerprints, seen.descriptors, DESCRIPTOR_NAMES, seen.counts
     )
     return features, tuple(s or key for s, key in zip(seen.scaffolds, keys, strict=True))
+
+
+def earlier_assays(root: Path, n_assays: int) -> tuple[dict[str, Screened], int]:
+    """Read ChEMBL assays of Cell Painting compounds: each, and what earlier ones had said of its compounds.
+
+    The 10,574 compounds are known by InChIKey; those whose structure is found among the 16,978 of Moshkov et al. by its
+    first block are taken. An assay's profile is the labels (1, -1, missing) of the assays with a smaller ChEMBL number,
+    its 'cell count' the number of them it was active in over the number it was tested in.
+
+    Returns:
+        The n_assays with the most labels of the rarer class, and how many compounds have a structure.
+    """
+    from scipy.io import mmread
+
+    folder = root / "cellpainting_bioassay_labels"
+    with (folder / "row-compound-index.csv").open(encoding="utf-8") as file:
+        keys = [row["INCHIKEY"][:14] for row in csv.DictReader(file)]
+    assays = (folder / "column-assay-index.csv").read_text(encoding="utf-8").split()[1:]
+    matrix = np.asarray(mmread(folder / "label-matrix.mtx").todense(), dtype=np.float32)
+    structures = _structures_by_key(folder / "smiles.txt", set(keys))
+    chosen = [i for i, key in enumerate(keys) if key in structures]
+    labels = np.where(matrix[chosen] == 0, np.nan, matrix[chosen])
+    ids = tuple(f"compound {i}" for i in chosen)
+    features, scaffolds = _describe(ids, [structures[keys[i]] for i in chosen])
+    rarer = np.minimum((labels == 1).sum(axis=0), (labels == -1).sum(axis=0))
+    order = np.array([int(name) for name in assays])
+    out = {}
+    for j in np.argsort(-rarer, kind="stable")[:n_assays]:
+        before = np.flatnonzero(order < order[j])
+        out[f"ChEMBL assay {assays[j]}"] = _after(features, scaffolds, ids, labels, int(j), before)
+    return out, len(chosen)
+
+
+def _after(
+    features: Features, scaffolds: tuple[str, ...], ids: tuple[str, ...], labels: FloatArray, at: int, before: Index
+) -> Screened:
+    earlier = labels[:, before]
+    rate = np.nanmean(np.where(np.isfinite(earlier).any(axis=1, keepdims=True), earlier, 0.0), axis=1)
+    seen = np.flatnonzero(np.isfinite(earlier).any(axis=1))
+    values = np.concatenate([earlier, rate[:, None]], axis=1)[seen].astype(np.float32)
+    names = (*(f"assay column {j}" for j in before), "share of earlier assays it was active in")
+    profiles = Profiles(tuple(ids[i] for i in seen), values, names, names[-1:])
+    return Screened(features, scaffolds, {"label": (labels[:, at] + 1) / 2}, profiles)
+
+
+def _structures_by_key(path: Path, wanted: set[str]) -> dict[str, str]:
+    """Give standard structures by the first block of their InChIKey."""
+    written = path.read_text(encoding="utf-8").split()[1:]
+    found = {}
+    for smiles in written:
+        key = connectivity(smiles)
+        if key in wanted:
+            found.setdefault(key, smiles)
+    standard = standardise_all(list(found.values()))
+    return {key: s.smiles for key, s in zip(found, standard, strict=True) if not isinstance(s, str)}

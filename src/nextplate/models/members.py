@@ -20,7 +20,7 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 """By name, each with a leading axis of members."""
 Index = npt.NDArray[np.intp]
 
-# A variance below this share of the labels' own is not believed: docking scores and wells repeat less well.
+# A variance below this share of the labels' own is not believed: no well repeats so well.
 _LEAST_VARIANCE = 1e-3
 
 
@@ -30,7 +30,7 @@ class Schedule:
 
     n_members: int
     batch: int
-    """Compounds a step; fewer where that leaves less than about four steps an epoch."""
+    """Compounds a step."""
     learning_rate: float
     decay: float
     """AdamW's decoupled weight decay (Loshchilov & Hutter 2019)."""
@@ -103,48 +103,49 @@ def train(
     Returns:
         Each member's weights at its best epoch.
     """
-    import torch
-
+    torch = import_torch("deep")
     held = held_out_rows(y, compounds, schedule, rng, is_binary=is_binary)
     target = torch.from_numpy(y.astype(np.float32))
-    use = torch.from_numpy((weight * ~held).astype(np.float32))
-    check = torch.from_numpy((weight * held).astype(np.float32))
+    use, check = (torch.from_numpy((weight * part).astype(np.float32)) for part in (~held, held))
     weights = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in start.items()}
-    decays = [value for name, value in weights.items() if not name.endswith("bias")]
-    plain = [value for name, value in weights.items() if name.endswith("bias")]
-    optimiser = torch.optim.AdamW(
-        [{"params": decays, "weight_decay": schedule.decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=schedule.learning_rate,
-    )
-    every = np.arange(len(y))
+    optimiser = _optimiser(torch, weights, schedule)
     best = {name: value.detach().clone() for name, value in weights.items()}
-    least = torch.full((schedule.n_members,), torch.inf)
-    since = 0
+    least, since = torch.full((schedule.n_members,), torch.inf), 0
     for _ in range(schedule.n_epochs):
         for rows in batches(len(y), schedule.batch, rng):
             at = torch.from_numpy(rows)
             loss, _ = _loss(torch, forward(weights, rows), target[at], is_binary)
-            share = use[:, at]
             optimiser.zero_grad(set_to_none=True)
-            ((loss * share).sum(1) / share.sum(1).clamp_min(1e-6)).sum().backward()
+            _mean(loss, use[:, at]).sum().backward()
             optimiser.step()
         with torch.no_grad():
-            _, loss = _loss(torch, forward(weights, every), target, is_binary)
-            held_loss = (loss * check).sum(1) / check.sum(1).clamp_min(1e-6)
-            better = held_loss < least
-            least = torch.where(better, held_loss, least)
-            for name, value in weights.items():
-                best[name][better] = value.detach()[better]
+            _, loss = _loss(torch, forward(weights, np.arange(len(y))), target, is_binary)
+            judged = _mean(loss, check)
+        better = judged < least
+        least = torch.where(better, judged, least)
+        for name, value in weights.items():
+            best[name][better] = value.detach()[better]
         since = 0 if bool(better.any()) else since + 1
         if since >= schedule.patience:
             break
     return {name: value.numpy() for name, value in best.items()}
 
 
+def _optimiser(torch: Any, weights: Mapping[str, Any], schedule: Schedule) -> Any:
+    decaying = [value for name, value in weights.items() if not name.endswith("bias")]
+    plain = [value for name, value in weights.items() if name.endswith("bias")]
+    groups = [{"params": decaying, "weight_decay": schedule.decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate)
+
+
+def _mean(loss: Any, share: Any) -> Any:
+    """Weighted mean of each member's loss, (n_members, n) to (n_members,); 0 where a member has no row."""
+    return (loss * share).sum(1) / share.sum(1).clamp_min(1e-6)
+
+
 def batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Index]:
     """Deal rows into batches of about equal size in random order."""
-    n_batches = max(1, round(n / size))
-    yield from np.array_split(rng.permutation(n), n_batches)
+    yield from np.array_split(rng.permutation(n), max(1, round(n / size)))
 
 
 def _loss(torch: Any, out: Any, target: Any, is_binary: bool) -> tuple[Any, Any]:

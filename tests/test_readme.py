@@ -73,7 +73,8 @@ bits = rng.random((200, 2048)) < 0.05
 bits[:, :5] = rng.random((200, 5)) < 0.5
 y = bits[:, :5].sum(axis=1) * 0.3
 ids, rows = tuple(map(str, range(200))), np.arange(200)
-features = Features(Path(), "digest", ids, ids, np.packbits(bits, axis=1), np.zeros((200, 1), np.float32), ("a",))
+packed = np.packbits(bits, axis=1)
+features = Features(Path(), "digest", ids, ids, packed, np.zeros((200, 1), np.float32), ("a",), packed)
 mean, spread = cross_predict(ridge, features, rows, y, seed=3)
 assert np.corrcoef(mean, y)[0, 1] > 0.3 and (spread > 0).all()
 belief = ridge.fit(features, rows, y)

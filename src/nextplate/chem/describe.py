@@ -1,17 +1,15 @@
 """Turn standard structures into what the models see: ECFP4 bits, descriptors, scaffold, alerts."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem, DataStructs, RDConfig, rdBase
-from rdkit.Chem import FilterCatalog, rdFingerprintGenerator, rdMolDescriptors
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from nextplate.chem.alerts import find_alerts
 from nextplate.chem.environments import N_COUNT_BITS, count_environments, folded_bits, thermometer
 from nextplate.errors import DataError
 
@@ -68,15 +66,7 @@ class Described(Encoded):
     scaffolds: tuple[str, ...]
     """Murcko SMILES; '' for an acyclic structure."""
     alerts: tuple[str, ...]
-    """Names of the PAINS filters that match, joined by ';'."""
-
-
-@dataclass(frozen=True, slots=True)
-class _AlertScreen:
-    names: tuple[str, ...]
-    entries: tuple[FilterCatalog.FilterCatalogEntry, ...]
-    bits: npt.NDArray[np.uint64]
-    """Shape (n_filters, 32): the bits a structure must have before the filter can match."""
+    """Names of the filters of ``alerts`` that match, joined by ';'."""
 
 
 def describe(smiles: Sequence[str]) -> Described:
@@ -86,24 +76,28 @@ def describe(smiles: Sequence[str]) -> Described:
         DataError: a structure does not parse (it did not come from ``standardise``).
     """
     with rdBase.BlockLogs():
-        mols = [_mol(s) for s in smiles]
-        return Described(
-            *packed_ecfp4(mols),
-            _descriptors(mols),
-            tuple(_scaffold(mol) for mol in mols),
-            tuple(pains_alerts(mol) for mol in mols),
-        )
+        return described([_mol(s) for s in smiles], smiles)
+
+
+def described(mols: Sequence[Chem.Mol], smiles: Sequence[str]) -> Described:
+    """Compute what ``describe`` does, of structures already parsed; ``smiles`` is their canonical writing."""
+    scaffolds = tuple(_scaffold(mol) for mol in mols)
+    return Described(*packed_ecfp4(mols), descriptors(mols), scaffolds, find_alerts(mols, smiles))
 
 
 def encode(smiles: Sequence[str]) -> Encoded:
-    """Compute fingerprints and descriptors alone: a third of the work of ``describe``.
+    """Compute fingerprints and descriptors alone: half the work of ``describe``.
 
     Raises:
         DataError: a structure does not parse.
     """
     with rdBase.BlockLogs():
-        mols = [_mol(s) for s in smiles]
-        return Encoded(*packed_ecfp4(mols), _descriptors(mols))
+        return encoded([_mol(s) for s in smiles])
+
+
+def encoded(mols: Sequence[Chem.Mol]) -> Encoded:
+    """Compute what ``encode`` does, of structures already parsed."""
+    return Encoded(*packed_ecfp4(mols), descriptors(mols))
 
 
 def _mol(smiles: str) -> Chem.Mol:
@@ -114,6 +108,8 @@ def _mol(smiles: str) -> Chem.Mol:
 
 
 def _scaffold(mol: Chem.Mol) -> str:
+    if not mol.GetRingInfo().NumRings():
+        return ""
     return str(MurckoScaffold.MurckoScaffoldSmiles(mol=mol))  # type: ignore[no-untyped-call]
 
 
@@ -127,48 +123,9 @@ def packed_ecfp4(mols: Sequence[Chem.Mol]) -> tuple[npt.NDArray[np.uint8], npt.N
     return folded_bits(environments, N_BITS), thermometer(environments)
 
 
-def _descriptors(mols: Sequence[Chem.Mol]) -> npt.NDArray[np.float32]:
+def descriptors(mols: Sequence[Chem.Mol]) -> npt.NDArray[np.float32]:
+    """Give the descriptors of k structures, shape (k, len(DESCRIPTOR_NAMES)); NaN where undefined."""
     properties = rdMolDescriptors.Properties(list(_PROPERTIES.values()))
     values = np.array([list(properties.ComputeProperties(mol)) for mol in mols], dtype=np.float32)
     values = values.reshape(len(mols), len(_PROPERTIES))
     return np.where(np.isfinite(values), values, np.float32(np.nan))
-
-
-def pains_alerts(mol: Chem.Mol) -> str:
-    """Name the PAINS filters (Baell & Holloway 2010, rdkit's catalog) that a structure matches.
-
-    The 480 filters are screened by rdkit's pattern fingerprint first: a filter whose bits are not all in the
-    structure cannot match. It gives the same answer as FilterCatalog.GetMatches four times faster.
-    """
-    screen = _alert_screen()
-    own = _pattern_bits(mol)
-    candidates = np.flatnonzero(~(screen.bits & ~own).any(axis=1))
-    return ";".join(screen.names[i] for i in candidates if screen.entries[i].HasFilterMatch(mol))
-
-
-def _pattern_bits(mol: Chem.Mol) -> npt.NDArray[np.uint64]:
-    fingerprint = Chem.PatternFingerprint(mol, N_BITS)
-    return np.frombuffer(DataStructs.BitVectToBinaryText(fingerprint), dtype=np.uint64)
-
-
-@cache
-def _alert_screen() -> _AlertScreen:
-    """Build the filters once per process (0.2 s)."""
-    catalogs = FilterCatalog.FilterCatalogParams.FilterCatalogs
-    params = FilterCatalog.FilterCatalogParams()
-    for part in (catalogs.PAINS_A, catalogs.PAINS_B, catalogs.PAINS_C):
-        params.AddCatalog(part)
-    catalog = FilterCatalog.FilterCatalog(params)
-    entries = tuple(catalog.GetEntryWithIdx(i) for i in range(catalog.GetNumEntries()))
-    names = tuple(entry.GetDescription() for entry in entries)
-    patterns = _pains_patterns()
-    bits = [_pattern_bits(patterns[name]) if name in patterns else np.zeros(32, np.uint64) for name in names]
-    return _AlertScreen(names, entries, np.stack(bits))
-
-
-def _pains_patterns() -> dict[str, Chem.Mol]:
-    """Read the SMARTS behind the catalog: it does not hand out its own queries."""
-    path = Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [(smarts, tag.removeprefix("<regId=").removesuffix(">")) for smarts, tag in csv.reader(file)]
-    return {name: Chem.MergeQueryHs(Chem.MolFromSmarts(smarts)) for smarts, name in rows}

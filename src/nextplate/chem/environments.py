@@ -3,7 +3,8 @@
 A *thermometer* code sets c bits for an environment that occurs c times: the hashes of (environment, 1), ...,
 (environment, c). Two structures then share min(c, c') bits of it and hold max(c, c') together, so the Tanimoto
 similarity of the bits is the MinMax similarity of the counts (Ralaivola et al., Neural Networks 2005, 18, 1093),
-but for hash collisions: with 4096 bits 0.007 on average over drug-like pairs (0.04 at worst of 20,000).
+but for hash collisions: with 4096 bits 0.007 on average over
+19,900 drug-like pairs, 0.056 at worst (the usual fold of present environments into 2048 bits: 0.010 and 0.087).
 """
 
 import struct
@@ -58,7 +59,8 @@ def folded_bits(environments: Environments, n_bits: int) -> npt.NDArray[np.uint8
     Returns:
         Shape (n_structures, n_bits / 8), packed with numpy.packbits.
     """
-    return _packed(environments.n_structures, environments.rows, environments.keys % np.uint64(n_bits), n_bits)
+    positions = (environments.keys % np.uint64(n_bits)).astype(np.intp)
+    return _packed(environments.n_structures, environments.rows, positions, n_bits)
 
 
 def thermometer(environments: Environments, n_bits: int = N_COUNT_BITS) -> npt.NDArray[np.uint8]:
@@ -74,19 +76,23 @@ def thermometer(environments: Environments, n_bits: int = N_COUNT_BITS) -> npt.N
     counts = environments.counts
     before = np.cumsum(counts) - counts
     nth = np.arange(counts.sum(), dtype=np.uint64) - np.repeat(before, counts).astype(np.uint64)
-    positions = _hashed(np.repeat(environments.keys, counts), nth) >> np.uint64(65 - n_bits.bit_length())
+    hashes = _hashed(np.repeat(environments.keys, counts), nth)
+    positions = (hashes >> np.uint64(65 - n_bits.bit_length())).astype(np.intp)
     return _packed(environments.n_structures, np.repeat(environments.rows, counts), positions, n_bits)
 
 
 def _hashed(keys: npt.NDArray[np.uint64], nth: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Mix key and ordinal by the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014)."""
-    z = keys * np.uint64(0xD1342543DE82EF95) + (nth + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z: npt.NDArray[np.uint64] = keys * np.uint64(0xD1342543DE82EF95) + (nth + np.uint64(1)) * np.uint64(
+        0x9E3779B97F4A7C15
+    )
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z ^= z >> np.uint64(31)
+    return z
 
 
-def _packed(n: int, rows: npt.NDArray[np.intp], positions: npt.NDArray[np.uint64], n_bits: int) -> Any:
+def _packed(n: int, rows: npt.NDArray[np.intp], positions: npt.NDArray[np.intp], n_bits: int) -> npt.NDArray[np.uint8]:
     bits = np.zeros((n, n_bits), dtype=np.uint8)
-    bits[rows, positions.astype(np.intp)] = 1
+    bits[rows, positions] = 1
     return np.packbits(bits, axis=1)

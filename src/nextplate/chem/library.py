@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from nextplate.chem.columns import Columns, find_columns
 from nextplate.chem.delimited import Delimited, read_delimited
-from nextplate.chem.describe import Described, describe
-from nextplate.chem.folder import load_features, save_features
+from nextplate.chem.describe import describe
+from nextplate.chem.folder import library_digest, load_features, sound_features
 from nextplate.chem.standardise import standardise_all
 from nextplate.chem.workers import map_chunks
+from nextplate.chem.writer import TextRow, writing
 from nextplate.compound import Features
 from nextplate.errors import DataError
 
@@ -112,18 +111,14 @@ def read_library(
     rows, bad = _standardised(raws, n_jobs, progress)
     issues = sorted([*issues, *bad, *_same_structures(rows)], key=lambda issue: issue.line)
     if not skip_bad:
-        _refuse_bad_rows(path, issues)
+        refuse_bad_rows(path, issues)
     if not rows:
         raise DataError(f"{path}: none of its rows holds a usable compound; first: {issues[0].text}")
     return LibraryFile(path, tuple(rows), tuple(issues))
 
 
 def _raw_rows(table: Delimited, columns: Columns, max_rows: int | None) -> tuple[list[_Raw], list[Issue]]:
-    if columns.compound_id is None:
-        raise DataError(
-            f"{table.path}: no column of compound ids was found; the columns are: {', '.join(columns.names)}. "
-            "Name it (--id): the ids are what the stock list and the results refer to"
-        )
+    id_at = column_of_ids(table.path, columns)
     records = table.records[int(columns.has_header) :]
     if not records:
         raise DataError(f"{table.path}: the file holds a header and 0 rows; send one line per compound")
@@ -133,12 +128,26 @@ def _raw_rows(table: Delimited, columns: Columns, max_rows: int | None) -> tuple
         records = records[:max_rows]
     raws: list[_Raw] = []
     for record in records:
-        problem = _missing_cell(record.cells, columns.smiles, columns.compound_id)
+        problem = missing_cell(record.cells, columns.smiles, id_at)
         if problem is None:
-            raws.append(_Raw(record.line, record.cells[columns.compound_id], record.cells[columns.smiles]))
+            raws.append(_Raw(record.line, record.cells[id_at], record.cells[columns.smiles]))
         else:
             issues.append(Issue(record.line, *problem))
     return raws, issues
+
+
+def column_of_ids(path: Path, columns: Columns) -> int:
+    """Give the 0-based column of compound ids.
+
+    Raises:
+        DataError: the table has none.
+    """
+    if columns.compound_id is None:
+        raise DataError(
+            f"{path}: no column of compound ids was found; the columns are: {', '.join(columns.names)}. "
+            "Name it (--id): the ids are what the stock list and the results refer to"
+        )
+    return columns.compound_id
 
 
 def _no_header(columns: Columns) -> Issue:
@@ -146,7 +155,8 @@ def _no_header(columns: Columns) -> Issue:
     return Issue(0, "no-header", f"the file has no header line; read with {where}")
 
 
-def _missing_cell(cells: Sequence[str], smiles: int, compound_id: int) -> tuple[str, str] | None:
+def missing_cell(cells: Sequence[str], smiles: int, compound_id: int) -> tuple[str, str] | None:
+    """Give kind and text of the issue of a row that lacks its structure or id; None when it has both."""
     if len(cells) <= max(smiles, compound_id):
         return "short-row", f"only {len(cells)} cells"
     if not cells[compound_id]:
@@ -162,13 +172,19 @@ def _refuse_repeated_ids(path: Path, raws: Sequence[_Raw]) -> None:
         lines[raw.compound_id].append(raw.line)
     repeated = [f"{name} (lines {', '.join(map(str, at[:_SHOWN]))})" for name, at in lines.items() if len(at) > 1]
     if repeated:
-        raise DataError(
-            f"{path}: {_counted(repeated, 'compound id occurs', 'compound ids occur')} more than once: "
-            f"{_first(repeated)}. Keep one row per id; the same compound in two wells belongs in the stock list"
-        )
+        raise DataError(repeated_ids(path, repeated))
 
 
-def _refuse_bad_rows(path: Path, issues: Sequence[Issue]) -> None:
+def repeated_ids(path: Path, repeated: Sequence[str]) -> str:
+    """Say that ids occur more than once; each text names one and where."""
+    return (
+        f"{path}: {_counted(repeated, 'compound id occurs', 'compound ids occur')} more than once: "
+        f"{_first(repeated)}. Keep one row per id; the same compound in two wells belongs in the stock list"
+    )
+
+
+def refuse_bad_rows(path: Path, issues: Sequence[Issue]) -> None:
+    """Raise DataError naming the first unusable rows, if there are any."""
     bad = [f"line {issue.line}: {issue.text}" for issue in issues if issue.kind in BAD_ROW]
     if bad:
         raise DataError(
@@ -215,8 +231,8 @@ def featurise(
 ) -> Features:
     """Compute fingerprints, descriptors, scaffolds and alerts of a library and write them to a folder.
 
-    The folder appears complete or not at all. A sound folder of the same library is used as it is; a damaged
-    one is replaced.
+    The folder appears complete or not at all, and is written chunk by chunk: killed in between, the next call goes
+    on from the last checkpoint. A sound folder of the same library is used as it is; a damaged one is replaced.
 
     Args:
         rows: of ``read_library``; each compound_id once.
@@ -230,15 +246,24 @@ def featurise(
     """
     if not rows:
         raise DataError(f"{folder}: a library of 0 compounds cannot be featurised")
-    chunks = list(map_chunks(describe, [row.smiles for row in rows], n_jobs=n_jobs, progress=progress))
-    return save_features(rows, _joined(chunks), folder)
+    digest = library_digest((row.compound_id, row.smiles) for row in rows)
+    if (existing := sound_features(folder, digest)) is not None:
+        return existing
+    with writing(folder.parent, f"{folder.name}-{digest[:16]}") as writer:
+        left = rows[writer.n_read :]
+        report = _from(writer.n_read, len(rows), progress)
+        at = 0
+        for described in map_chunks(describe, [row.smiles for row in left], n_jobs=n_jobs, progress=report):
+            chunk = left[at : at + len(described.scaffolds)]
+            texts = [TextRow(row.compound_id, row.smiles, row.raw_smiles, row.change) for row in chunk]
+            writer.append(texts, described, len(chunk))
+            at += len(chunk)
+        writer.finish(folder)
+    return load_features(folder)
 
 
-def _joined(chunks: Sequence[Described]) -> Described:
-    return Described(
-        np.concatenate([chunk.fingerprints for chunk in chunks]),
-        np.concatenate([chunk.counts for chunk in chunks]),
-        np.concatenate([chunk.descriptors for chunk in chunks]),
-        tuple(scaffold for chunk in chunks for scaffold in chunk.scaffolds),
-        tuple(alert for chunk in chunks for alert in chunk.alerts),
-    )
+def _from(n_before: int, n_all: int, progress: Progress | None) -> Progress | None:
+    """Count on from where an earlier run was cut off."""
+    if progress is None:
+        return None
+    return lambda n_done, _: progress(n_before + n_done, n_all)

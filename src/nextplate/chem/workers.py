@@ -4,8 +4,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,6 +15,8 @@ Progress = Callable[[int, int], None]
 
 # Below this a worker takes longer to start (about a second: it imports rdkit) than the work takes.
 _FEWEST_FOR_WORKERS = 1000
+# Chunks under way per worker: enough that none waits for the parent.
+_AHEAD = 3
 
 
 def map_chunks(
@@ -33,26 +36,49 @@ def map_chunks(
         progress: called with (items done, items in all) after each chunk.
         chunk_size: items per call.
     """
-    chunks = [items[i : i + chunk_size] for i in range(0, len(items), chunk_size)]
-    n_workers = min(n_jobs, len(chunks))
-    is_alone = multiprocessing.current_process().daemon or len(items) < _FEWEST_FOR_WORKERS
-    results = map(function, chunks) if n_workers < 2 or is_alone else _in_workers(function, chunks, n_workers)
+    chunks = (items[i : i + chunk_size] for i in range(0, len(items), chunk_size))
+    n_workers = 1 if len(items) < _FEWEST_FOR_WORKERS else n_jobs
     n_done = 0
-    for chunk, result in zip(chunks, results, strict=True):
+    for chunk, result in map_stream(function, chunks, n_jobs=n_workers):
         n_done += len(chunk)
         if progress is not None:
             progress(n_done, len(items))
         yield result
 
 
+def map_stream(
+    function: Callable[[Sequence[Item]], Result], chunks: Iterable[Sequence[Item]], *, n_jobs: int
+) -> Iterator[tuple[Sequence[Item], Result]]:
+    """Yield (chunk, function(chunk)) in order, drawing only a few chunks ahead of what was taken.
+
+    Args:
+        function: importable by name; it and the items travel to spawned processes.
+        chunks: drawn lazily, so that neither the work nor the results are ever there as a whole.
+        n_jobs: processes; 1, or a daemonic parent (which may have no children), means this one.
+    """
+    if n_jobs < 2 or multiprocessing.current_process().daemon:
+        for chunk in chunks:
+            yield chunk, function(chunk)
+    else:
+        yield from _in_workers(function, chunks, n_jobs)
+
+
 def _in_workers(
-    function: Callable[[Sequence[Item]], Result], chunks: list[Sequence[Item]], n_workers: int
-) -> Iterator[Result]:
+    function: Callable[[Sequence[Item]], Result], chunks: Iterable[Sequence[Item]], n_workers: int
+) -> Iterator[tuple[Sequence[Item], Result]]:
     # spawn, not fork: the parent may hold threads (OpenMP, device workers), and a forked lock never opens again.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_die_with_parent)
+    pending: deque[tuple[Sequence[Item], Future[Result]]] = deque()
     try:
-        yield from pool.map(function, chunks)
+        for chunk in chunks:
+            pending.append((chunk, pool.submit(function, chunk)))
+            if len(pending) >= _AHEAD * n_workers:
+                first, result = pending.popleft()
+                yield first, result.result()
+        while pending:
+            first, result = pending.popleft()
+            yield first, result.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -31,6 +31,8 @@ class Learned:
     """Of the library the labelled compounds are of."""
     n_bits: int
     """Of the fingerprints."""
+    n_count_bits: int
+    """Of the counted fingerprints."""
     descriptor_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

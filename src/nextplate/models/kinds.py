@@ -65,6 +65,24 @@ def _lightgbm() -> Kind:
     return lightgbm
 
 
+def _forest() -> Kind:
+    from nextplate.models import forest
+
+    return forest
+
+
+def _nearest() -> Kind:
+    from nextplate.models import nearest
+
+    return nearest
+
+
+def _committee() -> Kind:
+    from nextplate.models import committee
+
+    return committee
+
+
 def _deep() -> Kind:
     from nextplate.models import deep
 
@@ -84,7 +102,15 @@ def _fusion() -> Kind:
 
 
 KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
-    {"lightgbm": _lightgbm, "deep": _deep, "mpnn": _mpnn, "fusion": _fusion}
+    {
+        "lightgbm": _lightgbm,
+        "forest": _forest,
+        "nearest": _nearest,
+        "committee": _committee,
+        "deep": _deep,
+        "mpnn": _mpnn,
+        "fusion": _fusion,
+    }
 )
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 

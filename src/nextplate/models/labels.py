@@ -88,6 +88,7 @@ def learned_from(features: Features, labels: Labels, seed: int, notes: tuple[str
         _digest(features, labels),
         features.digest,
         features.fingerprints.shape[1] * 8,
+        features.counts.shape[1] * 8,
         features.descriptor_names,
         notes,
     )
@@ -136,8 +137,9 @@ def check_library(learned: Learned, features: Features) -> None:
     Raises:
         ModelError: it has others.
     """
-    n_bits = features.fingerprints.shape[1] * 8
-    if (n_bits, features.descriptor_names) != (learned.n_bits, learned.descriptor_names):
+    n_bits, n_count_bits = features.fingerprints.shape[1] * 8, features.counts.shape[1] * 8
+    has = (n_bits, n_count_bits, features.descriptor_names)
+    if has != (learned.n_bits, learned.n_count_bits, learned.descriptor_names):
         raise ModelError(
             f"the belief was fitted on {learned.n_columns} columns ({learned.n_bits} bits and "
             f"{len(learned.descriptor_names)} descriptors) and is asked about {n_bits} bits and "
@@ -148,6 +150,7 @@ def check_library(learned: Learned, features: Features) -> None:
 def _digest(features: Features, labels: Labels) -> str:
     sha = hashlib.sha256()
     sha.update("\n".join(features.smiles[row] for row in labels.rows).encode())
-    for array in (features.fingerprints[labels.rows], features.descriptors[labels.rows], labels.y, labels.weight):
+    seen = (features.fingerprints, features.counts, features.descriptors)
+    for array in (*(a[labels.rows] for a in seen), labels.y, labels.weight):
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

@@ -35,7 +35,6 @@ N_TREES = 60
 # boosting gave no clear gain. Small feature samples decorrelate the members and are what makes a fit cheap; 63 bins
 # because bits need 2 and descriptors few.
 PARAMS: Mapping[str, float | int | str | bool] = {
-    "objective": "regression",
     "learning_rate": 0.15,
     "num_leaves": 15,
     "min_data_in_leaf": 3,
@@ -121,13 +120,26 @@ def fit(
 
 
 def _member(data: Matrix, labels: Labels, rng: np.random.Generator, n_trees: int) -> lgb.Booster:
-    """Grow one booster on a bootstrap of the rows (drawn as weights: rows not drawn weigh next to nothing)."""
-    n = len(labels.y)
-    drawn = rng.multinomial(n, np.full(n, 1 / n)) * labels.weight
+    """Grow one booster on a bootstrap of the rows.
+
+    Of 0/1 labels hits and others are drawn apart, so that each member meets as many hits as there are, and what is
+    fitted is the log-odds of a hit.
+    """
+    drawn = _drawn(labels, rng) * labels.weight
     rows = np.flatnonzero(drawn > 0)
-    params = {**PARAMS, "seed": int(rng.integers(2**31))}
+    objective = "binary" if labels.is_binary else "regression"
+    params = {**PARAMS, "objective": objective, "seed": int(rng.integers(2**31))}
     dataset = lgb.Dataset(data[rows], labels.y[rows], weight=drawn[rows], params=params)
     return lgb.train(params, dataset, num_boost_round=n_trees)
+
+
+def _drawn(labels: Labels, rng: np.random.Generator) -> FloatArray:
+    """Draw as many rows as there are, with replacement; how often each was, shape (n,)."""
+    drawn = np.zeros(len(labels.y))
+    classes = (labels.y == 1, labels.y == 0) if labels.is_binary else (np.ones(len(labels.y), dtype=bool),)
+    for rows in map(np.flatnonzero, classes):
+        drawn[rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
+    return drawn
 
 
 def predict(

@@ -56,7 +56,7 @@ def test_tanimoto_of_the_code_is_minmax_of_the_counts_up_to_collisions(mols):
         bit_tanimoto(packed[i], packed[j]) - minmax(counts[i], counts[j]) for i in range(len(mols)) for j in range(i)
     ]
     assert np.abs(errors).mean() < 0.009
-    assert np.abs(errors).max() < 0.05
+    assert np.abs(errors).max() < 0.06
 
 
 @given(st.dictionaries(st.integers(0, 2**63), st.integers(1, 60), min_size=1, max_size=8))

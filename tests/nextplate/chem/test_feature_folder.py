@@ -6,15 +6,44 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rdkit import Chem
+from rdkit import Chem, RDConfig
 from rdkit.Chem import FilterCatalog
 
 from nextplate.chem import describe
+from nextplate.chem.alerts import REACTIVE, find_alerts
 from nextplate.chem.library import featurise, load_features, read_library
 from nextplate.errors import DataError, DiskFull
 
 SMILES = ["CCO", "c1ccccc1CN", "O=C1C=CC(=O)C=C1", "CC(=O)Oc1ccccc1C(=O)O"]
 FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "descriptors.npy", "card.json")
+REACTIVE_EXAMPLES = (  # in the order of REACTIVE
+    "CC(=O)Cl",
+    "CS(=O)(=O)Cl",
+    "CP(=O)(C)Cl",
+    "CC(=O)OC(C)=O",
+    "CN=C=O",
+    "CN=C=S",
+    "CN=C=NC",
+    "CC=O",
+    "CCCl",
+    "CC(=O)CBr",
+    "CC1CO1",
+    "CC1CS1",
+    "CC1CN1",
+    "CC1CC(=O)O1",
+    "C=CC(=O)OC",
+    "C=C[N+](=O)[O-]",
+    "C=CC#N",
+    "C=CS(C)(=O)=O",
+    "COS(C)(=O)=O",
+    "COOC",
+    "CC=[N+]=[N-]",
+    "CN=[N+]=[N-]",
+    "CC(=O)C#N",
+    "CS",
+    "CSSC",
+    "CN(C)Cl",
+)
 
 
 @pytest.fixture
@@ -46,7 +75,12 @@ def test_scaffolds_and_alerts_are_kept(folder):
 
     table = pl.read_parquet(folder / "compounds.parquet")
     assert table["scaffold"].to_list() == ["", "c1ccccc1", "O=C1C=CC(=O)C=C1", "c1ccccc1"]
-    assert table["alerts"].to_list() == ["", "", "quinone_A(370)", ""]
+    assert table["alerts"].to_list() == [
+        "",
+        "",
+        "quinone_A(370);reactive: Michael acceptor: ketone, aldehyde or ester",
+        "",
+    ]
 
 
 def test_a_folder_of_an_earlier_format_is_named_and_rebuilt(folder, rows):
@@ -103,7 +137,7 @@ def test_no_compounds_is_an_error(tmp_path):
 
 
 def test_screened_alerts_equal_the_catalog_of_rdkit():
-    path = Path(describe.RDConfig.RDDataDir) / "Pains" / "test_data" / "wehi_mols.csv"
+    path = Path(RDConfig.RDDataDir) / "Pains" / "test_data" / "wehi_mols.csv"
     with path.open(encoding="utf-8") as file:
         smiles = [line.split(",")[0].strip('"') for line in file.read().splitlines()[::50]]
     catalogs = FilterCatalog.FilterCatalogParams.FilterCatalogs
@@ -111,12 +145,27 @@ def test_screened_alerts_equal_the_catalog_of_rdkit():
     for part in (catalogs.PAINS_A, catalogs.PAINS_B, catalogs.PAINS_C):
         params.AddCatalog(part)
     catalog = FilterCatalog.FilterCatalog(params)
-    n_alerts = 0
-    for mol in map(Chem.MolFromSmiles, smiles):
+    for name, smarts in REACTIVE.items():
+        entry = FilterCatalog.FilterCatalogEntry(f"reactive: {name}", FilterCatalog.SmartsMatcher(name, smarts))
+        catalog.AddEntry(entry)
+    mols = [Chem.MolFromSmiles(s) for s in (*smiles, *REACTIVE_EXAMPLES)]
+    n_pains = n_reactive = 0
+    for mol, alerts in zip(mols, find_alerts(mols, list(map(Chem.MolToSmiles, mols))), strict=True):
         expected = sorted(entry.GetDescription() for entry in catalog.GetMatches(mol))
-        assert sorted(filter(None, describe.pains_alerts(mol).split(";"))) == expected
-        n_alerts += len(expected)
-    assert n_alerts > 5
+        assert sorted(filter(None, alerts.split(";"))) == expected
+        n_reactive += sum(name.startswith("reactive: ") for name in expected)
+        n_pains += sum(not name.startswith("reactive: ") for name in expected)
+    assert n_pains > 5
+    assert n_reactive > 20
+
+
+def test_every_reactive_group_is_flagged_on_its_example():
+    mols = list(map(Chem.MolFromSmiles, REACTIVE_EXAMPLES))
+    found = find_alerts(mols, list(map(Chem.MolToSmiles, mols)))
+    assert len(found) == len(REACTIVE)
+    for name, alerts in zip(REACTIVE, found, strict=True):
+        assert f"reactive: {name}" in alerts.split(";")
+    assert find_alerts([Chem.MolFromSmiles("CC(=O)Nc1ccccc1")], ["CC(=O)Nc1ccccc1"]) == ("",)
 
 
 def test_fingerprints_are_ecfp4():

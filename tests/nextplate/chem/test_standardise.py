@@ -62,3 +62,23 @@ def test_rdkit_log_is_silenced_only_while_standardising(capfd):
 def test_any_text_gives_a_structure_or_a_data_error(text):
     (result,) = standardise_all([text])
     assert result if isinstance(result, str) else standardise(result.smiles).smiles == result.smiles
+
+
+def test_skipping_the_steps_changes_no_answer():
+    """What the one query passes over, every step of rdkit leaves as it is."""
+    import csv
+    from pathlib import Path
+
+    from rdkit import Chem, RDConfig
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    normalizer, uncharger = rdMolStandardize.Normalizer(), rdMolStandardize.Uncharger()
+    path = Path(RDConfig.RDDataDir) / "Pains" / "test_data" / "wehi_mols.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        smiles = [row[0] for row in list(csv.reader(file))[::20]]
+    unchanged = [s for s in smiles if standardise(s).change == ""]
+    assert len(unchanged) > 0.9 * len(smiles)
+    for raw in unchanged:
+        mol = Chem.MolFromSmiles(raw)
+        expected = Chem.MolToSmiles(uncharger.uncharge(normalizer.normalize(mol)))
+        assert standardise(raw).smiles == expected

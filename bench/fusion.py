@@ -23,7 +23,7 @@ from bench.imaging_screens import ASSAYS, Screened, data_folder, earlier_assays,
 from bench.table import Figure, markdown
 from nextplate.models.comparison import WAYS, compare_modalities
 from nextplate.models.fusion import Fusion
-from nextplate.models.scoring import roc_auc
+from nextplate.models.scoring import fold_auc
 
 FloatArray = npt.NDArray[np.float64]
 COMMAND = "python -m bench.fusion"
@@ -79,20 +79,20 @@ def _is_enough(screened: Screened) -> bool:
 
 
 def _scores(screened: Screened, assay: str, seeds: Sequence[int], ways: Sequence[str]) -> dict[str, FloatArray]:
-    """ROC AUC by way on imaged compounds, one a seed; 'WAY unseen' on those without an image, if there are any."""
+    """AUC within folds by way on imaged compounds, one a seed; 'WAY unseen' on those without an image, if any."""
     y = screened.labels[assay]
     rows = np.flatnonzero(np.isfinite(y))
     groups = [screened.scaffolds[i] for i in rows]
     imaged = np.isin([screened.features.compound_ids[i] for i in rows], screened.profiles.compound_ids)
     out: dict[str, list[float]] = {}
     for seed in seeds:
-        means = compare_modalities(
-            Fusion(screened.profiles), screened.features, rows, y[rows], groups=groups, seed=seed, ways=ways
-        )
-        for way, mean in means.items():
-            out.setdefault(way, []).append(roc_auc(y[rows][imaged], mean[imaged]))
+        seen = compare_modalities(Fusion(screened.profiles), screened.features, rows, y[rows], groups=groups, seed=seed)
+        for way in (w for w in ways if w in seen.means):
+            mean = seen.means[way]
+            out.setdefault(way, []).append(fold_auc(y[rows][imaged], mean[imaged], seen.folds[imaged]))
             if not imaged.all():
-                out.setdefault(f"{way} unseen", []).append(roc_auc(y[rows][~imaged], mean[~imaged]))
+                unseen = fold_auc(y[rows][~imaged], mean[~imaged], seen.folds[~imaged])
+                out.setdefault(f"{way} unseen", []).append(unseen)
     print(assay, {k: np.round(v, 3).tolist() for k, v in out.items()}, flush=True)
     return {way: np.array(values) for way, values in out.items()}
 

@@ -46,11 +46,11 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def solubility():
-    """Every third compound of ESOL: log solubility of 376 of them."""
+    """Every fourth compound of ESOL: log solubility of 282 of them."""
     if not ESOL.exists():
         pytest.skip(f"no {ESOL}: set NEXTPLATE_DATA")
     with ESOL.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[::3]
+        rows = list(csv.DictReader(file))[::4]
     features = encode_library([str(i) for i in range(len(rows))], [row["smiles"] for row in rows], n_jobs=1)
     return features, np.array([float(row["measured log solubility in mols per litre"]) for row in rows])
 
@@ -59,11 +59,11 @@ def solubility():
 def test_it_learns_solubility_and_says_how_far_off_it_is(solubility, kind):
     features, logs = solubility
     order = np.random.default_rng(1).permutation(len(logs))
-    tested, rest = order[:250], order[250:]
+    tested, rest = order[:180], order[180:]
     belief = kind.fit(features, tested, logs[tested], seed=1)
     mean, spread = kind.predict(belief, features, rest)
     error = logs[rest] - mean
-    assert np.sqrt(np.mean(error**2)) < 0.55 * logs.std()
+    assert np.sqrt(np.mean(error**2)) < 0.6 * logs.std()
     assert 0.75 < np.mean(np.abs(error) < 1.645 * spread) <= 1
     members = kind.draws(belief, features, rest)
     np.testing.assert_allclose(members.mean(axis=0), mean, atol=1e-5)
@@ -74,7 +74,7 @@ def test_it_learns_solubility_and_says_how_far_off_it_is(solubility, kind):
 def test_it_gives_probabilities_of_hits(solubility, kind, quick):
     features, logs = solubility
     hit = (logs > np.quantile(logs, 0.8)).astype(float)
-    tested, rest = np.arange(250), np.arange(250, len(hit))
+    tested, rest = np.arange(180), np.arange(180, len(hit))
     belief = kind.fit(features, tested, hit[tested], seed=1)
     mean, spread = kind.predict(belief, features, rest)
     assert ((mean >= 0) & (mean <= 1)).all()

@@ -51,6 +51,11 @@ def _fit(r: JSON, _n: int) -> str:
     return f"belief fitted on {s['n_compounds']} compounds, {s['n_hits']} hits; cross-validated RMSE {rmse}"
 
 
+def _calibrate(r: JSON, _n: int) -> str | None:
+    shut = [gate["told"] for gate in r["summary"].get("gates", ()) if not gate["is_passed"]]
+    return f"belief NOT deployed: {'; '.join(shut)}" if shut else None
+
+
 def _pick(r: JSON, _n: int) -> str:
     s = r["summary"]
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(s["reasons"].items()))
@@ -108,8 +113,14 @@ def _num(value: float | None) -> str:
     return "not determined" if value is None else f"{value:.2f}"
 
 
+def _about(decision: JSON) -> str:
+    said: str = decision.get("reason", "") or decision.get("choice", "")
+    return f"to the belief of round {decision['round'] + 1} {said}" if decision["what"] == "rollback" else said
+
+
 _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "fit": _fit,
+    "calibrate": _calibrate,
     "pick": _pick,
     "compile": _compile,
     "check": _check,
@@ -126,6 +137,6 @@ _TOLD: Mapping[str, Callable[[JSON], str]] = {
     "proposal": lambda p: f"WAITS FOR APPROVAL: {p['question']}",
     "fault": lambda p: f"NEEDS A PERSON: {p['question']} ({' | '.join(p['choices'])})",
     "attempt": lambda p: f"{p['key']} not handed over: {p['message']}",
-    "decision": lambda p: f"{p['by']}: {p['what']} {p.get('reason', '') or p.get('choice', '')}".rstrip(),
+    "decision": lambda p: f"{p['by']}: {p['what']} {_about(p)}".rstrip(),
     "decision.refused": lambda p: f"{p['by']}: {p['what']} refused: {p['why']}",
 }

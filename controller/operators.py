@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.recipe import deployed_round, has_passed
 from controller.state import LabState, fold
 from nextplate.errors import DataError
 
@@ -54,6 +55,19 @@ def _resume(state: LabState, _decision: JSON) -> str | None:
     return None if state.is_paused else "the campaign is not paused"
 
 
+def _rollback(state: LabState, decision: JSON) -> str | None:
+    """A belief that never passed its gates, or is in use anyway, is nothing to go back to."""
+    number = decision["round"]
+    outcome = state.outcome("calibrate", number)
+    if outcome is None or not outcome.is_done:
+        return f"round {number + 1} has no calibrated belief; see: nextplate model list"
+    if not has_passed(state, number):
+        return f"the belief of round {number + 1} did not pass its gates; see: nextplate model list"
+    if deployed_round(state, state.campaign.rounds if state.campaign else 0) == number:
+        return f"the belief of round {number + 1} is the deployed one already"
+    return None
+
+
 def _abort(_state: LabState, _decision: JSON) -> str | None:
     return None
 
@@ -65,6 +79,7 @@ _CHECKS = {
     "pause": _pause,
     "resume": _resume,
     "abort": _abort,
+    "rollback": _rollback,
 }
 
 

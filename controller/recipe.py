@@ -202,8 +202,31 @@ def _fit(c: _Context) -> Built:
     return c.compute({"library": "@library", **_responses(c)}, params)
 
 
+def deployed_round(state: LabState, up_to: int) -> int | None:
+    """Return the round whose belief is in use in a round: the last that passed its gates and was not rolled back.
+
+    Where none has passed, the last one all the same: some belief has to choose, and its gates tell what it lacks.
+    None while nothing is calibrated.
+    """
+    known = [r for r in range(up_to + 1) if r not in state.withdrawn and _is_calibrated(state, r)]
+    return max([r for r in known if has_passed(state, r)] or known, default=None)
+
+
+def has_passed(state: LabState, round_number: int) -> bool:
+    """Tell whether a calibrated belief passed its gates; those of before there were gates did."""
+    outcome = state.outcome("calibrate", round_number)
+    return outcome is not None and bool(outcome.result["summary"].get("is_deployed", True))
+
+
+def _is_calibrated(state: LabState, round_number: int) -> bool:
+    outcome = state.outcome("calibrate", round_number)
+    return outcome is not None and outcome.is_done
+
+
 def _calibrate(c: _Context) -> Built:
     inputs = {"library": "@library", "fitted": c.outcome("fit").result["folder"]}
+    if (deployed := deployed_round(c.state, c.round - 1)) is not None:
+        inputs["deployed"] = c.outcome("fit", deployed).result["folder"]
     confidence = c.plan.section("belief")["confidence"]
     return c.compute(inputs, {"confidence": confidence, "threshold": c.plan.section("assay")["hit_threshold"]})
 
@@ -211,8 +234,8 @@ def _calibrate(c: _Context) -> Built:
 def _pick(c: _Context) -> Built:
     assay, plate = c.plan.section("assay"), c.plan.section("plate")
     inputs = {"library": "@library", "stock": "@stock", **_responses(c)}
-    if accepted_rounds(c.state, c.round):
-        inputs["predictions"] = c.file("calibrate", "predictions.parquet")
+    if (deployed := deployed_round(c.state, c.round)) is not None:
+        inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
     params = {
         **_seed(c, "pick"),
         **c.plan.section("picking"),
@@ -348,10 +371,17 @@ def _evaluate(c: _Context) -> Built:
         "responses": c.file(judged_task(c.state, c.round), "responses.parquet"),
         "picks": c.file("pick", "picks.parquet"),
     }
-    if accepted_rounds(c.state, c.round):
-        inputs["predictions"] = c.file("calibrate", "predictions.parquet")
-        inputs["calibration"] = c.file("calibrate", "calibration.json")
+    if (deployed := _picked_by(c)) is not None:
+        inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
+        inputs["calibration"] = c.file("calibrate", "calibration.json", deployed)
     return c.compute(inputs, {"confidence": c.plan.section("belief")["confidence"]})
+
+
+def _picked_by(c: _Context) -> int | None:
+    """Return the round whose belief chose this round's picks; another may have been rolled back to since."""
+    chosen = c.state.intents[c.state.latest_key("pick", c.round)].action["inputs"].get("predictions")
+    rounds = (r for r in range(c.round + 1) if _is_calibrated(c.state, r))
+    return next((r for r in rounds if c.file("calibrate", "predictions.parquet", r) == chosen), None)
 
 
 def _plate(device: str, verb: str) -> Callable[[_Context], Built]:

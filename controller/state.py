@@ -13,7 +13,8 @@ intent             key, task, round, action: written and committed before anythi
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
 accepted           key: the device has it; from here on it may not say that it never had
 outcome            key, status (done | failed), result, message
-decision           what (approve | reject | pause | resume | abort | answer), by whom, about which round or fault
+decision           what (approve | reject | pause | resume | abort | answer | rollback), by whom, about which round or
+                   fault
 decision.refused   a decision that came too late or made no sense, with the reason
 proposal           round, question: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked
@@ -134,6 +135,8 @@ class LabState:
     """Where each plate that ever moved is, by confirmed moves."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
+    withdrawn: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
+    """Rounds whose beliefs were rolled back from, and by whom."""
     is_paused: bool = False
     is_aborted: bool = False
     is_finished: bool = False
@@ -198,6 +201,7 @@ class _Draft:
     proposals: dict[int, str]
     accepted: dict[str, datetime]
     places: dict[str, str]
+    withdrawn: dict[int, str]
     is_paused: bool
     is_aborted: bool
     is_finished: bool
@@ -237,6 +241,7 @@ def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.campaign = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
     draft.approvals.clear()
     draft.proposals.clear()
+    draft.withdrawn.clear()
     over = [f for f, fault in draft.faults.items() if fault.answer is None and fault.key in draft.outcomes]
     for name in over:
         del draft.faults[name]
@@ -299,6 +304,18 @@ def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
             draft.is_aborted = True
         case "answer":
             _answer(draft, p)
+        case "rollback":
+            _roll_back(draft, p)
+
+
+def _roll_back(draft: _Draft, p: JSON) -> None:
+    """Withdraw every belief fitted so far after that of a round; the ones to come have to pass their gates."""
+    name = draft.campaign.name if draft.campaign else ""
+    keys = (k for k, intent in draft.intents.items() if intent.task == "calibrate" and k.startswith(f"{name}.r"))
+    later = {draft.intents[k].round for k in keys if draft.intents[k].round > p["round"]}
+    by: str = p["by"]
+    draft.withdrawn.update(dict.fromkeys(sorted(later), by))
+    draft.withdrawn.pop(p["round"], None)
 
 
 def _answer(draft: _Draft, p: JSON) -> None:

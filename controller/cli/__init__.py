@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from controller.cli import answers, images, intake, measuring, moa, networks, profiles, replaying, running, showing
+from controller.cli import (
+    answers,
+    images,
+    intake,
+    measuring,
+    moa,
+    models,
+    networks,
+    profiles,
+    replaying,
+    running,
+    showing,
+)
 from controller.files import is_full
 from nextplate.errors import (
     DataError,
@@ -32,7 +44,7 @@ def make_app() -> typer.Typer:
         help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
         epilog="Example: nextplate demo demo-lab   then   nextplate status --lab demo-lab",
     )
-    for module in (running, intake, answers, showing, measuring, profiles, images, networks, moa, replaying):
+    for module in (running, intake, answers, showing, measuring, profiles, images, networks, moa, models, replaying):
         module.register(app)
     return app
 

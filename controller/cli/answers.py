@@ -27,7 +27,7 @@ def approve(
 
     Example: nextplate approve 2 --reason "checked the deck"
     """
-    _decide(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json)
+    decide_in(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json)
 
 
 def reject(
@@ -37,7 +37,7 @@ def reject(
 
     Example: nextplate reject 2 --reason "wrong library"
     """
-    _decide(lab, {"what": "reject", "round": number - 1, "reason": reason}, as_json)
+    decide_in(lab, {"what": "reject", "round": number - 1, "reason": reason}, as_json)
 
 
 def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
@@ -45,7 +45,7 @@ def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
     Example: nextplate pause
     """
-    _decide(lab, {"what": "pause"}, as_json)
+    decide_in(lab, {"what": "pause"}, as_json)
 
 
 def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
@@ -53,7 +53,7 @@ def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
     Example: nextplate resume && nextplate run
     """
-    _decide(lab, {"what": "resume"}, as_json)
+    decide_in(lab, {"what": "resume"}, as_json)
 
 
 def abort(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
@@ -61,7 +61,7 @@ def abort(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
     Example: nextplate abort
     """
-    _decide(lab, {"what": "abort"}, as_json)
+    decide_in(lab, {"what": "abort"}, as_json)
 
 
 def answer(
@@ -74,10 +74,10 @@ def answer(
 
     Example: nextplate answer first.r1.run-0 accept
     """
-    _decide(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
+    decide_in(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
 
 
-def _decide(folder: Path, decision: Mapping[str, Any], as_json: bool) -> None:
+def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool) -> None:
     """Put a decision into the inbox, whence the loop takes it into the journal, now or when it next runs."""
     from controller.lab import open_lab
     from controller.operators import require

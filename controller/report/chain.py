@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from controller.recipe import deployed_round
 from controller.report.model import Link, PickView, PlateView, WellView
 from controller.report.source import Source
 from protocols.model import Protocol, Transfer
@@ -77,6 +78,8 @@ def _inside(source: Source, path: Path) -> str:
 def _belief(source: Source, r: int) -> tuple[Link, ...]:
     if source.step("fit", r) is None:
         return (Link("belief", "none: the first plate is chosen by lot among unlike structures", "no step"),)
+    used = deployed_round(source.state, r)
+    r = r if used is None else used
     return (
         Link("belief", _step(source, "fit", r), _at(source, "fit", r, "belief")),
         Link("calibration", _step(source, "calibrate", r), _at(source, "calibrate", r, "predictions.parquet")),

@@ -125,6 +125,7 @@ class FakeExecutor:
     jobs: list[str] = field(default_factory=list)
     fail: set[str] = field(default_factory=set)
     bad_plates: set[int] = field(default_factory=set)
+    shut_gates: set[int] = field(default_factory=set)
     _reports: dict[str, Report] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
@@ -157,6 +158,7 @@ class FakeExecutor:
                 ],
             },
             "admit": {"passed": False},
+            "calibrate": {"is_deployed": number not in self.shut_gates},
             "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
         }  # fmt: skip
         folder = f"somewhere/{job.step}-{number}"
@@ -203,7 +205,9 @@ class FakeLab:
             plan=self.plan,
             journal=self.journal,
             clock=self.clock,
-            executor=FakeExecutor(fail=self.executor.fail, bad_plates=self.executor.bad_plates),
+            executor=FakeExecutor(
+                fail=self.executor.fail, bad_plates=self.executor.bad_plates, shut_gates=self.executor.shut_gates
+            ),
             devices=dict.fromkeys(kinds, self.device),
             rim=Rim(
                 resolve=_same,

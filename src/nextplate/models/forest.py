@@ -1,4 +1,7 @@
-"""A random forest on counted fingerprints and descriptors (Breiman 2001; Geurts 2006 for extremely random trees).
+"""A random forest on fingerprints and descriptors (Breiman 2001; Geurts 2006 for extremely random trees).
+
+Of responses and potencies the counted fingerprint is seen, of 0/1 labels the plain one: what is there and what is not
+tells few hits apart better than how often it is there.
 
 Trees are grown by scikit-learn and walked by ourselves (``trees``, ``walk``): identical predictions from packed
 bits, and files without pickle. Of 0/1 labels, trees are grown with the hits weighed up to the others, as few hits
@@ -61,7 +64,7 @@ def fit(
     """Fit a forest to labelled compounds.
 
     Args:
-        features: of the library; counted fingerprints and descriptors are seen.
+        features: of the library.
         rows: shape (n,): rows that are labelled.
         y: shape (n,), responses, or 0/1.
         weight: shape (n,), e.g. wells per compound; None weighs all alike.
@@ -78,7 +81,7 @@ def fit(
     """
     labels = check_labels(features, rows, y, weight)
     learned = learned_from(features, labels, seed)
-    X = _matrix(features, labels.rows)
+    X = seen_matrix(features, labels.rows, is_binary=labels.is_binary)
     columns = useful_columns(X)
     note = why_mean_only(labels)
     if note is None and len(columns) == 0:
@@ -95,10 +98,15 @@ def _shift(learned: Learned) -> float:
     return 0.0 if learned.is_binary else learned.level
 
 
-def _matrix(features: Features, rows: Index) -> Matrix:
-    bits = np.unpackbits(np.asarray(features.counts[rows]), axis=1).astype(np.float32)
-    numbers = np.asarray(features.descriptors[rows], dtype=np.float32)
-    return np.hstack([bits, numbers])
+def seen_bits(features: Features, rows: Rows, *, is_binary: bool) -> npt.NDArray[np.uint8]:
+    """Return the packed bits that a forest of 0/1 labels, or of others, sees."""
+    return np.asarray((features.fingerprints if is_binary else features.counts)[rows])
+
+
+def seen_matrix(features: Features, rows: Index, *, is_binary: bool) -> Matrix:
+    """Return bits and descriptors as scikit-learn wants them: shape (len(rows), n_bits + n_descriptors)."""
+    bits = np.unpackbits(seen_bits(features, rows, is_binary=is_binary), axis=1).astype(np.float32)
+    return np.hstack([bits, np.asarray(features.descriptors[rows], dtype=np.float32)])
 
 
 def _grow(
@@ -153,7 +161,8 @@ def predict(
     """
     check_library(belief.learned, features)
     chosen = slice(None) if rows is None else rows
-    bits, numbers = np.asarray(features.counts[chosen]), np.asarray(features.descriptors[chosen], dtype=np.float32)
+    bits = seen_bits(features, chosen, is_binary=belief.learned.is_binary)
+    numbers = np.asarray(features.descriptors[chosen], dtype=np.float32)
     if belief.trees is None:
         return mean_only(belief.learned, len(bits))
     sums = walk_trees(belief.trees, bits, numbers, n_threads)

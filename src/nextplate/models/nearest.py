@@ -82,10 +82,10 @@ def fit(
 
 
 def _is_good(labels: Labels) -> npt.NDArray[np.bool_]:
-    if labels.is_binary:
-        return labels.y == 1
     n_best = max(1, round(_BEST_SHARE * len(labels.y)))
-    return labels.y >= np.partition(labels.y, -n_best)[-n_best]
+    least = 1.0 if labels.is_binary else np.partition(labels.y, -n_best)[-n_best]
+    is_good: npt.NDArray[np.bool_] = labels.y >= least
+    return is_good
 
 
 def _similarity_to_others(features: Features, rows: Index, good_rows: Index, good: npt.NDArray[np.uint8]) -> FloatArray:
@@ -181,6 +181,7 @@ def load(folder: Path) -> Nearest:
     path = folder / "nearest.npz"
     arrays = load_arrays(path)
     try:
-        return Nearest(*(arrays[name] for name in _ARRAYS), learned_of(card))
+        good, similarity, mean, spread, ends = (arrays[name] for name in _ARRAYS)
+        return Nearest(good, similarity, mean, spread, ends, learned_of(card))
     except KeyError as error:
         raise ModelFileError(f"{path}: lacks the array {error}; fit the belief again") from error

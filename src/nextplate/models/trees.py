@@ -1,6 +1,6 @@
 """Decision trees as arrays: taken out of scikit-learn, walked by ourselves, kept as npz."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -122,10 +122,11 @@ def walk_trees(
     sums = np.zeros((len(flat_bits), 3))
     edges = np.linspace(0, len(sums), max(1, n_threads) + 1).astype(int)
     order = ("feature", "threshold", "left", "right", "nan_left", "value", "variance", "roots")
-    arrays = [getattr(trees, name) for name in order]
+    arrays: list[Any] = [getattr(trees, name) for name in order]
+    ask: Callable[..., None] = walk
 
     def part(a: int, b: int) -> None:
-        walk(flat_bits[a:b], flat_numbers[a:b], *arrays, sums[a:b])
+        ask(flat_bits[a:b], flat_numbers[a:b], *arrays, sums[a:b])
 
     with ThreadPoolExecutor(max(1, n_threads)) as pool:
         list(pool.map(part, edges[:-1], edges[1:]))

@@ -162,7 +162,7 @@ TREES = [
 
 @pytest.mark.parametrize(("forest_class", "is_binary"), TREES)
 def test_our_walk_is_scikit_learns(features, potency, is_hit, forest_class, is_binary):
-    X = forest._matrix(features, ALL)
+    X = forest.seen_matrix(features, ALL, is_binary=is_binary)
     columns = useful_columns(X)
     grown = forest_class(20, max_features=0.3, random_state=1).fit(X[:, columns], is_hit if is_binary else potency)
     trees = take_trees(grown.estimators_, columns, 0.0, 1.0 if is_binary else None)
@@ -171,7 +171,9 @@ def test_our_walk_is_scikit_learns(features, potency, is_hit, forest_class, is_b
         [t.predict_proba(X[:, columns])[:, 1] if is_binary else t.predict(X[:, columns]) for t in grown.estimators_]
     )
     for n_threads in (1, 3):
-        got = walk_trees(trees, features.counts, features.descriptors, n_threads)
+        got = walk_trees(
+            trees, features.fingerprints if is_binary else features.counts, features.descriptors, n_threads
+        )
         np.testing.assert_allclose(got[:, 0], want, atol=1e-9)
         np.testing.assert_allclose(got[:, 1], each.var(axis=0), atol=1e-9)
 
@@ -180,7 +182,7 @@ def test_hits_weighed_up_do_not_make_hits_likelier(features):
     """Compounds that look alike, a tenth of them hits: the probability is a tenth, whatever the trees were told."""
     alike = dataclasses.replace(
         features,
-        counts=np.repeat(features.counts[:2], N // 2, axis=0),
+        fingerprints=np.repeat(features.fingerprints[:2], N // 2, axis=0),
         descriptors=np.zeros_like(features.descriptors),
     )
     y = (np.arange(N) % 10 == 0).astype(float)

@@ -1,0 +1,129 @@
+"""Several endpoints: a belief for each, and the probability that a compound satisfies two of them at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri, roots_legendre
+
+from nextplate.compound import Features
+from nextplate.conformal import calibrate, hit_probability
+from nextplate.errors import ModelError
+from nextplate.models.crossing import cross_predict, predict_library
+from nextplate.models.kinds import kind_of
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+_FEWEST_SHARED = 20
+# Twelve points are exact to 1e-7 up to a correlation of 0.9, which the correlation is kept within.
+_NODES, _WEIGHTS = roots_legendre(12)
+_HIGHEST = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Labels of one endpoint, and what of it is wanted."""
+
+    name: str
+    rows: Index
+    """Shape (n,): rows of the library that are labelled."""
+    y: FloatArray
+    """Shape (n,): higher is better; for viability the viability, for toxicity its negative."""
+    threshold: float
+    """A value that reaches it satisfies the endpoint; not read of 0/1 labels."""
+    kind: str = "lightgbm"
+    """A name in KINDS."""
+    weight: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What is believed about one endpoint."""
+
+    endpoint: Endpoint
+    belief: Any
+    mean: FloatArray
+    """Shape (n_compounds,)."""
+    spread: FloatArray
+    """Shape (n_compounds,)."""
+    p_satisfied: FloatArray
+    """Shape (n_compounds,): calibrated probability that the threshold is reached; of 0/1 labels the mean."""
+    residual: FloatArray
+    """Shape (len(rows),): label less its out-of-fold prediction."""
+
+
+def believe_each(features: Features, endpoints: Sequence[Endpoint], seed: int = 0) -> tuple[Believed, ...]:
+    """Fit one belief per endpoint, each on the compounds it was measured on.
+
+    Raises:
+        ModelError: no endpoints, or two of one name; as the kinds' fit.
+    """
+    names = [endpoint.name for endpoint in endpoints]
+    if not names or len(set(names)) < len(names):
+        raise ModelError(f"endpoints {names}: give at least one, each with its own name")
+    return tuple(_believe(features, endpoint, seed + i) for i, endpoint in enumerate(endpoints))
+
+
+def _believe(features: Features, endpoint: Endpoint, seed: int) -> Believed:
+    kind, y = kind_of(endpoint.kind), np.asarray(endpoint.y, dtype=np.float64)
+    belief = kind.fit(features, endpoint.rows, y, endpoint.weight, seed)
+    mean, spread = predict_library(kind, belief, features)
+    oof_mean, oof_spread = cross_predict(kind, features, endpoint.rows, y, endpoint.weight, seed)
+    p = mean
+    if not np.isin(y, (0.0, 1.0)).all():
+        p = hit_probability(calibrate(oof_mean, oof_spread, y), mean, spread, endpoint.threshold)
+    # where nothing calibrates, nothing is known
+    p = np.where(np.isnan(p), 0.5, p)
+    return Believed(endpoint, belief, mean, spread, p, y - oof_mean)
+
+
+def residual_correlation(a: Believed, b: Believed) -> float:
+    """Return how the errors of two endpoints go together, on the compounds measured for both.
+
+    Shrunk by n / (n + 20) for its own error and kept within +-0.9; 0 with fewer than 20 compounds in common.
+    """
+    of_b = {int(row): value for row, value in zip(b.endpoint.rows, b.residual, strict=True) if np.isfinite(value)}
+    pairs = [
+        (value, of_b[int(row)])
+        for row, value in zip(a.endpoint.rows, a.residual, strict=True)
+        if np.isfinite(value) and int(row) in of_b
+    ]
+    x, y = np.array(pairs).reshape(-1, 2).T
+    if len(x) < _FEWEST_SHARED or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    found = float(np.corrcoef(x, y)[0, 1]) * len(x) / (len(x) + _FEWEST_SHARED)
+    return float(np.clip(found, -_HIGHEST, _HIGHEST))
+
+
+def probability_of_both(a: npt.ArrayLike, b: npt.ArrayLike, correlation: float = 0.0) -> FloatArray:
+    """Return the probability of two conditions at once, by a Gaussian copula over their own probabilities.
+
+    The integral over the correlation of the bivariate normal density (Drezner and Wesolowsky 1990), by
+    Gauss-Legendre quadrature.
+
+    Args:
+        a: shape (n,): probability of the one, e.g. active.
+        b: shape (n,): of the other, e.g. viable.
+        correlation: of the errors, from ``residual_correlation``; 0 multiplies.
+
+    Returns:
+        Shape (n,), between max(0, a + b - 1) and min(a, b).
+
+    Raises:
+        ModelError: the correlation is not between -0.9 and 0.9.
+    """
+    p, q = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if not -_HIGHEST <= correlation <= _HIGHEST:
+        raise ModelError(f"a correlation of {correlation}; it lies between -{_HIGHEST} and {_HIGHEST}")
+    both = p * q
+    if correlation:
+        h, k = (np.clip(ndtri(x), -8.0, 8.0) for x in (p, q))
+        end = np.arcsin(correlation)
+        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+            angle = end * (node + 1) / 2
+            exponent = -(h * h + k * k - 2 * h * k * np.sin(angle)) / (2 * np.cos(angle) ** 2)
+            both = both + weight * end / 2 * np.exp(exponent) / (2 * np.pi)
+    return np.clip(both, np.maximum(p + q - 1, 0.0), np.minimum(p, q))

@@ -145,7 +145,7 @@ def _mix(means: FloatArray, weights: FloatArray, is_binary: bool) -> FloatArray:
     if not is_binary:
         mean: FloatArray = weights @ means
         return mean
-    odds = weights @ _log_odds(means)
+    odds: FloatArray = weights @ _log_odds(means)
     return 1 / (1 + np.exp(-odds))
 
 
@@ -169,7 +169,7 @@ def _pool(
 ) -> tuple[FloatArray, FloatArray]:
     """Mix means, and spreads by the law of total variance."""
     mean = _mix(means, weights, is_binary)
-    variance = weights @ (spreads**2 + (means - weights @ means) ** 2)
+    variance: FloatArray = weights @ (spreads**2 + (means - weights @ means) ** 2)
     return mean, np.sqrt(variance)
 
 

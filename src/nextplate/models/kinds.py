@@ -95,8 +95,36 @@ def _auto() -> Kind:
     return auto
 
 
+def _deep() -> Kind:
+    from nextplate.models import deep
+
+    return deep
+
+
+def _mpnn() -> Kind:
+    from nextplate.models import mpnn
+
+    return mpnn
+
+
+def _fusion() -> Kind:
+    from nextplate.models.fusion import Fusion
+
+    return Fusion()
+
+
 KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
-    {"lightgbm": _lightgbm, "forest": _forest, "nearest": _nearest, "committee": _committee, "gp": _gp, "auto": _auto}
+    {
+        "lightgbm": _lightgbm,
+        "forest": _forest,
+        "nearest": _nearest,
+        "committee": _committee,
+        "gp": _gp,
+        "auto": _auto,
+        "deep": _deep,
+        "mpnn": _mpnn,
+        "fusion": _fusion,
+    }
 )
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
 

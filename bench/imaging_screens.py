@@ -145,7 +145,15 @@ def _tox21(
 def _describe(keys: tuple[str, ...], smiles: list[str]) -> tuple[Features, tuple[str, ...]]:
     seen = describe(smiles)
     features = Features(
-        Path(), "tox21", keys, tuple(smiles), seen.fingerprints, seen.descriptors, DESCRIPTOR_NAMES, seen.counts
+        Path(),
+        "tox21",
+        keys,
+        tuple(smiles),
+        seen.fingerprints,
+        seen.descriptors,
+        DESCRIPTOR_NAMES,
+        seen.counts,
+        seen.pairs,
     )
     return features, tuple(s or key for s, key in zip(seen.scaffolds, keys, strict=True))
 

@@ -93,6 +93,7 @@ def image_features(features: Features, profiles: Profiles) -> Features:
         profiles.of(features.compound_ids),
         profiles.names,
         nothing,
+        nothing,
     )
 
 

@@ -26,7 +26,7 @@ def _features(seed: int = 3) -> Features:
     packed = np.packbits(rng.random((N, 64)) < 0.3, axis=1)
     descriptors = rng.normal(size=(N, 2)).astype(np.float32)
     ids = tuple(f"C{i}" for i in range(N))
-    return Features(Path(), "digest", ids, ids, packed, descriptors, ("a", "b"), packed)
+    return Features(Path(), "digest", ids, ids, packed, descriptors, ("a", "b"), packed, packed)
 
 
 @pytest.fixture(scope="module")

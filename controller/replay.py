@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from controller.files import write_bytes, write_text
-from nextplate.acquisition.replay import SIMILARITY, STRATEGIES, ReplayCurve, ReplayPlan
+from nextplate.acquisition.replay import FDR, ReplayCurve, ReplayPlan
 from nextplate.acquisition.replay import replay as replay_campaign
+from nextplate.acquisition.strategies import BASELINES, parse_strategy
 from nextplate.chem.valued import ValuedStructures, read_valued
 from nextplate.conformal.coverage import wilson_interval
 from nextplate.errors import DataError, PlanError
 
 Progress = Callable[[int, int], None]
 GOALS = ("maximize", "minimize", "hits")
-BASELINES = ("random", SIMILARITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,8 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
 
 def _strategies(request: ReplayRequest) -> tuple[str, ...]:
     names = tuple(dict.fromkeys((*request.strategies, *BASELINES)))
-    unknown = [name for name in names if name not in STRATEGIES]
-    if unknown:
-        raise PlanError(f"there is no strategy {unknown[0]!r}; the strategies are: {', '.join(STRATEGIES)}")
+    for name in names:
+        parse_strategy(name)
     if request.goal not in GOALS:
         raise PlanError(f"the goal is {request.goal!r}; it must be one of {', '.join(GOALS)}")
     if request.seeds < 1 or request.rounds < 0:
@@ -173,18 +172,46 @@ def _known(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _figures(strategy: str, campaigns: Sequence[_Campaign]) -> dict[str, Any]:
     curves = [campaign.curve for campaign in campaigns]
     points = [_point(curves, number) for number in range(min(len(curve.rounds) for curve in curves))]
-    covered = [(r.coverage * r.n_covered_of, r.n_covered_of) for c in curves for r in c.rounds if r.n_covered_of]
-    n_inside, n_covered_of = round(sum(inside for inside, _ in covered)), sum(n for _, n in covered)
-    low, high = wilson_interval(n_inside, n_covered_of) if n_covered_of else (None, None)
     return {
         "strategy": strategy,
         **points[-1],
-        "coverage_90": n_inside / n_covered_of if n_covered_of else None,
-        "coverage_90_low": low,
-        "coverage_90_high": high,
-        "n_covered_of": n_covered_of,
+        **_covered(curves),
+        **_listed(curves),
+        "notes": sorted({note for curve in curves for r in curve.rounds for note in r.notes})[:20],
         "seconds_mean": round(float(np.mean([campaign.seconds for campaign in campaigns])), 3),
         "curve": points,
+    }
+
+
+def _covered(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
+    """Coverage on the picked compounds: of our intervals with its 95 % interval, and of a plain split."""
+    rounds = [r for curve in curves for r in curve.rounds if r.n_covered_of]
+    n = sum(r.n_covered_of for r in rounds)
+    inside = round(sum(r.coverage * r.n_covered_of for r in rounds))
+    plain = round(sum(r.coverage_plain * r.n_covered_of for r in rounds))
+    low, high = wilson_interval(inside, n) if n else (None, None)
+    return {
+        "coverage_90": inside / n if n else None,
+        "coverage_90_low": low,
+        "coverage_90_high": high,
+        "coverage_90_plain": plain / n if n else None,
+        "n_covered_of": n,
+    }
+
+
+def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
+    """False discoveries among hit lists, an empty list counting as none false; and how many hits they hold."""
+    lists = [r.listed for curve in curves for r in curve.rounds if r.listed is not None]
+    if not lists:
+        return {"fdr_nominal": None, "fdr_mean": None, "fdr_error": None, "n_listed_mean": None, "power_mean": None}
+    false = np.array([one.n_false / max(one.n_listed, 1) for one in lists])
+    power = [(one.n_listed - one.n_false) / max(one.n_hits_left, 1) for one in lists]
+    return {
+        "fdr_nominal": FDR,
+        "fdr_mean": float(false.mean()),
+        "fdr_error": float(false.std(ddof=1) / np.sqrt(len(false))) if len(false) > 1 else None,
+        "n_listed_mean": float(np.mean([one.n_listed for one in lists])),
+        "power_mean": float(np.mean(power)),
     }
 
 
@@ -195,6 +222,7 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
         "recall_structures": [r.recall_structures for r in rounds],
         "recall_scores": [r.recall_scores for r in rounds],
         "hits": [float(r.n_hits) for r in rounds],
+        "scaffolds": [float(r.n_scaffolds) for r in rounds],
         "enrichment": [r.n_hits / by_chance for r, by_chance in zip(rounds, chance, strict=True)],
     }
     point: dict[str, Any] = {"tested": rounds[0].n_tested}
@@ -233,7 +261,11 @@ def _found_label(body: Mapping[str, Any]) -> str:
     return f"% of the {what} found"
 
 
-_UNCERTAINTY = "±: sample standard deviation over seeds; cover: 95 % Wilson interval of the share inside 90 % intervals"
+_UNCERTAINTY = (
+    "±: sample standard deviation over seeds (FDR: standard error over hit lists); cover: 95 % Wilson interval of the\n"
+    "share of picked compounds inside 90 % intervals given before, plain: of those by a plain split; FDR: false among\n"
+    "hit lists at 20 %, listed: their mean length"
+)
 
 
 def replay_text(body: Mapping[str, Any]) -> str:
@@ -243,9 +275,11 @@ def replay_text(body: Mapping[str, Any]) -> str:
         f"{body['file']}: {body['n_compounds']} compounds, {body['n_unscored']} without a value, "
         f"{body['n_left_out']} left out; {body['n_hits']} hits (value {_side(body)} {body['hit_threshold']:g})"
     )
-    title = f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'x chance':>14} "
-    rows = [_line(entry) for entry in body["strategies"]]
-    return "\n".join([head, "", title + f"{'cover 90%':>13} {'seconds':>8}", *rows, _UNCERTAINTY])
+    title = (
+        f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'scaffolds':>14} "
+        f"{'x chance':>14} {'cover 90%':>13} {'plain %':>7} {'FDR 20%':>13} {'listed':>6} {'seconds':>8}"
+    )
+    return "\n".join([head, "", title, *(_line(entry) for entry in body["strategies"]), _UNCERTAINTY])
 
 
 def _side(body: Mapping[str, Any]) -> str:
@@ -261,6 +295,22 @@ def _line(entry: Mapping[str, Any]) -> str:
     ends = "" if covered is None else f"{100 * entry['coverage_90_low']:.1f} to {100 * entry['coverage_90_high']:.1f}"
     return (
         f"{entry['strategy']:<12} {entry['tested']:>6} {told('recall_structures', 100):>18} "
-        f"{told('recall_scores', 100):>14} {told('hits'):>14} {told('enrichment', digits=2):>14} {ends:>13} "
-        f"{entry['seconds_mean']:>8.1f}"
+        f"{told('recall_scores', 100):>14} {told('hits'):>14} {told('scaffolds'):>14} "
+        f"{told('enrichment', digits=2):>14} {ends:>13} {_plain(entry):>7} {_false(entry):>13} "
+        f"{_number(entry['n_listed_mean']):>6} {entry['seconds_mean']:>8.1f}"
     )
+
+
+def _plain(entry: Mapping[str, Any]) -> str:
+    return "" if entry["coverage_90_plain"] is None else f"{100 * entry['coverage_90_plain']:.1f}"
+
+
+def _false(entry: Mapping[str, Any]) -> str:
+    if entry["fdr_mean"] is None:
+        return ""
+    error = entry["fdr_error"]
+    return f"{100 * entry['fdr_mean']:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -28,15 +28,19 @@ def replay(
     rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions with different seeds.")] = 5,
     strategy: Annotated[
-        str, typer.Option(help="Names joined by commas; random and similarity are always added.")
-    ] = "ucb",
+        str,
+        typer.Option(
+            help="Joined by commas: a kind of belief (auto, gp, forest, ...), a rule (ucb, ei, ...) by auto's "
+            "belief, or KIND:RULE; random and similarity are always added."
+        ),
+    ] = "auto",
     top: Annotated[str, typer.Option(help="What counts as found: the best share (1%) or count.")] = "1%",
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the curves.")] = Path("replay"),
     as_json: JsonOption = False,
 ) -> None:
     """Replay a campaign on values that are known, to compare strategies, through the code of the live loop.
 
-    Example: nextplate replay tyk2_fep.csv --smiles SMILES --value dG_bind --minimize --rounds 5 --strategy ucb,greedy
+    Example: nextplate replay tyk2_fep.csv --smiles SMILES --value dG_bind --minimize --strategy auto,forest,gp:ucb
     """
     from controller.replay import ReplayRequest, replay_text, run_replay
     from nextplate.errors import DataError

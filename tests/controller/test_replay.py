@@ -53,7 +53,7 @@ def test_a_replay_is_written_and_said(request_):
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
     (line,) = (one for one in text.splitlines() if one.startswith("ucb"))
-    assert line.count(" ± ") == 4, "structures, scores, hits, times chance"
+    assert line.count(" ± ") == 6, "structures, scores, hits, scaffolds, times chance, false discoveries"
     assert f"{100 * by['ucb']['coverage_90_low']:.1f} to {100 * by['ucb']['coverage_90_high']:.1f}" in line
 
 
@@ -61,7 +61,7 @@ def test_one_seed_shows_no_deviation(request_):
     body = run_replay(replace(request_, seeds=1, strategies=("random",)), lambda *_: None)
     assert body["strategies"][0]["hits_sd"] is None
     (line,) = (one for one in replay_text(body).splitlines() if one.startswith("random"))
-    assert line.count("(1 seed)") == 4
+    assert line.count("(1 seed)") == 5
     assert "±" not in line
 
 

@@ -1,29 +1,30 @@
 """Retrospective campaigns: how fast would a strategy have found what is already known?
 
-Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit, cross_predict,
+Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit_and_cross,
 calibrate, score, choose), so a replay tests them and not a copy. Values are oriented so that higher is better.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import RULES, choose, cold_start, score
+from nextplate.acquisition import choose, cold_start, score
+from nextplate.acquisition.retrospect import Listed, Memory, Outlook, covered, list_hits, look_ahead, measured
+from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
+from nextplate.chem.scaffolds import murcko_scaffold
 from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
-from nextplate.conformal import calibrate, coverage, hit_probability, intervals
 from nextplate.errors import DataError, PlanError
-from nextplate.models import cross_predict, kind_of, predict_library
-from nextplate.prediction import Pick, Prediction
+from nextplate.prediction import Pick
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
-SIMILARITY = "similarity"
-"""Ranks by similarity to the nearest known hit (or, while there is none, to the best 1 % tested): the baseline."""
-STRATEGIES = (*RULES, SIMILARITY)
+FDR = 0.2
+"""False discovery rate of the hit lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ReplayPlan:
     """How a retrospective campaign is run."""
 
     strategy: str
-    """A name in STRATEGIES."""
+    """As ``parse_strategy`` reads it."""
     n_initial: int
     """Compounds of the first batch, chosen without any score."""
     n_batch: int
@@ -46,10 +47,9 @@ class ReplayPlan:
     confidence: float = 0.9
     beta: float = 1.0
     tradeoff: float = 0.0
-    exploration_share: float = 0.1
-    diversity_weight: float = 0.1
-    kind: str = "lightgbm"
-    """Of belief: a name in KINDS."""
+    exploration_share: float = 0.0
+    """By lot: a live campaign spends a tenth of its wells so; a replay is asked what can be found."""
+    diversity_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,19 @@ class ReplayRound:
     """Share of the top-k values found, counted as a multiset: any compound with a tied value counts."""
     n_hits: int
     """Tested compounds with a value at or above the threshold."""
+    n_scaffolds: int
+    """Murcko scaffolds among the hits tested."""
     coverage: float
-    """Share of this batch's values inside the intervals predicted before; NaN where none was predicted."""
+    """Share of this batch's values inside the intervals given before it was measured; of 0/1 values, inside the
+    class-conditional label sets. NaN where none were given."""
+    coverage_plain: float
+    """The same for intervals by a plain split over all out-of-fold residuals."""
     n_covered_of: int
-    """How many values that share is of."""
+    """How many values those shares are of."""
+    listed: Listed | None
+    """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
+    notes: tuple[str, ...] = ()
+    """Of the belief that chose this batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,15 @@ class _Truth:
     """Hits reach it."""
     cutoff: float
     """The k-th best value."""
+    scaffolds: dict[int, str]
+    """Of each hit, by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    rows: Index
+    outlook: Outlook | None
+    listed: Listed | None = None
 
 
 def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> ReplayCurve:
@@ -106,16 +124,19 @@ def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> Repla
         PlanError: an unknown strategy or an impossible size.
         DataError: no value, or as many values as compounds are not there.
     """
-    truth = _truth(features, np.asarray(values, dtype=np.float64), plan)
+    truth, strategy = _truth(features, np.asarray(values, dtype=np.float64), plan), parse_strategy(plan.strategy)
     tested = _rows(features, cold_start(features, _left(features, ()), plan.n_initial, _rng(plan, 0)))
-    rounds = [_round(truth, tested, float("nan"), 0)]
+    memory = Memory(int(np.isfinite(truth.values[tested]).sum()))
+    rounds = [_round(truth, tested, _Batch(tested, None), plan)]
     for number in range(1, plan.n_rounds + 1):
         available = _left(features, tested)
         if not available.any():
             break
-        batch, prediction = _next_batch(features, truth, plan, number, tested, available)
-        tested = np.concatenate([tested, batch])
-        rounds.append(_round(truth, tested, *_coverage(truth, batch, prediction)))
+        batch = _next_batch(features, truth, plan, strategy, number, tested, available, memory)
+        tested = np.concatenate([tested, batch.rows])
+        rounds.append(_round(truth, tested, batch, plan))
+        if batch.outlook is not None:
+            memory.foreseen = memory.foreseen.joined(measured(batch.outlook, batch.rows, truth.values))
     n_hits = int((truth.values >= truth.threshold).sum())
     return ReplayCurve(plan, len(truth.values), n_hits, tuple(rounds), tested)
 
@@ -124,8 +145,6 @@ def _truth(features: Features, values: FloatArray, plan: ReplayPlan) -> _Truth:
     n, n_scored = len(features.compound_ids), int(np.isfinite(values).sum())
     if values.shape != (n,):
         raise DataError(f"{values.shape} values for {n} compounds; give one per compound, NaN where unknown")
-    if plan.strategy not in STRATEGIES:
-        raise PlanError(f"there is no strategy {plan.strategy!r}; the strategies are: {', '.join(STRATEGIES)}")
     if min(plan.n_initial, plan.n_batch) < 1 or plan.n_rounds < 0:
         raise PlanError(f"batches of {plan.n_initial} and {plan.n_batch}, {plan.n_rounds} rounds: too few")
     if not 1 <= plan.top_k <= n_scored:
@@ -133,12 +152,10 @@ def _truth(features: Features, values: FloatArray, plan: ReplayPlan) -> _Truth:
     scored = np.where(np.isfinite(values), values, -np.inf)
     top = np.argsort(-scored, kind="stable")[: plan.top_k]
     cutoff = float(scored[top[-1]])
-    return _Truth(
-        np.where(np.isfinite(values), values, np.nan),
-        top,
-        cutoff if plan.threshold is None else plan.threshold,
-        cutoff,
-    )
+    threshold = cutoff if plan.threshold is None else plan.threshold
+    hits = np.flatnonzero(scored >= threshold)
+    scaffolds = {int(row): murcko_scaffold(features.smiles[row]) for row in hits}
+    return _Truth(np.where(np.isfinite(values), values, np.nan), top, threshold, cutoff, scaffolds)
 
 
 def _rng(plan: ReplayPlan, number: int) -> np.random.Generator:
@@ -158,21 +175,28 @@ def _rows(features: Features, picks: tuple[Pick, ...]) -> Index:
 
 
 def _next_batch(
-    features: Features, truth: _Truth, plan: ReplayPlan, number: int, tested: Index, available: Mask
-) -> tuple[Index, Prediction | None]:
+    features: Features,
+    truth: _Truth,
+    plan: ReplayPlan,
+    strategy: Strategy,
+    number: int,
+    tested: Index,
+    available: Mask,
+    memory: Memory,
+) -> _Batch:
     rng = _rng(plan, number)
     labelled = tested[np.isfinite(truth.values[tested])]
     n = min(plan.n_batch, int(available.sum()))
-    if plan.strategy == "random" or len(labelled) == 0:
-        return rng.permutation(np.flatnonzero(available))[:n], None
-    if plan.strategy == SIMILARITY:
-        return _most_similar(features, truth, labelled, available, n, rng), None
-    prediction = believe(features, truth.values, labelled, plan, number, truth.threshold)
-    best = float(truth.values[labelled].max())
-    scores = score(plan.strategy, prediction, best, rng, beta=plan.beta, tradeoff=plan.tradeoff)
+    if strategy.rule == RANDOM or len(labelled) == 0:
+        return _Batch(rng.permutation(np.flatnonzero(available))[:n], None)
+    if strategy.rule == SIMILARITY:
+        return _Batch(_most_similar(features, truth, labelled, available, n, rng), None)
+    y, seed = truth.values[labelled], plan.seed * 1000 + number
+    outlook = look_ahead(features, labelled, y, strategy.kind, memory, truth.threshold, plan.confidence, seed)
+    scores = score(strategy.rule, outlook.prediction, float(y.max()), rng, beta=plan.beta, tradeoff=plan.tradeoff)
     picks = choose(
         scores,
-        prediction,
+        outlook.prediction,
         features,
         available=available,
         n_picks=n,
@@ -180,7 +204,8 @@ def _next_batch(
         exploration_share=plan.exploration_share,
         diversity_weight=plan.diversity_weight,
     )
-    return _rows(features, picks), prediction
+    listed = list_hits(outlook, available, truth.values, truth.threshold, FDR)
+    return _Batch(_rows(features, picks), outlook, listed)
 
 
 def _most_similar(
@@ -196,35 +221,17 @@ def _most_similar(
     return batch
 
 
-def believe(
-    features: Features, values: FloatArray, labelled: Index, plan: ReplayPlan, number: int, threshold: float
-) -> Prediction:
-    """Fit, calibrate and predict one round of a replay.
-
-    Args:
-        features: of the library.
-        values: shape (n,); only values[labelled] is read.
-        labelled: rows whose value is known by now.
-        plan: kind of belief, seed and confidence.
-        number: of the round; part of the seed.
-        threshold: of a hit.
-    """
-    kind, y, seed = kind_of(plan.kind), values[labelled], plan.seed * 1000 + number
-    belief = kind.fit(features, labelled, y, seed=seed)
-    calibration = calibrate(*cross_predict(kind, features, labelled, y, seed=seed), y, plan.confidence)
-    mean, spread = predict_library(kind, belief, features)
-    lower, upper = intervals(calibration, mean, spread)
-    p_hit = hit_probability(calibration, mean, spread, threshold)
-    return Prediction(features.compound_ids, mean, spread, lower, upper, plan.confidence, p_hit)
+def _covered(truth: _Truth, batch: _Batch, plan: ReplayPlan) -> tuple[float, float, int]:
+    """Coverage of a batch by our intervals and by a plain split, and of how many values."""
+    if batch.outlook is None:
+        return float("nan"), float("nan"), 0
+    foreseen = measured(batch.outlook, batch.rows, truth.values)
+    ours, n = covered(batch.outlook.calibrating, foreseen, plan.confidence, batch.outlook.is_binary)
+    plain, _ = covered(batch.outlook.out_of_fold, foreseen, plan.confidence, batch.outlook.is_binary)
+    return ours, plain, n
 
 
-def _coverage(truth: _Truth, batch: Index, prediction: Prediction | None) -> tuple[float, int]:
-    if prediction is None:
-        return float("nan"), 0
-    return coverage(truth.values[batch], prediction.lower[batch], prediction.upper[batch])
-
-
-def _round(truth: _Truth, tested: Index, covered: float, n_covered_of: int) -> ReplayRound:
+def _round(truth: _Truth, tested: Index, batch: _Batch, plan: ReplayPlan) -> ReplayRound:
     found = truth.values[tested]
     k = len(truth.top)
     n_above, n_at = int((found > truth.cutoff).sum()), int((found == truth.cutoff).sum())
@@ -234,6 +241,12 @@ def _round(truth: _Truth, tested: Index, covered: float, n_covered_of: int) -> R
         len(np.intersect1d(truth.top, tested)) / k,
         (n_above + min(n_at, n_needed_at)) / k,
         int((found >= truth.threshold).sum()),
-        covered,
-        n_covered_of,
+        _n_scaffolds(truth, tested.tolist()),
+        *_covered(truth, batch, plan),
+        batch.listed,
+        () if batch.outlook is None else batch.outlook.notes,
     )
+
+
+def _n_scaffolds(truth: _Truth, tested: Iterable[int]) -> int:
+    return len({truth.scaffolds[row] for row in tested if row in truth.scaffolds})

@@ -10,7 +10,7 @@ read or written. The kinds are modules of this package, imported when they are f
 """
 
 from nextplate.models.belief import Belief, Learned
-from nextplate.models.crossing import cross_predict, predict_library
+from nextplate.models.crossing import cross_predict, fit_and_cross, predict_library
 from nextplate.models.design import column_names, design_matrix
 from nextplate.models.kinds import KINDS, Kind, kind_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "column_names",
     "cross_predict",
     "design_matrix",
+    "fit_and_cross",
     "kind_of",
     "predict_library",
 ]

@@ -4,7 +4,10 @@ Which kind is best depends on the campaign: of smooth scores the process, of rar
 judged on the campaign's own labels, every one predicted without its fold; the weights are those on a grid over the
 simplex whose loss (squared error, or for 0/1 labels log loss) is least or so near it that the labels cannot tell (one
 standard error of the paired difference, the rule of Breiman et al. 1984), and of these the most equal: a stack
-(Wolpert 1992) that leans on a single kind only where the labels say so. Probabilities are pooled as log-odds.
+(Wolpert 1992) that leans on a single kind only where the labels say so.
+
+Of 0/1 labels every kind first gets a logistic curve of its own, fitted to its left-out log-odds: kinds differ in how
+bold they are, and a bold one would otherwise lose by that alone. Then log-odds are pooled.
 
 The left-out predictions of the stack are kept for the calibration, so that no kind is fitted twice as often.
 """
@@ -26,6 +29,7 @@ from nextplate.models.crossing import cross_predict, deal_folds
 from nextplate.models.design import Index, Rows
 from nextplate.models.kinds import kind_of
 from nextplate.models.labels import Labels, check_labels, learned_from, why_mean_only
+from nextplate.models.link import fit_logistic
 from nextplate.models.storage import learned_of, load_arrays, read_card, save_arrays, save_folder
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,6 +48,8 @@ class Stack:
     members: tuple[Any, ...]
     weights: FloatArray
     """Shape (n_members,), not negative, sum 1."""
+    curves: FloatArray
+    """Shape (n_members, 2): offset and slope of each member's logistic curve over its log-odds (of 0/1 labels)."""
     left_out: tuple[FloatArray, FloatArray] | None
     """Mean and spread of every label by the stack of beliefs that had not seen it, each shape (n,); None: too few."""
     learned: Learned
@@ -82,18 +88,28 @@ def fit(
     labels = check_labels(features, rows, y, weight)
     if why_mean_only(labels) is not None:
         only = kind_of(members[0]).fit(features, labels.rows, labels.y, labels.weight, seed)
-        return Stack((members[0],), (only,), np.ones(1), None, learned_from(features, labels, seed, only.notes))
+        return Stack(
+            (members[0],),
+            (only,),
+            np.ones(1),
+            np.array([[0.0, 1.0]]),
+            None,
+            learned_from(features, labels, seed, only.notes),
+        )
     n_folds = 5 if len(labels.y) <= _FEWER_FOLDS_ABOVE else 3
     fitted, unseen = zip(*(_fit_and_cross(name, features, labels, seed, n_folds) for name in members), strict=True)
-    means = np.stack([mean for mean, _ in unseen])
+    means, spreads = (np.stack([pair[part] for pair in unseen]) for part in (0, 1))
+    curves = np.array([_curve(mean, labels) for mean in means])
+    means, spreads = _bent(means, spreads, curves, labels.is_binary)
     weights = weigh(means, labels)
-    left_out = _pool(means, np.stack([spread for _, spread in unseen]), weights, labels.is_binary)
+    left_out = _pool(means, spreads, weights, labels.is_binary)
     told = ", ".join(f"{name} {w:.0%}" for name, w in zip(members, weights, strict=True))
     notes = (f"auto: {told}", *(f"{n}: {note}" for n, b in zip(members, fitted, strict=True) for note in b.notes))
     return Stack(
         tuple(members),
         tuple(fitted),
         weights,
+        curves,
         left_out,
         learned_from(features, labels, seed, tuple(dict.fromkeys(notes))),
     )
@@ -110,6 +126,19 @@ def _fit_and_cross(
     kind = kind_of(name)
     belief = kind.fit(features, labels.rows, labels.y, labels.weight, seed)
     return belief, cross_predict(kind, features, labels.rows, labels.y, labels.weight, seed, n_folds=n_folds)
+
+
+def _curve(mean: FloatArray, labels: Labels) -> tuple[float, float]:
+    return fit_logistic(_log_odds(mean), labels.y, labels.weight) if labels.is_binary else (0.0, 1.0)
+
+
+def _bent(means: FloatArray, spreads: FloatArray, curves: FloatArray, is_binary: bool) -> tuple[FloatArray, FloatArray]:
+    """Put every member's probabilities through its curve, and its spreads through the slope of that."""
+    if not is_binary:
+        return means, spreads
+    bent = 1 / (1 + np.exp(-(curves[:, :1] + curves[:, 1:] * _log_odds(means))))
+    bounded = np.clip(means, _EDGE, 1 - _EDGE)
+    return bent, spreads * np.minimum(curves[:, 1:] * bent * (1 - bent) / (bounded * (1 - bounded)), 1.0)
 
 
 def weigh(means: FloatArray, labels: Labels) -> FloatArray:
@@ -182,6 +211,7 @@ def predict(belief: Stack, features: Features, rows: Rows | None = None) -> tupl
     used = np.flatnonzero(belief.weights > 0)
     each = [kind_of(belief.kinds[i]).predict(belief.members[i], features, rows) for i in used]
     means, spreads = (np.stack([pair[part] for pair in each]) for part in (0, 1))
+    means, spreads = _bent(means, spreads, belief.curves[used], belief.learned.is_binary)
     return _pool(means, spreads, belief.weights[used], belief.learned.is_binary)
 
 
@@ -195,7 +225,7 @@ def save(belief: Stack, folder: Path, *, metrics: Mapping[str, float] | None = N
     left_out = np.empty((2, 0)) if belief.left_out is None else np.stack(belief.left_out)
 
     def fill(inside: Path) -> None:
-        save_arrays(inside / "weights.npz", {"weights": belief.weights, "left_out": left_out})
+        save_arrays(inside / "weights.npz", {"weights": belief.weights, "curves": belief.curves, "left_out": left_out})
         for i, (name, member) in enumerate(zip(belief.kinds, belief.members, strict=True)):
             kind_of(name).save(member, inside / f"member_{i}")
 
@@ -210,8 +240,8 @@ def load(folder: Path) -> Stack:
     """
     card = read_card(folder, "auto")
     names, arrays = card["facts"].get("members"), load_arrays(folder / "weights.npz")
-    if not isinstance(names, list) or {"weights", "left_out"} - arrays.keys():
+    if not isinstance(names, list) or {"weights", "curves", "left_out"} - arrays.keys():
         raise ModelFileError(f"{folder}: its card or weights.npz does not tell the members; fit the belief again")
     members = tuple(kind_of(str(name)).load(folder / f"member_{i}") for i, name in enumerate(names))
     left_out = tuple(arrays["left_out"]) if arrays["left_out"].size else None
-    return Stack(tuple(map(str, names)), members, arrays["weights"], left_out, learned_of(card))
+    return Stack(tuple(map(str, names)), members, arrays["weights"], arrays["curves"], left_out, learned_of(card))

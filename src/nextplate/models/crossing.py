@@ -67,6 +67,29 @@ def cross_predict(
     return mean, spread
 
 
+def fit_and_cross(
+    kind: Kind,
+    features: Features,
+    rows: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> tuple[Any, FloatArray, FloatArray]:
+    """Fit a belief and predict every labelled compound without its own label.
+
+    A belief that has done so while it was fitted (``left_out``: a stack, a Gaussian process) is not fitted again.
+
+    Returns:
+        The belief, and left-out mean and spread as ``cross_predict`` gives them.
+
+    Raises:
+        ModelError: as the kind's fit.
+    """
+    belief = kind.fit(features, np.asarray(rows, dtype=np.intp), y, weight, seed)
+    left_out = getattr(belief, "left_out", None)
+    return belief, *(left_out or cross_predict(kind, features, rows, y, weight, seed))
+
+
 def deal_folds(
     rows: Index, labels: FloatArray, seed: int, *, groups: Sequence[str] | None = None, n_folds: int = 5
 ) -> Index:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rdkit import RDConfig
 
-from nextplate.acquisition.replay import STRATEGIES, ReplayPlan, replay
+from nextplate.acquisition import RULES
+from nextplate.acquisition.replay import ReplayPlan, replay
 from nextplate.chem.standardise import standardise
 from nextplate.chem.valued import encode_library, read_valued
 from nextplate.errors import DataError, PlanError
@@ -57,8 +58,8 @@ def test_one_seed_gives_one_campaign_from_one_first_plate(library, strategy):
 
 def test_every_strategy_runs(library):
     values = hidden_truth(library, 3)
-    for strategy in STRATEGIES:
-        if strategy in ("ei", "pi", "modal-ucb"):
+    for strategy in ("random", "similarity", "auto", *(f"nearest:{rule}" for rule in RULES)):
+        if strategy.endswith((":ei", ":pi", ":modal-ucb")):
             pytest.importorskip("modAL")
         plan = ReplayPlan(strategy, 40, 20, 1, 25)
         assert len(replay(library, values, plan).tested) == 60

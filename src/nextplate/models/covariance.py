@@ -11,7 +11,7 @@ For two compounds, with a and b the bits of their thermometer-coded counts (``Fe
 Each is positive semi-definite, so any sum with amplitudes that are not negative is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ COMPONENTS: tuple[str, ...] = (
     "descriptors",
     "linear descriptors",
 )
+ALL: tuple[int, ...] = tuple(range(len(COMPONENTS)))
 _SAMPLE = 20_000
 _OUTLIER = 6.0
 
@@ -99,25 +100,29 @@ def points_of(features: Features, scale: Scale, rows: Rows) -> Points:
     )
 
 
-def components(a: Points, b: Points, scale: Scale) -> Iterator[Floats]:
-    """Yield each kernel of ``COMPONENTS`` between two sets, shape (len(a), len(b)), one at a time."""
-    similarities = tanimoto(a.counts, b.counts), tanimoto(a.pairs, b.pairs)
-    yield from similarities
-    bits = ((a.n_counts, b.n_counts), (a.n_pairs, b.n_pairs))
-    for similarity, (n_a, n_b), n_mean in zip(similarities, bits, scale.n_bits, strict=True):
-        # |a & b| back from the ratio t: t (|a| + |b|) / (1 + t).
-        yield similarity / (1 + similarity) * ((n_a[:, None] + n_b[None, :]) / n_mean)
-    inner = a.descriptors @ b.descriptors.T
-    squares = (a.descriptors**2).sum(axis=1)[:, None] + (b.descriptors**2).sum(axis=1)[None, :]
-    yield 1 / (1 + np.maximum(squares - 2 * inner, 0) / 2)
-    yield inner
+def components(a: Points, b: Points, scale: Scale, wanted: Sequence[int] = ALL) -> Iterator[tuple[int, Floats]]:
+    """Yield the wanted kernels between two sets, each with its place in ``COMPONENTS``, shape (len(a), len(b))."""
+    bits = ((a.counts, b.counts, a.n_counts, b.n_counts), (a.pairs, b.pairs, a.n_pairs, b.n_pairs))
+    for i, (a_bits, b_bits, n_a, n_b) in enumerate(bits):
+        if not {i, i + 2} & {*wanted}:
+            continue
+        similarity = tanimoto(a_bits, b_bits)
+        if i + 2 in wanted:
+            # |a & b| back from the ratio t: t (|a| + |b|) / (1 + t).
+            yield i + 2, similarity / (1 + similarity) * ((n_a[:, None] + n_b[None, :]) / scale.n_bits[i])
+        if i in wanted:
+            yield i, similarity
+    if {4, 5} & {*wanted}:
+        inner = a.descriptors @ b.descriptors.T
+        squares = (a.descriptors**2).sum(axis=1)[:, None] + (b.descriptors**2).sum(axis=1)[None, :]
+        yield from ((4, 1 / (1 + np.maximum(squares - 2 * inner, 0) / 2)), (5, inner))
 
 
 def covariance(a: Points, b: Points, scale: Scale, amplitudes: npt.NDArray[np.float64]) -> Floats:
-    """Sum the kernels between two sets, shape (len(a), len(b))."""
+    """Sum the kernels between two sets, shape (len(a), len(b)); those of amplitude 0 are not computed."""
     total = np.zeros((len(a), len(b)), dtype=np.float32)
-    for amplitude, part in zip(amplitudes.astype(np.float32), components(a, b, scale), strict=True):
-        part *= amplitude
+    for i, part in components(a, b, scale, np.flatnonzero(amplitudes).tolist()):
+        part *= np.float32(amplitudes[i])
         total += part
     return total
 

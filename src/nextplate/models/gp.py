@@ -10,7 +10,7 @@ Of 0/1 labels the process is fitted to the labels as numbers, and a logistic cur
 (closed form, ibid. eq. 5.12) turns a mean into the probability of a hit; the spread goes through the curve's slope.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from nextplate.compound import Features
 from nextplate.errors import ModelFileError
 from nextplate.models.belief import Learned
 from nextplate.models.covariance import (
+    ALL,
     COMPONENTS,
     Points,
     Scale,
@@ -90,6 +91,8 @@ def fit(
     seed: int = 0,
     *,
     folds: Index | None = None,
+    kernels: Sequence[int] = ALL,
+    noise: float | None = None,
 ) -> Process:
     """Fit the process.
 
@@ -101,6 +104,9 @@ def fit(
         seed: decides which labels stand for all where there are too many.
         folds: shape (n,): what is left out together for ``left_out``; None: each label by itself. Up to 4,000
             labels that is exact, given amplitudes and noise; beyond, each label is left out by itself.
+        kernels: places in COMPONENTS of those that are used.
+        noise: variance of a label's noise over the covariance's, which is then shared evenly among the kernels;
+            None: noise and amplitudes by the marginal likelihood.
 
     Raises:
         ModelError: no labels, a label or weight that is not a number, or lengths that differ.
@@ -116,8 +122,7 @@ def fit(
     noise_weight = np.maximum(labels.weight / labels.weight.mean(), 1e-3)
     rng = np.random.default_rng([seed, 5])
     few = _few(labels, _N_EVIDENCE, rng)
-    parts = [part.astype(np.float64) for part in components(points[few], points[few], scale)]
-    amplitudes, noise = most_likely(parts, z[few], noise_weight[few])
+    amplitudes, noise = _amplitudes(points[few], scale, kernels, noise, z[few], noise_weight[few])
     kept = np.arange(len(z)) if len(z) <= MOST_EXACT else _few(labels, _N_INDUCING, rng)
     groups = np.arange(len(z)) if folds is None else folds
     solved, left_mean, left_spread = _solve(points, kept, scale, amplitudes, z, noise / noise_weight, groups)
@@ -140,6 +145,18 @@ def fit(
         _told(affine, labels.is_binary, left_mean, left_spread),
         learned.noting(*notes),
     )
+
+
+def _amplitudes(
+    points: Points, scale: Scale, kernels: Sequence[int], noise: float | None, z: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, float]:
+    amplitudes = np.zeros(len(COMPONENTS))
+    if noise is not None:
+        amplitudes[list(kernels)] = 1 / len(kernels)
+        return amplitudes, noise
+    used = dict(components(points, points, scale, kernels))
+    amplitudes[sorted(used)], noise = most_likely([used[i].astype(np.float64) for i in sorted(used)], z, weight)
+    return amplitudes, noise
 
 
 def _mean_only_process(features: Features, scale: Scale, learned: Learned) -> Process:

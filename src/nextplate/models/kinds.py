@@ -89,6 +89,20 @@ def _gp() -> Kind:
     return gp
 
 
+def _minmax_gp() -> Kind:
+    from nextplate.models import gp
+    from nextplate.models.variants import Variant
+
+    return Variant(gp, {"kernels": (0,), "noise": 0.3})
+
+
+def _extra_trees() -> Kind:
+    from nextplate.models import forest
+    from nextplate.models.variants import Variant
+
+    return Variant(forest, {"is_extra": True})
+
+
 def _auto() -> Kind:
     from nextplate.models import auto
 
@@ -120,6 +134,8 @@ KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
         "nearest": _nearest,
         "committee": _committee,
         "gp": _gp,
+        "minmax-gp": _minmax_gp,
+        "extra-trees": _extra_trees,
         "auto": _auto,
         "deep": _deep,
         "mpnn": _mpnn,

@@ -80,7 +80,7 @@ def _raw_smiles(features: Features) -> list[str]:
 
     path = features.folder / "compounds.parquet"
     table = pl.read_parquet(path, columns=["compound_id", "raw_smiles"])
-    if tuple(table["compound_id"]) != features.compound_ids:
+    if table["compound_id"].to_list() != list(features.compound_ids):
         raise DataError(f"{path} lists other compounds than the features loaded; delete {features.folder} and add anew")
     return table["raw_smiles"].to_list()
 

@@ -8,7 +8,6 @@ hashed again. What a disk forgets by itself is found by ``recheck``, which addin
 
 import hashlib
 import json
-import mmap
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -74,18 +73,6 @@ def load_features(folder: Path, *, recheck: bool = False) -> Features:
     pairs = _array(folder / "pairs.npy", (n, card["n_pair_bits"] // 8), np.dtype(np.uint8))
     descriptors = _array(folder / "descriptors.npy", (n, len(names)), np.dtype(np.float32))
     return Features(folder, card["digest"], texts[0], texts[1], fingerprints, descriptors, names, counts, pairs)
-
-
-def release_pages(features: Features) -> None:
-    """Give back the memory of rows read so far; they are read from disk (or the system's cache) when asked for again.
-
-    Pages of a mapped file count as the process's own while they are mapped: whoever walks over a library of millions
-    would seem, and under a memory limit be, as large as the library.
-    """
-    for array in (features.fingerprints, features.counts, features.pairs, features.descriptors):
-        mapped = getattr(array, "_mmap", None)
-        if isinstance(mapped, mmap.mmap):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _card(folder: Path) -> Mapping[str, Any]:

@@ -1,25 +1,47 @@
 """Ask beliefs about whole libraries, and about compounds they have not seen."""
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.chem.pages import release_pages
 from nextplate.compound import Features
 from nextplate.models.folds import assign_folds
 from nextplate.models.kinds import FloatArray, Index, Kind
 
 _BLOCK = 10_000
+# Above this a second block is asked about while the first is; below, the kinds' own threads are enough.
+_FEWEST_FOR_THREADS = 50_000
 
 
-def predict_library(kind: Kind, belief: Any, features: Features) -> tuple[FloatArray, FloatArray]:
-    """Predict every compound of a library, 10,000 at a time; mean and spread, each of shape (n,)."""
+def predict_library(
+    kind: Kind, belief: Any, features: Features, *, n_threads: int = 2
+) -> tuple[FloatArray, FloatArray]:
+    """Predict every compound of a library, 10,000 at a time, so that a library on disk is never in memory as a whole.
+
+    Args:
+        kind: of belief.
+        belief: as the kind fitted it.
+        features: of the library.
+        n_threads: blocks at a time where there are more than 50,000 compounds; the result does not depend on it.
+
+    Returns:
+        mean and spread, each of shape (n,).
+    """
     n = len(features.compound_ids)
     mean, spread = np.empty(n), np.empty(n)
-    for start in range(0, n, _BLOCK):
+
+    def ask(start: int) -> None:
         block = slice(start, min(start + _BLOCK, n))
         mean[block], spread[block] = kind.predict(belief, features, block)
+        release_pages(features)
+
+    with ThreadPoolExecutor(n_threads if n > _FEWEST_FOR_THREADS else 1) as pool:
+        deque(pool.map(ask, range(0, n, _BLOCK)), maxlen=0)
     return mean, spread
 
 

@@ -21,7 +21,7 @@ from nextplate.chem.describe import Encoded, described, encoded
 from nextplate.chem.folder import load_features, sound_features
 from nextplate.chem.library import Issue, Progress, column_of_ids, missing_cell, refuse_bad_rows, repeated_ids
 from nextplate.chem.standardise import standard_mol
-from nextplate.chem.workers import map_stream
+from nextplate.chem.workers import FEWEST_FOR_WORKERS, map_stream
 from nextplate.chem.writer import FeatureWriter, TextRow, writing
 from nextplate.compound import Features
 from nextplate.errors import DataError
@@ -85,10 +85,11 @@ def stream_library(
         columns = find_columns(head, smiles_column, id_column)
         id_at = column_of_ids(path, columns)
         options = f"{source} {columns.smiles} {id_at} {skip_bad} {with_alerts} {encoding}"
+        n_workers = n_jobs if n_lines >= FEWEST_FOR_WORKERS else 1
         work = partial(_prepare, smiles_at=columns.smiles, id_at=id_at, with_alerts=with_alerts)
         with writing(parent, hashlib.sha256(options.encode()).hexdigest()[:32]) as writer:
             rows = islice(records, int(columns.has_header) + writer.n_read, None)
-            for chunk, prepared in map_stream(work, _chunks(rows), n_jobs=n_jobs):
+            for chunk, prepared in map_stream(work, _chunks(rows), n_jobs=n_workers):
                 if not skip_bad:
                     refuse_bad_rows(path, prepared.issues)
                 writer.notes.extend([issue.line, issue.kind, issue.text] for issue in prepared.issues)

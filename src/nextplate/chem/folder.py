@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nextplate.chem.describe import COUNTS, DESCRIPTOR_NAMES, FINGERPRINT, PAIRS
 from nextplate.chem.texts import TextColumn
 from nextplate.chem.writer import FILES, FORMAT, sha256_of
 from nextplate.compound import Features
@@ -88,7 +89,20 @@ def _card(folder: Path) -> Mapping[str, Any]:
     missing = {"digest", "n", "n_bits", "n_count_bits", "n_pair_bits", "descriptors", "sha256"} - card.keys()
     if missing:
         raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; add the library again")
+    _refuse_other_features(path, card)
     return card
+
+
+def _refuse_other_features(path: Path, card: Mapping[str, Any]) -> None:
+    """Hold a card against this version: what a belief sees must mean what it meant when it was fitted."""
+    for name, ours in (("fingerprint", FINGERPRINT), ("counts", COUNTS), ("pairs", PAIRS)):
+        if (theirs := card.get(name)) != ours:
+            raise DataError(
+                f"{path}: another version wrote these features ({name}: {theirs!r}, here {ours!r}); "
+                "add the library again"
+            )
+    if tuple(card["descriptors"]) != DESCRIPTOR_NAMES:
+        raise DataError(f"{path}: another version wrote these features (other descriptors); add the library again")
 
 
 def _verify_all(folder: Path, card: Mapping[str, Any]) -> None:

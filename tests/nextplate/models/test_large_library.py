@@ -9,6 +9,7 @@ from nextplate.chem.enumeration import wehi_smiles
 from nextplate.chem.library import LibraryRow, featurise
 from nextplate.chem.pages import release_pages
 from nextplate.models import crossing, kind_of, predict_library
+from nextplate.models.funnel import predict_in_two_stages
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,38 @@ def test_blocks_and_threads_change_nothing(features, monkeypatch, kind):
         mean, spread = predict_library(kind_of(kind), belief, features, n_threads=n_threads)
         np.testing.assert_allclose(mean, whole[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(spread, whole[1], rtol=1e-3, atol=1e-4)
+
+
+def fitted(features, kind, sign=1.0):
+    rows = np.arange(0, 400, 5)
+    y = sign * np.asarray(features.descriptors[rows, 19], dtype=np.float64)
+    return kind_of(kind), kind_of(kind).fit(features, rows, y, None, 1)
+
+
+def test_two_stages_ask_the_second_about_the_best_of_the_first(features):
+    screen, final = fitted(features, "lightgbm"), fitted(features, "gp")
+    found = predict_in_two_stages(screen, final, features, n_passed=100)
+    first, second = predict_library(*screen, features), predict_library(*final, features)
+    hope = first[0] + first[1]
+    assert hope[found.passed].min() >= np.delete(hope, found.passed).max()
+    assert (len(found.passed), len(np.unique(found.passed))) == (100, 100)
+    for got, cheap, dear in zip((found.mean, found.spread), first, second, strict=True):
+        np.testing.assert_allclose(got[found.passed], dear[found.passed], rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(np.delete(got, found.passed), np.delete(cheap, found.passed))
+    assert found.notes[0] == "two stages: all 400 compounds screened, the best 100 predicted in full"
+
+
+def test_a_first_stage_that_is_wrong_is_told(features):
+    wrong, final = fitted(features, "lightgbm", sign=-1.0), fitted(features, "gp")
+    found = predict_in_two_stages(wrong, final, features, n_passed=200)
+    assert "better ones may have been held back; pass more" in found.notes[1]
+
+
+def test_a_library_that_passes_whole_is_asked_about_once(features):
+    screen, final = fitted(features, "lightgbm"), fitted(features, "nearest")
+    found = predict_in_two_stages(screen, final, features, n_passed=400)
+    np.testing.assert_array_equal(found.mean, predict_library(*final, features)[0])
+    assert found.notes == ()
 
 
 def resident_kb() -> int:

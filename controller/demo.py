@@ -91,7 +91,7 @@ def _fill(lab: Lab, store: "Store", compounds: int, watcher: Watcher, tell: Call
     if not store.select("libraries"):
         tell(f"library: reading {vendor / 'library.csv'}")
         added = register_library(lab, store, vendor / "library.csv", progress=progress)
-        tell(f"library: {len(added.file.rows)} compounds, {len(added.file.issues)} notes")
+        tell(f"library: {added.n_compounds} compounds, {len(added.issues)} notes")
     if not store.select("stock"):
         stock = register_stock(lab, store, vendor / "stock.csv")
         tell(f"stock: {stock.n_added} source wells")

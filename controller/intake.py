@@ -1,10 +1,10 @@
 """What enters a lab by hand: libraries and stock files. Each is taken in whole, or not at all."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from controller.stockfile import Issue, StockFile, StockRow, read_stock
 from controller.store.journal import NewEvent, RowWrite, canonical_json
@@ -64,25 +64,46 @@ def add_library(store: "Store", features: Features, *, name: str, now: datetime)
     n = len(features.compound_ids)
     if store.select("libraries", {"library": features.digest}):
         return Added(features.digest, 0, n)
-    ids = features.compound_ids
-    rows = [
-        {"library": features.digest, "row": i, "compound_id": ids[i], "smiles": features.smiles[i], "raw_smiles": raw}
-        for i, raw in enumerate(_raw_smiles(features))
-    ]
+    rows = _CompoundRows(features, _raw_smiles(features))
     library = {"library": features.digest, "n_compounds": n}
     event = NewEvent(LIBRARY_ADDED, now, None, {**library, "name": name})
     store.append([event], [RowWrite("libraries", [library]), RowWrite("compounds", rows)])
     return Added(features.digest, n, 0)
 
 
-def _raw_smiles(features: Features) -> list[str]:
-    import polars as pl
+@dataclass(frozen=True, slots=True)
+class _CompoundRows(Sequence[Mapping[str, Any]]):
+    """Rows of the compounds table, made when asked for: of a million, a few thousand exist at a time."""
 
-    path = features.folder / "compounds.parquet"
-    table = pl.read_parquet(path, columns=["compound_id", "raw_smiles"])
-    if tuple(table["compound_id"]) != features.compound_ids:
+    features: Features
+    raw_smiles: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.raw_smiles)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        if isinstance(index, int):
+            return self[index : index + 1 or None][0]
+        texts = (self.features.compound_ids[index], self.features.smiles[index], self.raw_smiles[index])
+        rows = range(*index.indices(len(self)))
+        return [
+            {"library": self.features.digest, "row": i, "compound_id": name, "smiles": smiles, "raw_smiles": raw}
+            for i, name, smiles, raw in zip(rows, *texts, strict=True)
+        ]
+
+
+def _raw_smiles(features: Features) -> Sequence[str]:
+    from nextplate.chem.texts import TextColumn
+
+    path, n = features.folder / "compounds.parquet", len(features.compound_ids)
+    ids, raw = (TextColumn(path, name, n) for name in ("compound_id", "raw_smiles"))
+    if len(ids.series()) != n or ids != features.compound_ids:
         raise DataError(f"{path} lists other compounds than the features loaded; delete {features.folder} and add anew")
-    return table["raw_smiles"].to_list()
+    return raw
 
 
 def add_stock(

@@ -3,23 +3,29 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controller.app import lab_time
 from controller.files import full_disk_named
 from controller.intake import Added, add_library, add_stock, read_stock
 from controller.lab import Lab
-from controller.snapshots import library_folder
+from controller.snapshots import LIBRARIES, library_folder
 from controller.store import NewEvent, RowWrite
 from nextplate.errors import DataError
 
 if TYPE_CHECKING:
     from controller.store.store import Store
-    from nextplate.chem.library import LibraryFile
+    from nextplate.chem.library import Issue
+    from nextplate.compound import Features
+
+    Taken = tuple[Features, tuple[Issue, ...]]
 
 Progress = Callable[[int, int], None]
 TIP_RACKS: Mapping[str, str] = {"flex": "opentrons_flex_96_tiprack_50ul", "ot2": "opentrons_96_tiprack_20ul"}
 """Tip racks that fit the default pipette of each robot."""
+
+LARGE_BYTES = 16 << 20
+"""Library files above this are streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +33,21 @@ class LibraryAdded:
     """A library that was taken in."""
 
     added: Added
-    file: "LibraryFile"
-    """With its issues: rows left out, structures that occur twice."""
+    features: "Features"
+    issues: tuple["Issue", ...]
+    """Rows left out, structures that occur twice; of a large library the latter as one count."""
+
+    @property
+    def n_compounds(self) -> int:
+        """How many compounds it holds."""
+        return len(self.features.compound_ids)
+
+    @property
+    def n_skipped(self) -> int:
+        """How many rows were left out as unusable."""
+        from nextplate.chem.library import BAD_ROW
+
+        return sum(issue.kind in BAD_ROW for issue in self.issues)
 
 
 def register_library(
@@ -39,27 +58,67 @@ def register_library(
     smiles_column: str | None = None,
     id_column: str | None = None,
     skip_bad: bool = False,
+    with_alerts: bool = True,
     encoding: str = "utf-8",
     progress: Progress | None = None,
 ) -> LibraryAdded:
     """Read, standardise and featurise a library and register it; the same library again changes nothing.
 
+    A file above 16 MB (some 300,000 compounds) is streamed: read and featurised in one pass, a few thousand rows in
+    memory at a time. Killed in between, the same call goes on from the last checkpoint.
+
+    Args:
+        lab: which takes it.
+        store: its database.
+        path: CSV, TSV or .smi.
+        smiles_column: header of the structures; None finds the usual names.
+        id_column: header of the compound ids; None finds the usual names.
+        skip_bad: leave out unusable rows and list them; False refuses the file.
+        with_alerts: False leaves scaffolds and alerts out, which takes half the time; the file is then streamed.
+        encoding: for a file without byte-order mark.
+        progress: called with (rows done, rows in all).
+
     Raises:
         DataError: the file cannot be used; nothing is kept.
         DiskFull: no room for the features; nothing is kept.
     """
+    how = {"smiles_column": smiles_column, "id_column": id_column, "skip_bad": skip_bad, "encoding": encoding}
+    with full_disk_named(lab.folder / LIBRARIES):
+        if _is_large(path) or not with_alerts:
+            features, issues = _streamed(lab, path, how, with_alerts, progress)
+        else:
+            features, issues = _read(lab, path, how, progress)
+    now = lab_time(lab.folder, lab.settings)
+    return LibraryAdded(add_library(store, features, name=path.name, now=now), features, issues)
+
+
+def _is_large(path: Path) -> bool:
+    """Tell by the size, whether it is there to be read or not; a gzipped table unpacks to some four times as much."""
+    size = path.stat().st_size if path.is_file() else 0
+    return size * (4 if path.suffix == ".gz" else 1) > LARGE_BYTES
+
+
+def _read(lab: Lab, path: Path, how: Mapping[str, Any], progress: Progress | None) -> "Taken":
     from nextplate.chem.folder import library_digest
     from nextplate.chem.library import featurise, read_library
 
-    file = read_library(
-        path, smiles_column=smiles_column, id_column=id_column, skip_bad=skip_bad, encoding=encoding, progress=progress
-    )
+    file = read_library(path, progress=progress, **how)
     digest = library_digest((row.compound_id, row.smiles) for row in file.rows)
-    folder = lab.folder / library_folder(digest)
-    with full_disk_named(folder):
-        features = featurise(file.rows, folder, progress=progress)
-    now = lab_time(lab.folder, lab.settings)
-    return LibraryAdded(add_library(store, features, name=path.name, now=now), file)
+    return featurise(file.rows, lab.folder / library_folder(digest), progress=progress), file.issues
+
+
+def _streamed(lab: Lab, path: Path, how: Mapping[str, Any], with_alerts: bool, progress: Progress | None) -> "Taken":
+    from nextplate.chem.stream import stream_library
+
+    result = stream_library(
+        path,
+        lambda digest: lab.folder / library_folder(digest),
+        lab.folder / LIBRARIES,
+        with_alerts=with_alerts,
+        progress=progress,
+        **how,
+    )
+    return result.features, result.issues
 
 
 def register_stock(lab: Lab, store: "Store", path: Path) -> Added:

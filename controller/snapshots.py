@@ -15,6 +15,9 @@ from nextplate.errors import PlanError
 if TYPE_CHECKING:
     from controller.store.store import Store
 
+LIBRARIES = "library"
+"""Folder of the lab that holds the feature folders."""
+
 
 def resolve(lab: Path, store: "Store", library: str, action: Compute) -> Compute:
     """Replace @library, @stock and @tips in a step's inputs by paths of files that hold them now.
@@ -27,7 +30,7 @@ def resolve(lab: Path, store: "Store", library: str, action: Compute) -> Compute
 
 def library_folder(digest: str) -> str:
     """Name the feature folder of a library, relative to the lab."""
-    return f"library/{digest[:16]}"
+    return f"{LIBRARIES}/{digest[:16]}"
 
 
 def _resolved(lab: Path, store: "Store", library: str, path: str) -> str:

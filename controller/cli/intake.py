@@ -1,14 +1,20 @@
 """library, stock and tips: what enters a lab by hand."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from controller.cli.common import HERE, JsonOption, LabOption, progress_bar, say
 
+if TYPE_CHECKING:
+    from controller.registration import LibraryAdded
+
 _SHOWN = 5
+_REPORT_LINES = 12
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +38,21 @@ def library_add(
     smiles: Annotated[str | None, typer.Option(help="Column of the structures; found by its name if left out.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the compound ids, likewise.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows and list them.")] = False,
+    alerts: Annotated[
+        bool, typer.Option("--alerts/--no-alerts", help="Find scaffolds and alerts too; without, half the time.")
+    ] = True,
     encoding: Annotated[str, typer.Option(help="Encoding of a file that is not UTF-8, e.g. latin-1.")] = "utf-8",
     as_json: JsonOption = False,
 ) -> None:
     """Register a library: structures standardised, fingerprints and descriptors cached.
 
+    A file of any length will do; killed in between, the same command goes on where it was.
+
     Example: nextplate library add vendor.csv --smiles SMILES --id catalogue_no --lab mylab
     """
     from controller.lab import locked_store, open_lab
     from controller.registration import register_library
+    from nextplate.chem.report import as_lines, library_report
 
     opened = open_lab(lab)
     with locked_store(opened, "nextplate library add") as store, progress_bar("compounds", as_json) as progress:
@@ -51,44 +63,59 @@ def library_add(
             smiles_column=smiles,
             id_column=id_column,
             skip_bad=skip_bad,
+            with_alerts=alerts,
             encoding=encoding,
             progress=progress,
         )
-    kinds = Counter(issue.kind for issue in result.file.issues)
+    report = library_report(result.features.folder)
     body = {
         "library": result.added.digest,
-        "compounds": len(result.file.rows),
+        "compounds": result.n_compounds,
         "new": result.added.is_new,
-        "skipped": result.file.n_skipped,
-        "notes": [{"line": i.line, "kind": i.kind, "text": i.text} for i in result.file.issues],
+        "skipped": result.n_skipped,
+        "notes": [{"line": i.line, "kind": i.kind, "text": i.text} for i in result.issues],
+        "report": asdict(report),
     }
-    lines = [f"{len(result.file.rows)} compounds, library {result.added.digest[:16]}"]
+    say(body, "\n".join(_added_lines(file, result, as_lines(report))), as_json)
+
+
+def _added_lines(file: Path, result: "LibraryAdded", report: Sequence[str]) -> list[str]:
+    kinds = Counter(issue.kind for issue in result.issues)
+    lines = [f"{result.n_compounds} compounds, library {result.added.digest[:16]}"]
     lines[0] += "" if result.added.is_new else " (was there already; nothing changed)"
     lines += [f"{n} x {kind}" for kind, n in sorted(kinds.items())]
-    lines += [f"  {file.name}:{i.line}: {i.text}" for i in result.file.issues[:_SHOWN]]
-    if len(result.file.issues) > _SHOWN:
-        lines.append(f"  ... {len(result.file.issues) - _SHOWN} more notes (--json lists all)")
-    say(body, "\n".join(lines), as_json)
+    lines += [f"  {file.name}:{i.line}: {i.text}" for i in result.issues[:_SHOWN]]
+    if len(result.issues) > _SHOWN:
+        lines.append(f"  ... {len(result.issues) - _SHOWN} more notes (--json lists all)")
+    more = [f"  ... {len(report) - _REPORT_LINES} more lines (library show)"] if len(report) > _REPORT_LINES else []
+    return [*lines, *report[:_REPORT_LINES], *more]
 
 
 def library_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Show the libraries of a lab and a few compounds.
+    """Show the libraries of a lab, what standardisation made of them, their alerts, and a few compounds.
 
     Example: nextplate library show --lab mylab
     """
     from controller.lab import open_lab
+    from controller.snapshots import library_folder
     from controller.store import open_store
+    from nextplate.chem.report import as_lines, library_report
 
-    with open_store(open_lab(lab).database) as store:
+    opened = open_lab(lab)
+    with open_store(opened.database) as store:
         libraries = store.select("libraries")
         first = {
             r["library"]: store.select("compounds", {"library": r["library"], "row": range_of(5)}) for r in libraries
         }
-    body = {"libraries": [{**r, "first": first[r["library"]]} for r in libraries]}
+    reports = {r["library"]: library_report(opened.folder / library_folder(r["library"])) for r in libraries}
+    body = {
+        "libraries": [{**r, "first": first[r["library"]], "report": asdict(reports[r["library"]])} for r in libraries]
+    }
     lines: list[str] = []
     for r in libraries:
         lines.append(f"library {r['library'][:16]}: {r['n_compounds']} compounds")
         lines += [f"  {c['compound_id']}  {c['smiles']}" for c in first[r["library"]]]
+        lines += as_lines(reports[r["library"]])
     say(body, "\n".join(lines) or "no library yet; add one with: nextplate library add FILE", as_json)
 
 

@@ -1,6 +1,6 @@
 """fit: responses so far -> a belief, its cross-validated predictions, its predictions for the whole library."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def root_mean_square(squares: npt.NDArray[np.float64]) -> tuple[float, float]:
     return root, float(squares.std(ddof=1)) / (2 * root * np.sqrt(len(squares)))
 
 
-def _labels(inputs: Mapping[str, Path], compound_ids: tuple[str, ...]) -> pl.DataFrame:
+def _labels(inputs: Mapping[str, Path], compound_ids: Sequence[str]) -> pl.DataFrame:
     """Average the labels of each compound's wells, in library order."""
     used = tested_responses(inputs).filter(pl.col("label").is_not_null())
     rows = pl.DataFrame({"compound_id": list(compound_ids), "row": np.arange(len(compound_ids))})

@@ -13,6 +13,9 @@ from nextplate.errors import StoreError
 
 Row = Mapping[str, Any]
 
+# Rows made and sent at a time: a library of millions may be a sequence that makes its rows when asked for them.
+_CHUNK = 20_000
+
 
 def projected_table(name: str) -> Table:
     """Return a table that events are projected into.
@@ -33,13 +36,15 @@ def write_rows(connection: Connection, write: RowWrite, seq: int) -> None:
     Raises:
         StoreError: no such table or column, a NaN, or with mode ``once`` a row that says something else.
     """
-    if not write.rows:
-        return
     table = projected_table(write.table)
     own = {"seq": seq} if "seq" in table.c else {}  # compounds have their library's
-    rows = [{**row, **own} for row in write.rows]
+    for start in range(0, len(write.rows), _CHUNK):
+        _write_chunk(connection, table, write.mode, [{**row, **own} for row in write.rows[start : start + _CHUNK]])
+
+
+def _write_chunk(connection: Connection, table: Table, mode: str, rows: list[dict[str, Any]]) -> None:
     _check_columns(table, rows)
-    match write.mode:
+    match mode:
         case "insert":
             connection.execute(insert(table), rows)
         case "once":

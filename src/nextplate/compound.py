@@ -1,5 +1,6 @@
 """Compounds and libraries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,10 @@ class Features:
     folder: Path
     digest: str
     """sha256 over ids and standardised structures; names the cache."""
-    compound_ids: tuple[str, ...]
-    smiles: tuple[str, ...]
+    compound_ids: Sequence[str]
+    """n of them; of a library on disk a column that is read when asked for."""
+    smiles: Sequence[str]
+    """Standardised; likewise."""
     fingerprints: npt.NDArray[np.uint8]
     """Shape (n, 256): 2048 bits packed with numpy.packbits."""
     descriptors: npt.NDArray[np.float32]

@@ -1,5 +1,6 @@
 """Predictions and picks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ class Prediction:
     All values are on the response scale: 0 = the plate's negative control, 1 = its positive control.
     """
 
-    compound_ids: tuple[str, ...]
+    compound_ids: Sequence[str]
     mean: FloatArray
     """Shape (n,)."""
     spread: FloatArray

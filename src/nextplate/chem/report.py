@@ -1,6 +1,6 @@
 """What standardisation made of a library, and what its compounds are flagged for: counted, with examples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from nextplate.errors import DataError
 
-_STEREO = str.maketrans("", "", "@/\\")
+_STEREO = r"[@/\\]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,20 @@ def library_report(folder: Path) -> LibraryReport:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: cannot be read ({error}); add the library again") from error
-    ids, alerts, scaffolds = table["compound_id"].to_list(), table["alerts"], table["scaffold"]
-    has_stereo = [_has_stereo(s) for s in table["smiles"].to_list()]
-    had_stereo = [_has_stereo(s) for s in table["raw_smiles"].to_list()]
-    lost = [i for i, had, has in zip(ids, had_stereo, has_stereo, strict=True) if had and not has]
+    alerts, scaffolds = table["alerts"], table["scaffold"]
+    has_stereo = table["smiles"].str.contains(_STEREO)
+    lost = table.filter(table["raw_smiles"].str.contains(_STEREO) & ~has_stereo)["compound_id"]
     is_computed = alerts.null_count() == 0
     return LibraryReport(
-        n=len(ids),
+        n=len(table),
         n_unchanged=int((table["change"] == "").sum()),
-        changes=_counted(ids, [_steps(change) for change in table["change"].to_list()]),
-        n_with_stereo=sum(has_stereo),
+        changes=_counted(table, "change", _steps),
+        n_with_stereo=int(has_stereo.sum()),
         stereo_lost=Counted("stereochemistry lost", len(lost), tuple(lost[:3])),
         n_scaffolds=int(scaffolds.filter(scaffolds != "").n_unique()) if is_computed else None,
-        alerts=_counted(ids, [_names(text) for text in alerts.to_list()]) if is_computed else None,
+        alerts=_counted(table, "alerts", _names) if is_computed else None,
         n_flagged=int((alerts != "").sum()) if is_computed else None,
     )
-
-
-def _has_stereo(smiles: str) -> bool:
-    return len(smiles.translate(_STEREO)) != len(smiles)
 
 
 def _steps(change: str) -> list[str]:
@@ -87,13 +82,15 @@ def _names(alerts: str) -> list[str]:
     return [name for name in alerts.split(";") if name]
 
 
-def _counted(ids: Sequence[str], names: Iterable[Sequence[str]]) -> tuple[Counted, ...]:
-    found: dict[str, list[str]] = {}
-    for compound_id, own in zip(ids, names, strict=True):
-        for name in dict.fromkeys(own):
-            found.setdefault(name, []).append(compound_id)
-    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-    return tuple(Counted(name, len(members), tuple(members[:3])) for name, members in ordered)
+def _counted(table: pl.DataFrame, column: str, names: Callable[[str], Sequence[str]]) -> tuple[Counted, ...]:
+    found: dict[str, tuple[int, tuple[str, ...]]] = {}
+    told = table.filter(pl.col(column) != "").select("compound_id", column)
+    for compound_id, text in told.iter_rows():
+        for name in dict.fromkeys(names(text)):
+            n, examples = found.get(name, (0, ()))
+            found[name] = n + 1, examples if n >= 3 else (*examples, compound_id)
+    ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+    return tuple(Counted(name, n, examples) for name, (n, examples) in ordered)
 
 
 def as_lines(report: LibraryReport) -> list[str]:

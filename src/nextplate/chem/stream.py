@@ -1,8 +1,8 @@
 """Featurise a library of any length in one pass: read, standardise, describe and write a chunk at a time.
 
 ``library.read_library`` and ``featurise`` hold the rows of a screening library and say everything about them; this
-is for the millions of a make-on-demand library. Each structure is parsed once. Structures that occur twice are not
-listed.
+is for the millions of a make-on-demand library. Each structure is parsed once. Structures that occur twice are
+counted, not listed.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import polars as pl
 from rdkit import Chem, rdBase
 
 from nextplate.chem.columns import find_columns
@@ -20,7 +21,7 @@ from nextplate.chem.describe import Encoded, described, encoded
 from nextplate.chem.folder import load_features, sound_features
 from nextplate.chem.library import Issue, Progress, column_of_ids, missing_cell, refuse_bad_rows, repeated_ids
 from nextplate.chem.standardise import standard_mol
-from nextplate.chem.workers import map_stream
+from nextplate.chem.workers import FEWEST_FOR_WORKERS, map_stream
 from nextplate.chem.writer import FeatureWriter, TextRow, writing
 from nextplate.compound import Features
 from nextplate.errors import DataError
@@ -36,7 +37,7 @@ class Streamed:
     n_rows: int
     """Rows read, usable or not."""
     issues: tuple[Issue, ...]
-    """Rows left out, in line order."""
+    """Rows left out, in line order; then, with line 0, how many structures occur twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,11 @@ def stream_library(
         columns = find_columns(head, smiles_column, id_column)
         id_at = column_of_ids(path, columns)
         options = f"{source} {columns.smiles} {id_at} {skip_bad} {with_alerts} {encoding}"
+        n_workers = n_jobs if n_lines >= FEWEST_FOR_WORKERS else 1
         work = partial(_prepare, smiles_at=columns.smiles, id_at=id_at, with_alerts=with_alerts)
         with writing(parent, hashlib.sha256(options.encode()).hexdigest()[:32]) as writer:
             rows = islice(records, int(columns.has_header) + writer.n_read, None)
-            for chunk, prepared in map_stream(work, _chunks(rows), n_jobs=n_jobs):
+            for chunk, prepared in map_stream(work, _chunks(rows), n_jobs=n_workers):
                 if not skip_bad:
                     refuse_bad_rows(path, prepared.issues)
                 writer.notes.extend([issue.line, issue.kind, issue.text] for issue in prepared.issues)
@@ -108,8 +110,21 @@ def _finished(path: Path, writer: FeatureWriter, folder_of: Callable[[str], Path
         writer.finish(folder)
     else:
         writer.abandon()
-    issues = tuple(Issue(*note) for note in writer.notes)
-    return Streamed(existing or load_features(folder), writer.n_read, issues)
+    features = existing or load_features(folder)
+    issues = [Issue(*note) for note in writer.notes]
+    return Streamed(features, writer.n_read, (*issues, *_same_structures(folder)))
+
+
+def _same_structures(folder: Path) -> list[Issue]:
+    """Count the compounds whose structure an earlier one has, and name the first."""
+    table = pl.read_parquet(folder / "compounds.parquet", columns=["compound_id", "smiles"])
+    again = table.filter(~table["smiles"].is_first_distinct())
+    if again.is_empty():
+        return []
+    name, smiles = again.row(0)
+    first = table.filter(pl.col("smiles") == smiles).row(0)[0]
+    text = f"{len(again)} compounds have the structure of an earlier one; the first: {name} has that of {first}"
+    return [Issue(0, "same-structure", text)]
 
 
 def _source(path: Path) -> tuple[str, int]:

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
 # Below this a worker takes longer to start (about a second: it imports rdkit) than the work takes.
-_FEWEST_FOR_WORKERS = 1000
+FEWEST_FOR_WORKERS = 1000
 # Chunks under way per worker: enough that none waits for the parent.
 _AHEAD = 3
 
@@ -37,7 +37,7 @@ def map_chunks(
         chunk_size: items per call.
     """
     chunks = (items[i : i + chunk_size] for i in range(0, len(items), chunk_size))
-    n_workers = 1 if len(items) < _FEWEST_FOR_WORKERS else n_jobs
+    n_workers = 1 if len(items) < FEWEST_FOR_WORKERS else n_jobs
     n_done = 0
     for chunk, result in map_stream(function, chunks, n_jobs=n_workers):
         n_done += len(chunk)

@@ -1,25 +1,69 @@
 """Ask beliefs about whole libraries, and about compounds they have not seen."""
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.chem.pages import release_pages
 from nextplate.compound import Features
 from nextplate.models.folds import assign_folds
-from nextplate.models.kinds import FloatArray, Index, Kind
+from nextplate.models.kinds import FloatArray, Index, Kind, Rows
 
 _BLOCK = 10_000
+# Above this a second block is asked about while the first is; below, the kinds' own threads are enough.
+_FEWEST_FOR_THREADS = 50_000
 
 
-def predict_library(kind: Kind, belief: Any, features: Features) -> tuple[FloatArray, FloatArray]:
-    """Predict every compound of a library, 10,000 at a time; mean and spread, each of shape (n,)."""
+def predict_library(
+    kind: Kind, belief: Any, features: Features, *, n_threads: int = 2
+) -> tuple[FloatArray, FloatArray]:
+    """Predict every compound of a library, 10,000 at a time, so that a library on disk is never in memory as a whole.
+
+    Args:
+        kind: of belief.
+        belief: as the kind fitted it.
+        features: of the library.
+        n_threads: blocks at a time where there are more than 50,000 compounds; the result does not depend on it.
+
+    Returns:
+        mean and spread, each of shape (n,).
+    """
     n = len(features.compound_ids)
+    return _in_blocks(kind, belief, features, [slice(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)], n, n_threads)
+
+
+def predict_rows(
+    kind: Kind, belief: Any, features: Features, rows: Index, *, n_threads: int = 2
+) -> tuple[FloatArray, FloatArray]:
+    """Predict many compounds of a library in blocks, as ``predict_library`` does; mean and spread, shape (len(rows),).
+
+    Args:
+        kind: of belief.
+        belief: as the kind fitted it.
+        features: of the library.
+        rows: shape (m,), ascending where the library lies on disk, so that it is read front to back.
+        n_threads: blocks at a time where there are more than 50,000 rows.
+    """
+    blocks = [rows[i : i + _BLOCK] for i in range(0, len(rows), _BLOCK)]
+    return _in_blocks(kind, belief, features, blocks, len(rows), n_threads)
+
+
+def _in_blocks(
+    kind: Kind, belief: Any, features: Features, blocks: Sequence[Rows], n: int, n_threads: int
+) -> tuple[FloatArray, FloatArray]:
     mean, spread = np.empty(n), np.empty(n)
-    for start in range(0, n, _BLOCK):
-        block = slice(start, min(start + _BLOCK, n))
-        mean[block], spread[block] = kind.predict(belief, features, block)
+
+    def ask(i: int) -> None:
+        at = slice(i * _BLOCK, (i + 1) * _BLOCK)
+        mean[at], spread[at] = kind.predict(belief, features, blocks[i])
+        release_pages(features)
+
+    with ThreadPoolExecutor(n_threads if n > _FEWEST_FOR_THREADS else 1) as pool:
+        deque(pool.map(ask, range(len(blocks))), maxlen=0)
     return mean, spread
 
 

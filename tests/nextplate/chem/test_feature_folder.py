@@ -1,7 +1,10 @@
 """The feature folder appears whole or not at all, and a damaged one is never used."""
 
 import errno
+import json
 import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,14 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import FilterCatalog
 
 from nextplate.chem import describe
+from nextplate.chem import folder as chem_folder
 from nextplate.chem.alerts import REACTIVE, find_alerts
 from nextplate.chem.library import featurise, load_features, read_library
+from nextplate.chem.writer import sha256_of
 from nextplate.errors import DataError, DiskFull
 
 SMILES = ["CCO", "c1ccccc1CN", "O=C1C=CC(=O)C=C1", "CC(=O)Oc1ccccc1C(=O)O"]
-FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "descriptors.npy", "card.json")
+FILES = ("compounds.parquet", "fingerprints.npy", "counts.npy", "pairs.npy", "descriptors.npy", "card.json")
 REACTIVE_EXAMPLES = (  # in the order of REACTIVE
     "CC(=O)Cl",
     "CS(=O)(=O)Cl",
@@ -113,6 +118,84 @@ def test_damage_is_found_and_mended(folder, rows, name, damage):
             featurise(rows, folder)
     else:
         assert featurise(rows, folder).compound_ids == ("C0", "C1", "C2", "C3")
+
+
+def old(folder):
+    """Open a folder that was written a while ago: found sound, and known to be from now on."""
+    time.sleep(0.06)  # longer than the clock tick within which a change could hide
+    load_features(folder)
+    assert (folder / ".verified.json").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damage_after_it_was_found_sound_is_found(folder, name):
+    old(folder)
+    path = folder / name
+    times, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a copy that keeps times would not hide it either
+    with pytest.raises(DataError, match=f"{name}.*add the library again"):
+        load_features(folder)
+
+
+def test_what_was_found_sound_is_not_hashed_again_but_on_demand(folder, monkeypatch):
+    old(folder)
+    hashed = []
+    monkeypatch.setattr(chem_folder, "sha256_of", lambda path: hashed.append(path.name) or sha256_of(path))
+    load_features(folder)
+    assert hashed == ["card.json"]
+    load_features(folder, recheck=True)
+    assert {*hashed} == {*FILES}
+
+
+def test_files_of_another_library_are_refused(folder, tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("smiles,id\n" + "".join(f"{s}C,C{i}\n" for i, s in enumerate(SMILES[:1] + SMILES[3:])))
+    featurise(read_library(path).rows, tmp_path / "other")
+    old(folder)
+    shutil.copy(tmp_path / "other" / "counts.npy", folder / "counts.npy")
+    with pytest.raises(DataError, match=r"counts.npy.*cut short or altered.*add the library again"):
+        load_features(folder)
+    shutil.copy(tmp_path / "other" / "card.json", folder / "card.json")
+    with pytest.raises(DataError, match=r"compounds.parquet.*cut short or altered.*add the library again"):
+        load_features(folder)
+
+
+def test_a_folder_of_another_featuriser_is_refused(folder):
+    card = folder / "card.json"
+    body = json.loads(card.read_text())
+    card.write_text(json.dumps({**body, "pairs": "atom-pair counts: another hash"}))
+    with pytest.raises(DataError, match=r"card.json: .*pairs.*another hash.*add the library again"):
+        load_features(folder)
+
+
+def test_a_folder_that_may_only_be_read_is_opened(folder, monkeypatch):
+    def refused(*_arguments, **_named):
+        raise PermissionError(errno.EACCES, "read-only")
+
+    (folder / ".verified.json").unlink()
+    monkeypatch.setattr(Path, "write_text", refused)
+    assert len(load_features(folder).compound_ids) == 4
+    assert not (folder / ".verified.json").exists()
+
+
+def test_texts_on_disk_behave_as_a_tuple(folder):
+    ids = load_features(folder).compound_ids
+    there = ("C0", "C1", "C2", "C3")
+    assert (len(ids), ids[1], ids[-1], ids[1:3], tuple(ids)) == (4, "C1", "C3", ("C1", "C2"), there)
+    assert ids == there
+    assert there == ids
+    assert ids == load_features(folder).compound_ids
+    assert ids != there[:3]
+    assert ids != load_features(folder).smiles
+    assert ids != "C0C1"
+    assert "C2" in ids
+    assert ids.index("C2") == 2
+    assert ids[np.intp(2)] == "C2"
+    with pytest.raises(IndexError, match="row 4 of 4"):
+        ids[4]
+    with pytest.raises(TypeError):
+        hash(ids)
 
 
 def test_another_library_in_the_folder_is_left_alone(folder, rows):

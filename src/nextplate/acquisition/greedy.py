@@ -98,7 +98,8 @@ def _best(gain: Gain, blocked: FloatArray, cost: FloatArray) -> int:
 def _highest(net: FloatArray, n: int = 16) -> Index:
     """Give the rows of the n highest values, finite ones only."""
     rows = np.argpartition(-net, n)[:n] if len(net) > n else np.arange(len(net))
-    return rows[np.isfinite(net[rows])]
+    finite: Index = rows[np.isfinite(net[rows])]
+    return finite
 
 
 def _spend(limits: Limits, row: int, counts: Index, blocked: FloatArray, cost: FloatArray) -> None:

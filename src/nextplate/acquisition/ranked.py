@@ -118,7 +118,8 @@ def _jaccard(similar: Floats, n_set: Counts, n_other: Counts) -> FloatArray:
 
 def _euclid(x: FloatArray, squares: FloatArray, row: int) -> FloatArray:
     squared = squares + squares[row] - 2 * (x @ x[row])
-    return np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+    distance: FloatArray = np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+    return distance
 
 
 def _nearest(x: FloatArray, known: FloatArray) -> FloatArray:

@@ -30,8 +30,12 @@ def cold_start(
     """Choose a first plate, when nothing is known.
 
     Compounds are drawn by lot and taken unless one taken before is more alike than 0.35 (Tanimoto, ECFP4); when
-    the draw runs out, the ones passed over follow. So dense regions of the library are seen, but not twice. MaxMin
-    would take the oddest structures first: they teach little about the rest.
+    the draw runs out, the ones passed over follow. So dense regions of the library are seen, but not twice.
+
+    Measured on plates of 336 and 100 from ALDH1, MAPK1 and Enamine10k (5 seeds): as many hits and as good a forest
+    as by lot, with a few more scaffolds, all within the spread. MaxMin takes the oddest structures: fewer hits in
+    screens and a poorer forest. Facility location and the largest clusters take the commonest: fewer hits in
+    screens, no better a forest.
 
     Args:
         features: of the library.

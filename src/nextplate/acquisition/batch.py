@@ -49,6 +49,9 @@ def choose(
     * facility: u + w * (library coverage added, 1 = a pick's fair share), among the best 10 * n_picks;
     * maxmin: the distance to the nearest pick, among the best 5 * n_picks, the best score first.
 
+    On ALDH1 (a forest of 1,000 labels, 336 picks, 5 seeds) none, penalty, dpp, facility and a cap of 1 per scaffold
+    find 42 to 44 hits, all within the spread; maxmin finds 26: it is for mapping a library, not for hits.
+
     Explore picks are drawn by lot from the rest, whatever their cluster or source plate: picks by lot keep the
     calibration honest (they are the only ones exchangeable with the library) and on real assays find more than
     picks by spread. Ties are broken by lot.

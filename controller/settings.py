@@ -149,6 +149,12 @@ class PickingSection(Section):
     beta: Annotated[float, Field(ge=0)] = 0.5
     exploration_share: Share = 0.1
     diversity_weight: Annotated[float, Field(ge=0)] = 0.1
+    diversity: Literal["none", "penalty", "maxmin", "dpp", "facility"] = "penalty"
+    """How a batch is kept varied; the ways are told in nextplate.acquisition.choose."""
+    cap_per_scaffold: Annotated[int, Field(ge=0)] = 0
+    """Most compounds of one Murcko scaffold a plate picks by score; 0: no cap."""
+    source_plate_cost: Annotated[float, Field(ge=0)] = 0.0
+    """What a pick has to bring more to open another source plate; 1 is from the median score to the best."""
 
 
 def _known_kind(name: str) -> str:

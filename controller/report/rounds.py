@@ -10,7 +10,7 @@ from controller.report.plates import gather_plate
 from controller.report.source import Source
 from controller.steps.data import labelled
 
-_NEW = ("exploit", "explore")
+_NEW = ("exploit", "over-cap", "explore")
 CROSS_VALIDATION = "cross-validation"
 
 

@@ -1,7 +1,7 @@
 """pick: calibrated predictions, stock and what was tested -> the compounds of the next plate, each with its reason."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from controller.steps.data import (
     write_picks,
 )
 from nextplate.acquisition import choose, cold_start, score
+from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
@@ -108,7 +109,31 @@ def _new(
         exploration_share=params["exploration_share"],
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
+        **_batch_limits(inputs["stock"], params, features),
     )
+
+
+def _batch_limits(stock: Path, params: Mapping[str, Any], features: Features) -> dict[str, Any]:
+    """Read scaffolds and source plates where the settings ask for them; older campaigns' settings never do."""
+    limits: dict[str, Any] = {"diversity": params.get("diversity", "penalty")}
+    if cap := params.get("cap_per_scaffold", 0):
+        table = pl.read_parquet(features.folder / "compounds.parquet", columns=["scaffold"])
+        limits |= {"clusters": scaffold_clusters(table["scaffold"].to_list()), "cap_per_cluster": cap}
+    if cost := params.get("source_plate_cost", 0.0):
+        limits |= {"plate_of": _source_plates(stock, params, features.compound_ids), "plate_cost": cost}
+    return limits
+
+
+def _source_plates(path: Path, params: Mapping[str, Any], compound_ids: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Number the source plate of each compound: the first with a well of the right strength; -1 for none."""
+    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
+    number: dict[str, int] = {}
+    plate: dict[str, int] = {}
+    for well in stock_wells(path):
+        is_usable = well.gives(params["dose_um"], transfer_nl, well_volume_nl) and n_transfers(well, transfer_nl)
+        if is_usable and well.compound_id not in plate:
+            plate[well.compound_id] = number.setdefault(well.source_plate, len(number))
+    return np.array([plate.get(name, -1) for name in compound_ids], dtype=np.intp)
 
 
 def _first(

@@ -70,3 +70,16 @@ def test_a_well_of_another_strength_is_never_drawn_from(stock: Path, monkeypatch
 def test_a_compound_of_another_strength_alone_cannot_be_compiled(stock: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(PlanError, match="C2 for A01: 5000 nl missing"):
         run_compile(stock, ["C2"], monkeypatch)
+
+
+def test_scaffold_caps_and_source_plates_reach_the_choice_only_where_settings_ask(stock: Path):
+    folder = stock.parent
+    pl.DataFrame({"scaffold": ["c1ccccc1", "", "c1ccccc1", None]}).write_parquet(folder / "compounds.parquet")
+    names, bits = ("C1", "C2", "C3", "C4"), np.zeros((4, 8), dtype=np.uint8)
+    features = Features(folder, "", names, names, bits, np.zeros((4, 0), np.float32), (), bits, bits)
+    assert pick_step._batch_limits(stock, PARAMS, features) == {"diversity": "penalty"}
+    asked = PARAMS | {"diversity": "dpp", "cap_per_scaffold": 2, "source_plate_cost": 0.1}
+    limits = pick_step._batch_limits(stock, asked, features)
+    assert (limits["diversity"], limits["cap_per_cluster"], limits["plate_cost"]) == ("dpp", 2, 0.1)
+    assert limits["clusters"].tolist() == [0, -1, 0, -1]
+    assert limits["plate_of"].tolist() == [0, -1, -1, 0]

@@ -13,7 +13,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nextplate.acquisition import modal, rules
-from nextplate.acquisition.batch import choose, cold_start
+from nextplate.acquisition.batch import choose
+from nextplate.acquisition.cold import cold_start
 from nextplate.acquisition.rules import FloatArray, Knobs, Rule
 from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction

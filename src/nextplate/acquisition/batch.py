@@ -1,10 +1,11 @@
-"""Choose a batch: the best scores, not too alike, plus a share by lot; and a first batch without any score."""
+"""Choose a batch: the best scores, not too alike, under caps and costs, plus a share by lot."""
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from nextplate.chem.similarity import count_bits, max_similarity, sparse_bits
+from nextplate.acquisition.diversity import DIVERSITY, gain_of
+from nextplate.acquisition.greedy import Limits, greedy
+from nextplate.chem.kernel import max_tanimoto
 from nextplate.compound import Features
 from nextplate.errors import PlanError
 from nextplate.prediction import Pick, Prediction
@@ -14,9 +15,8 @@ Mask = npt.NDArray[np.bool_]
 Packed = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.intp]
 
-# Cold start: two ECFP4 fingerprints less alike than this rarely share a scaffold.
-_COLD_SIMILARITY = 0.35
-_COLD_CANDIDATES = 20
+# MaxMin, dpp and facility choose among this many times as many of the best scores as there are picks.
+_SHORTLIST = {"maxmin": 5, "dpp": 10, "facility": 10}
 
 
 def choose(
@@ -31,83 +31,211 @@ def choose(
     diversity_weight: float = 0.1,
     tested_fingerprints: Packed | None = None,
     n_wells: int = 1,
+    diversity: str = "penalty",
+    pending: Mask | None = None,
+    clusters: Index | None = None,
+    cap_per_cluster: int | None = None,
+    plate_of: Index | None = None,
+    plate_cost: float = 0.0,
 ) -> tuple[Pick, ...]:
     """Choose the compounds of the next plate.
 
-    Exploit picks are taken one by one by score less diversity_weight * (highest Tanimoto similarity to an
-    exploit pick already in the batch), the score scaled so that 1 is the distance from the median to the best.
-    Explore picks are drawn by lot from the rest: picks by lot keep the calibration honest (they are the only ones
-    exchangeable with the library) and on real assays find more than picks by spread. Ties are broken by lot.
+    Exploit picks are taken one by one by the highest gain. Scores are scaled so that 1 is the distance from the
+    median to the best; with the scaled score u and the weight w the gain is, by ``diversity``,
+
+    * none: u;
+    * penalty: u - w * (highest Tanimoto similarity to a pick);
+    * dpp: u + w * log(variance given the picks), among the best 10 * n_picks scores;
+    * facility: u + w * (library coverage added, 1 = a pick's fair share), among the best 10 * n_picks;
+    * maxmin: the distance to the nearest pick, among the best 5 * n_picks, the best score first.
+
+    On ALDH1 (a forest of 1,000 labels, 336 picks, 5 seeds) none, penalty, dpp, facility and a cap of 1 per scaffold
+    find 42 to 44 hits, all within the spread; maxmin finds 26: it is for mapping a library, not for hits.
+
+    Explore picks are drawn by lot from the rest, whatever their cluster or source plate: picks by lot keep the
+    calibration honest (they are the only ones exchangeable with the library) and on real assays find more than
+    picks by spread. Ties are broken by lot.
+
+    Pending compounds are never picked, and count as picked already for the diversity and the caps, not for the
+    source plates (a plate is opened anew each round).
 
     Args:
-        scores: shape (n,), of ``score``.
+        scores: shape (n,), of ``score``; finite where available.
         prediction: of the same n compounds, in the order of the features.
         features: of the library.
-        available: shape (n,): stock left, not tested, not pending.
+        available: shape (n,): stock left, not tested.
         n_picks: how many compounds; fewer are returned when fewer are available.
         rng: for lots and ties.
         exploration_share: of the picks, in [0, 1], rounded to whole picks.
         diversity_weight: 0 takes the best scores whatever they are like.
-        tested_fingerprints: shape (t, 256), packed, of compounds tested before; None when there are none.
+        tested_fingerprints: shape (t, n_bytes), packed, of compounds tested before; None when there are none.
         n_wells: wells of the plate each pick gets.
+        diversity: none, penalty, maxmin, dpp or facility.
+        pending: shape (n,): dispensed, without a result yet; None: none is.
+        clusters: shape (n,): 0, 1, ... or -1 = in no cluster (``clusters.scaffold_clusters``).
+        cap_per_cluster: most exploit picks of one cluster; None: no cap. Where the caps leave wells empty, the
+            wells go to the best scores over the cap, under the reason "over-cap".
+        plate_of: shape (n,): source plate of each compound, 0, 1, ...; None: not known.
+        plate_cost: gain an exploit pick has to bring more to open another source plate.
 
     Returns:
-        Exploit picks in the order chosen, then explore picks.
+        Exploit picks in the order chosen, then those over the cap, then explore picks.
 
     Raises:
-        PlanError: nothing is available, n_picks is below 1, a share or weight is out of range, or lengths differ.
+        PlanError: nothing is available, n_picks is below 1, a share, weight, cap or cost is out of range, an
+            available compound's score is not a number, or lengths differ.
     """
-    _check_shares(exploration_share, diversity_weight)
-    n = _n_possible(features, available, n_picks)
-    if not len(scores) == len(prediction.mean) == len(available):
-        raise PlanError(f"{len(scores)} scores, {len(prediction.mean)} predictions, {len(available)} compounds")
+    _check_settings(exploration_share, diversity_weight, diversity, clusters, cap_per_cluster)
+    is_pending = np.zeros(len(available), dtype=bool) if pending is None else pending
+    _check_lengths(features, scores, prediction, available, is_pending, clusters, plate_of)
+    free = available & ~is_pending
+    n = n_possible(free, n_picks)
+    _check_scores(scores, free, features)
     n_explore = round(exploration_share * n)
-    exploit = _exploit(scores, features, np.flatnonzero(available), n - n_explore, diversity_weight, rng)
-    rest = np.setdiff1d(np.flatnonzero(available), exploit)
+    limits = Limits(
+        None if cap_per_cluster is None else clusters,
+        cap_per_cluster or 1,
+        None if cap_per_cluster is None or clusters is None else _members(clusters, is_pending),
+        plate_of,
+        plate_cost,
+    )
+    chosen = np.asarray(features.fingerprints[np.flatnonzero(is_pending)])
+    exploit, over = _exploit(scores, features, free, n - n_explore, diversity, diversity_weight, chosen, limits, rng)
+    rest = np.setdiff1d(np.flatnonzero(free), np.concatenate([exploit, over]))
     explore = rng.permutation(rest)[:n_explore]
-    rows = np.concatenate([exploit, explore]).astype(np.intp)
+    rows = np.concatenate([exploit, over, explore]).astype(np.intp)
     nearest = _nearest_tested(features, rows, tested_fingerprints)
-    reasons = ["exploit"] * len(exploit) + ["explore"] * len(explore)
+    reasons = ["exploit"] * len(exploit) + ["over-cap"] * len(over) + ["explore"] * len(explore)
     return tuple(
         _pick(int(row), reason, scores, prediction, features, near, n_wells)
         for row, reason, near in zip(rows, reasons, nearest, strict=True)
     )
 
 
-def _check_shares(exploration_share: float, diversity_weight: float) -> None:
-    if not 0 <= exploration_share <= 1:
-        raise PlanError(f"exploration_share is {exploration_share}; it must lie between 0 and 1")
-    if not (np.isfinite(diversity_weight) and diversity_weight >= 0):
-        raise PlanError(f"diversity_weight is {diversity_weight}; it must be 0 or more")
+def _check_settings(
+    share: float, weight: float, diversity: str, clusters: Index | None, cap_per_cluster: int | None
+) -> None:
+    if not 0 <= share <= 1:
+        raise PlanError(f"exploration_share is {share}; it must lie between 0 and 1")
+    if not (np.isfinite(weight) and weight >= 0):
+        raise PlanError(f"diversity_weight is {weight}; it must be 0 or more")
+    if diversity not in DIVERSITY:
+        raise PlanError(f"there is no diversity {diversity!r}; choose one of: {', '.join(DIVERSITY)}")
+    if cap_per_cluster is not None and clusters is None:
+        raise PlanError("a cap per cluster needs the clusters: give one number per compound, -1 for none")
+    if cap_per_cluster is not None and cap_per_cluster < 1:
+        raise PlanError(f"the cap per cluster is {cap_per_cluster}; it must be at least 1")
 
 
-def _n_possible(features: Features, available: Mask, n_picks: int) -> int:
-    if available.shape != (len(features.compound_ids),):
-        raise PlanError(f"available has {len(available)} entries, the library {len(features.compound_ids)}")
+def _check_lengths(
+    features: Features,
+    scores: FloatArray,
+    prediction: Prediction,
+    available: Mask,
+    pending: Mask,
+    clusters: Index | None,
+    plate_of: Index | None,
+) -> None:
+    n = len(features.compound_ids)
+    for name, rows in (("available", available), ("pending", pending), ("clusters", clusters), ("plate_of", plate_of)):
+        if rows is not None and rows.shape != (n,):
+            raise PlanError(f"{name} has {len(rows)} entries, the library {n}")
+    if not len(scores) == len(prediction.mean) == n:
+        raise PlanError(f"{len(scores)} scores, {len(prediction.mean)} predictions, {n} compounds")
+
+
+def _check_scores(scores: FloatArray, free: Mask, features: Features) -> None:
+    bad = np.flatnonzero(free & ~np.isfinite(scores))
+    if len(bad):
+        first = features.compound_ids[bad[0]]
+        raise PlanError(
+            f"{len(bad)} of {int(free.sum())} available compounds have a score that is not a finite number "
+            f"(the first: {first}, {scores[bad[0]]}); score them by another rule, or mark them unavailable"
+        )
+
+
+def n_possible(free: Mask, n_picks: int) -> int:
+    """Say how many of the picks asked for there are compounds for.
+
+    Raises:
+        PlanError: none is free, or n_picks is below 1.
+    """
     if n_picks < 1:
         raise PlanError(f"{n_picks} picks were asked for; ask for at least 1")
-    n_available = int(available.sum())
-    if n_available == 0:
+    n_free = int(free.sum())
+    if n_free == 0:
         raise PlanError(
             "no compound is available: every one is tested, pending, or out of stock; add stock or end the campaign"
         )
-    return min(n_picks, n_available)
+    return min(n_picks, n_free)
+
+
+def _members(clusters: Index, is_member: Mask) -> Index:
+    counted = clusters[is_member & (clusters >= 0)]
+    return np.bincount(counted, minlength=int(clusters.max(initial=-1)) + 1).astype(np.intp)
 
 
 def _exploit(
-    scores: FloatArray, features: Features, rows: Index, n: int, weight: float, rng: np.random.Generator
-) -> Index:
-    shuffled = rng.permutation(rows)
+    scores: FloatArray,
+    features: Features,
+    free: Mask,
+    n: int,
+    diversity: str,
+    weight: float,
+    chosen: Packed,
+    limits: Limits,
+    rng: np.random.Generator,
+) -> tuple[Index, Index]:
+    """Give the rows picked within the limits, and those that fill the wells the caps left empty."""
+    shuffled = rng.permutation(np.flatnonzero(free))
     utility = scores[shuffled] / _scale(scores[shuffled])
     order = np.argsort(-utility, kind="stable")
-    if n == 0 or weight == 0:
-        best: Index = shuffled[order[:n]]
-        return best
-    # A compound further than the weight below the n-th best cannot win even against the same structure.
-    reach = order[utility[order] >= utility[order[n - 1]] - weight]
-    bits = sparse_bits(np.asarray(features.fingerprints[shuffled[reach]]))
-    chosen: Index = shuffled[reach[_diverse(utility[reach], bits, n, weight)]]
-    return chosen
+    none: Index = np.zeros(0, dtype=np.intp)
+    if n == 0:
+        return none, none
+    here = _of_rows(limits, shuffled)
+    name = "none" if weight == 0 and diversity != "maxmin" else diversity
+    short = order[: _n_short(utility[order], _of_rows(here, order), n, name, weight)]
+    packed = np.asarray(features.fingerprints[shuffled[short]])
+    picks = short[greedy(gain_of(name, utility[short], packed, weight, n, chosen), n, _of_rows(here, short))]
+    left = order[~np.isin(order, picks)]
+    return shuffled[picks], shuffled[left[: n - len(picks)]]
+
+
+def _of_rows(limits: Limits, rows: Index) -> Limits:
+    clusters = None if limits.clusters is None else limits.clusters[rows]
+    plates = None if limits.plates is None else limits.plates[rows]
+    return Limits(clusters, limits.cap, limits.taken, plates, limits.plate_cost)
+
+
+def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight: float) -> int:
+    """Say how many of the best candidates can matter; utility and limits are in order, best first.
+
+    The n best that the caps allow together (a matroid) always hold one that may still be picked, at a loss of the
+    weight and of one source plate at most: what lies further below the last of them never wins.
+    """
+    allowed = np.cumsum(_within_caps(limits, len(utility)))
+    edge = int(np.searchsorted(allowed, n))
+    if edge >= len(utility):
+        return len(utility)
+    if diversity in _SHORTLIST:
+        return max(edge + 1, _SHORTLIST[diversity] * n)
+    loss = (weight if diversity == "penalty" else 0.0) + (limits.plate_cost if limits.plates is not None else 0.0)
+    return int(np.searchsorted(-utility, -(utility[edge] - loss), side="right")) if loss else edge + 1
+
+
+def _within_caps(limits: Limits, m: int) -> Mask:
+    """Tell of each candidate whether it is among the first of its cluster that the cap lets through."""
+    if limits.clusters is None:
+        return np.ones(m, dtype=bool)
+    clusters = limits.clusters
+    order = np.argsort(clusters, kind="stable")
+    starts = np.searchsorted(clusters[order], clusters[order])
+    place = np.empty(m, dtype=np.intp)
+    place[order] = np.arange(m) - starts
+    before = 0 if limits.taken is None else np.append(limits.taken, 0)[clusters]
+    within: Mask = (clusters < 0) | (place + before < limits.cap)
+    return within
 
 
 def _scale(scores: FloatArray) -> float:
@@ -116,31 +244,10 @@ def _scale(scores: FloatArray) -> float:
     return distance if distance > 0 else 1.0
 
 
-def _diverse(utility: FloatArray, bits: sparse.csr_matrix, n: int, weight: float) -> Index:
-    """Take n rows greedily by utility - weight * similarity to the nearest row taken (running maximum)."""
-    nearest = np.zeros(len(utility))
-    left = utility.astype(np.float64, copy=True)
-    taken = np.empty(n, dtype=np.intp)
-    n_set = np.asarray(bits.sum(axis=1)).ravel()
-    for i in range(n):
-        taken[i] = int(np.argmax(left - weight * nearest))
-        left[taken[i]] = -np.inf
-        np.maximum(nearest, _similarity_to(bits, n_set, taken[i]), out=nearest)
-    return taken
-
-
-def _similarity_to(bits: sparse.csr_matrix, n_set: FloatArray, row: np.intp) -> FloatArray:
-    one = np.zeros(bits.shape[1], dtype=np.float32)
-    one[bits.indices[bits.indptr[row] : bits.indptr[row + 1]]] = 1
-    shared = bits @ one
-    similarity: FloatArray = shared / np.maximum(n_set + n_set[row] - shared, 1)
-    return similarity
-
-
 def _nearest_tested(features: Features, rows: Index, tested: Packed | None) -> FloatArray:
     if tested is None or len(tested) == 0:
         return np.full(len(rows), np.nan)
-    return max_similarity(np.asarray(features.fingerprints[rows]), tested).astype(np.float64)
+    return max_tanimoto(np.asarray(features.fingerprints[rows]), tested)[0].astype(np.float64)
 
 
 def _pick(
@@ -164,51 +271,3 @@ def _pick(
         float(nearest),
         n_wells,
     )
-
-
-def cold_start(
-    features: Features,
-    available: Mask,
-    n_picks: int,
-    rng: np.random.Generator,
-    *,
-    n_wells: int = 1,
-) -> tuple[Pick, ...]:
-    """Choose a first plate, when nothing is known.
-
-    Compounds are drawn by lot and taken unless one taken before is more alike than 0.35 (Tanimoto, ECFP4); when
-    the draw runs out, the ones passed over follow. So dense regions of the library are seen, but not twice. MaxMin
-    would take the oddest structures first: they teach little about the rest.
-
-    Args:
-        features: of the library.
-        available: shape (n,): stock left, not pending.
-        n_picks: how many; fewer are returned when fewer are available.
-        rng: decides; the same generator state gives the same picks.
-        n_wells: wells of the plate each pick gets.
-
-    Raises:
-        PlanError: nothing is available, or n_picks is below 1.
-    """
-    n = _n_possible(features, available, n_picks)
-    drawn = rng.permutation(np.flatnonzero(available))
-    head, tail = drawn[: _COLD_CANDIDATES * n], drawn[_COLD_CANDIDATES * n :]
-    rows = np.concatenate([_spread_first(np.asarray(features.fingerprints[head]), head, n), tail])[:n]
-    nan = float("nan")
-    return tuple(
-        Pick(features.compound_ids[row], "cold-start", nan, nan, nan, nan, nan, nan, nan, n_wells) for row in rows
-    )
-
-
-def _spread_first(packed: Packed, rows: Index, n: int) -> Index:
-    """Order rows so that those unlike every earlier one come first (n of them are enough), then the others."""
-    bits, n_set = sparse_bits(packed), count_bits(packed).astype(np.float64)
-    is_taken = np.zeros(len(rows), dtype=bool)
-    is_near = np.zeros(len(rows), dtype=bool)
-    n_taken = 0
-    for i in range(len(rows)):
-        if n_taken < n and not is_near[i]:
-            is_taken[i] = True
-            n_taken += 1
-            is_near |= _similarity_to(bits, n_set, np.intp(i)) > _COLD_SIMILARITY
-    return np.concatenate([rows[is_taken], rows[~is_taken]])

@@ -19,7 +19,7 @@ from controller.steps.data import (
     write_json,
     write_picks,
 )
-from nextplate.acquisition import choose, cold_start, score
+from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
@@ -95,11 +95,11 @@ def _new(
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)
     prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    scores = score(params["rule"], prediction, best, rng, beta=params["beta"])
+    found = scored(params["rule"], prediction, Knobs(best, params["beta"], available=available), rng)
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     return choose(
-        scores,
+        found.scores,
         prediction,
         features,
         available=available,

@@ -47,7 +47,8 @@ def bald(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Floa
 
 def _chance(draw: npt.NDArray[np.float32], knobs: Knobs) -> FloatArray:
     if np.isnan(knobs.threshold):
-        return np.clip(draw.astype(np.float64), 0, 1)
+        probability: FloatArray = np.clip(draw.astype(np.float64), 0, 1)
+        return probability
     if knobs.noise == 0:
         return (draw >= knobs.threshold).astype(np.float64)
     chance: FloatArray = ndtr((draw.astype(np.float64) - knobs.threshold) / knobs.noise)

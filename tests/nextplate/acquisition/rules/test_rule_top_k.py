@@ -29,11 +29,13 @@ def test_without_draws_it_agrees_with_independent_normal_draws_and_says_so():
 
 
 def test_only_compounds_that_may_be_picked_compete():
-    given = believed([9.0, 0.5, 0.4], [0.01, 0.01, 0.01])
-    scores = scored("top-k", given, Knobs(1.0, n_top=1, available=np.array([False, True, True])), RNG).scores
-    everybody = scored("top-k", given, Knobs(1.0, n_top=1), RNG).scores
-    assert scores[1] > scores[2]
-    assert scores[1] > 0.7 > 0.01 > everybody[1]
+    mean = np.concatenate([np.full(50, 9.0), np.linspace(0, 1, 500)])
+    given = believed(mean, np.full(550, 0.1))
+    knobs = Knobs(1.0, n_top=50, available=mean < 9)
+    among = scored("top-k", given, knobs, RNG).scores[50:]
+    everybody = scored("top-k", given, Knobs(1.0, n_top=50), RNG).scores[50:]
+    assert abs(among.sum() - 50) < 2
+    assert everybody.sum() < 0.01
 
 
 def test_a_sure_belief_puts_the_best_k_first():

@@ -1,7 +1,7 @@
 """pick: calibrated predictions, stock and what was tested -> the compounds of the next plate, each with its reason."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from controller.steps.data import (
     write_picks,
 )
 from nextplate.acquisition import Knobs, choose, cold_start, scored
+from nextplate.acquisition.reasons import explain_all
+from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
@@ -43,7 +45,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
         raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
     picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
-    write_picks(picks, out / "picks.parquet")
+    write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
     return {
         "n_compounds": len(picks),
@@ -95,7 +97,12 @@ def _new(
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)
     prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    found = scored(params["rule"], prediction, Knobs(best, params["beta"], available=available), rng)
+    found = scored(
+        params["rule"],
+        prediction,
+        Knobs(best, params["beta"], available=available, threshold=params["hit_threshold"]),
+        rng,
+    )
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     return choose(
@@ -108,6 +115,26 @@ def _new(
         exploration_share=params["exploration_share"],
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
+    )
+
+
+def _why(
+    picks: Sequence[Pick], inputs: Mapping[str, Path], params: Mapping[str, Any], features: Features, seen: set[str]
+) -> tuple[str, ...]:
+    """Say of every pick why it was chosen."""
+    chosen = {pick.compound_id for pick in picks}
+    rows = [n for n, i in enumerate(features.compound_ids) if i in chosen]
+    others = [n for n, i in enumerate(features.compound_ids) if i in seen]
+    ids = features.compound_ids
+    _, at = max_tanimoto(np.asarray(features.fingerprints[rows]), np.asarray(features.fingerprints[others]))
+    table = pl.scan_parquet(inputs["library"] / "compounds.parquet").filter(pl.col("compound_id").is_in(chosen))
+    known = table.select("compound_id", "scaffold", "alerts").collect().to_dicts()
+    return explain_all(
+        picks,
+        rule=params["rule"],
+        nearest={ids[row]: ids[others[n]] for row, n in zip(rows, at, strict=True) if n >= 0},
+        scaffolds={row["compound_id"]: row["scaffold"] for row in known if row["scaffold"] is not None},
+        alerts={row["compound_id"]: (row["alerts"],) for row in known if row["alerts"]},
     )
 
 

@@ -1,9 +1,7 @@
 """Why was this compound picked: one plain English line per pick.
 
-    explain(pick, rank=3, n_picks=320, rule="ucb", n_of_reason=288, nearest="CPD-17", scaffold="c1ccccc1", alerts=("PAINS: quinone",))
-
-    'CPD-4: exploit (288 of 320 picks), 3rd of the batch by ucb, score 0.912; predicted 0.75 (0.31 to 1.2), P(hit) 62%;
-    nearest tested CPD-17, similarity 0.54; scaffold c1ccccc1; alerts PAINS: quinone'
+    CPD-4: exploit (288 of 320 picks), 3rd of the batch, ucb score 0.912; predicted 0.75 (90% interval 0.31 to 1.2),
+    P(hit) 62%; nearest tested CPD-17, similarity 0.54; scaffold c1ccccc1; alerts PAINS: quinone
 
 What is not known is left out, never guessed.
 """

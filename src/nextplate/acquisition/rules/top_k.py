@@ -58,9 +58,11 @@ def _normal(prediction: Prediction, is_open: Mask, k: int) -> FloatArray:
             low = level
         else:
             high = level
-    # The k-th best itself varies a little: its variance is that of the number above the level over the density squared.
+    # The k-th best itself varies a little: by the number above the level over the density there; in a gap between
+    # compounds, where that says nothing, by no more than a compound does.
     away = (mean - low) / width
     density = float((np.exp(-0.5 * away**2) / (np.sqrt(2 * np.pi) * width)).sum())
-    varies = float((ndtr(away) * ndtr(-away)).sum()) / density**2 if density > 0 else 0.0
+    varies = float((ndtr(away) * ndtr(-away)).sum()) / max(density, 1e-100) ** 2
+    varies = min(varies, float(np.median(width)) ** 2)
     passes: FloatArray = ndtr((prediction.mean - low) / np.sqrt(spread**2 + varies))
     return passes

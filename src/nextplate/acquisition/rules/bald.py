@@ -61,11 +61,13 @@ def _information(said: Iterable[tuple[float, FloatArray]], n: int) -> FloatArray
     for weight, chance in said:
         mean += weight * chance
         kept += weight * bits(chance)
-    return np.maximum(bits(np.clip(mean, 0, 1)) - kept, 0.0)
+    told: FloatArray = np.maximum(bits(np.clip(mean, 0, 1)) - kept, 0.0)
+    return told
 
 
 def _probit(prediction: Prediction, knobs: Knobs) -> FloatArray:
     noise = max(knobs.noise, _LEAST)
     away, width = (prediction.mean - knobs.threshold) / noise, prediction.spread / noise
     kept = np.sqrt(_C2 / (width**2 + _C2)) * np.exp(-(away**2) / (2 * (width**2 + _C2)))
-    return np.maximum(bits(ndtr(away / np.sqrt(width**2 + 1))) - kept, 0.0)
+    told: FloatArray = np.maximum(bits(ndtr(away / np.sqrt(width**2 + 1))) - kept, 0.0)
+    return told

@@ -20,7 +20,7 @@ from nextplate.acquisition.rules.rule import (
 from nextplate.errors import PlanError
 from nextplate.prediction import Prediction
 
-_N_HALVINGS = 60
+_N_HALVINGS = 45
 
 
 def top_k(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray | Told:

@@ -44,7 +44,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     if not (available.any() or confirm):
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
         raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
-    picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
+    n_wells = params["n_wells"] - len(confirm)
+    new, notes = _new(inputs, params, features, available, tested, in_stock, n_wells)
+    picks = (*confirm, *new)
     write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
     return {
@@ -53,6 +55,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "reasons": dict(Counter(p.reason for p in picks)),
         "n_available": int(available.sum()),
         "unavailable": unavailable,
+        "notes": list(notes),
     }
 
 
@@ -89,12 +92,13 @@ def _new(
     tested: pl.DataFrame,
     in_stock: Mapping[str, int],
     n_wells: int,
-) -> tuple[Pick, ...]:
+) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
+    """Choose the new compounds; the notes name what the rule had to do otherwise."""
     if not available.any():
-        return ()
+        return (), ()
     rng = generator(params)
     if "predictions" not in inputs:
-        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)
+        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
     prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     found = scored(
@@ -105,7 +109,7 @@ def _new(
     )
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
-    return choose(
+    picks = choose(
         found.scores,
         prediction,
         features,
@@ -116,6 +120,7 @@ def _new(
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
     )
+    return picks, found.notes
 
 
 def _why(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from controller.narrate import _pick
 from controller.steps import pick as pick_step
 from controller.steps.data import read_picks, write_picks
 from nextplate.compound import Features
@@ -49,3 +50,10 @@ def test_a_first_plate_has_no_neighbour_to_name(tmp_path):
     picks = (Pick("C2", "cold-start", nan, nan, nan, nan, nan, nan, nan, 1),)
     why = pick_step._why(picks, {"library": tmp_path}, {"rule": "ucb"}, library(tmp_path), set())
     assert why == ("C2: first plate, drawn by lot among unlike structures (1 of 1 picks), 1st of the batch; no ring",)
+
+
+def test_what_a_rule_did_instead_is_narrated():
+    summary = {"n_compounds": 3, "reasons": {"exploit": 2, "explore": 1}}
+    assert _pick({"summary": summary}, 1) == "picked 3 compounds (2 exploit, 1 explore)"
+    told = _pick({"summary": {**summary, "notes": ["no joint draws"]}}, 1)
+    assert told == "picked 3 compounds (2 exploit, 1 explore); no joint draws"

@@ -59,7 +59,7 @@ def _calibrate(r: JSON, _n: int) -> str | None:
 def _pick(r: JSON, _n: int) -> str:
     s = r["summary"]
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(s["reasons"].items()))
-    return f"picked {s['n_compounds']} compounds ({reasons})"
+    return "; ".join([f"picked {s['n_compounds']} compounds ({reasons})", *s.get("notes", ())])
 
 
 def _compile(r: JSON, _n: int) -> str:

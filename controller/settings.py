@@ -145,7 +145,10 @@ class ReadoutSection(Section):
 class PickingSection(Section):
     """How the next compounds are chosen."""
 
-    rule: Literal["random", "greedy", "ucb", "uncertainty", "ei", "pi", "modal-ucb"] = "ucb"
+    rule: Literal[
+        "random", "greedy", "ucb", "uncertainty", "ei", "pi", "modal-ucb", "thompson", "top-k", "entropy", "margin",
+        "bald", "set-size", "hits-at-fdr",
+    ] = "ucb"  # fmt: skip
     beta: Annotated[float, Field(ge=0)] = 0.5
     exploration_share: Share = 0.1
     diversity_weight: Annotated[float, Field(ge=0)] = 0.1

@@ -26,6 +26,7 @@ def gather_chain(source: Source, plate: PlateView, well: WellView, pick: PickVie
         Link("", _step(source, "normalise", r), _seq(source, "normalise", r)),
         *_belief(source, r),
         Link("pick", _pick(pick), f"{_at(source, 'pick', r, 'picks.parquet')}, rank {pick.rank}"),
+        *((Link("why", pick.why, f"{_at(source, 'pick', r, 'picks.parquet')}, column why"),) if pick.why else ()),
         *_liquid(source, plate, well),
     )
 

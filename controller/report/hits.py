@@ -101,7 +101,9 @@ def _picks(source: Source, r: int) -> dict[str, PickView]:
     rows: list[dict[str, Any]] = [] if frame is None else frame.to_dicts()
     numbers = ("score", "mean", "lower", "upper", "p_hit", "nearest_tested")
     return {
-        row["compound_id"]: PickView(r, n + 1, row["reason"], **{k: _finite(row[k]) for k in numbers})
+        row["compound_id"]: PickView(
+            r, n + 1, row["reason"], **{k: _finite(row[k]) for k in numbers}, why=row.get("why")
+        )
         for n, row in enumerate(rows)
     }
 

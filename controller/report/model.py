@@ -219,6 +219,8 @@ class PickView:
     upper: float | None
     p_hit: float | None
     nearest_tested: float | None
+    why: str | None = None
+    """One line that says why it was picked; None in campaigns that did not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

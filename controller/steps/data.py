@@ -58,15 +58,16 @@ def tip_racks(path: Path) -> tuple[TipRack, ...]:
     return tuple(TipRack(r["barcode"], r["labware"], tuple(r["free_wells"])) for r in body)
 
 
-def write_picks(picks: Sequence[Pick], path: Path) -> None:
-    """Write picks in rank order."""
+def write_picks(picks: Sequence[Pick], path: Path, why: Sequence[str] | None = None) -> None:
+    """Write picks in rank order, with a line each that says why where it is given."""
     columns = {f.name: [getattr(p, f.name) for p in picks] for f in fields(Pick)}
-    pl.DataFrame(columns).write_parquet(path)
+    pl.DataFrame(columns if why is None else {**columns, "why": list(why)}).write_parquet(path)
 
 
 def read_picks(path: Path) -> tuple[Pick, ...]:
     """Read picks in rank order."""
-    return tuple(Pick(**row) for row in pl.read_parquet(path).to_dicts())
+    columns = [f.name for f in fields(Pick)]
+    return tuple(Pick(**row) for row in pl.read_parquet(path, columns=columns).to_dicts())
 
 
 def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) -> None:

@@ -19,8 +19,10 @@ from controller.steps.data import (
     write_json,
     write_picks,
 )
-from nextplate.acquisition import choose, cold_start, score
+from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.acquisition.clusters import scaffold_clusters
+from nextplate.acquisition.reasons import explain_all
+from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
@@ -43,8 +45,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     if not (available.any() or confirm):
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
         raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
-    picks = (*confirm, *_new(inputs, params, features, available, tested, in_stock, params["n_wells"] - len(confirm)))
-    write_picks(picks, out / "picks.parquet")
+    n_wells = params["n_wells"] - len(confirm)
+    new, notes = _new(inputs, params, features, available, tested, in_stock, n_wells)
+    picks = (*confirm, *new)
+    write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
     return {
         "n_compounds": len(picks),
@@ -52,6 +56,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "reasons": dict(Counter(p.reason for p in picks)),
         "n_available": int(available.sum()),
         "unavailable": unavailable,
+        "notes": list(notes),
     }
 
 
@@ -88,19 +93,25 @@ def _new(
     tested: pl.DataFrame,
     in_stock: Mapping[str, int],
     n_wells: int,
-) -> tuple[Pick, ...]:
+) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
+    """Choose the new compounds; the notes name what the rule had to do otherwise."""
     if not available.any():
-        return ()
+        return (), ()
     rng = generator(params)
     if "predictions" not in inputs:
-        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng)
+        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
     prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    scores = score(params["rule"], prediction, best, rng, beta=params["beta"])
+    found = scored(
+        params["rule"],
+        prediction,
+        Knobs(best, params["beta"], available=available, threshold=params["hit_threshold"]),
+        rng,
+    )
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
-    return choose(
-        scores,
+    picks = choose(
+        found.scores,
         prediction,
         features,
         available=available,
@@ -110,6 +121,27 @@ def _new(
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
         **_batch_limits(inputs["stock"], params, features),
+    )
+    return picks, found.notes
+
+
+def _why(
+    picks: Sequence[Pick], inputs: Mapping[str, Path], params: Mapping[str, Any], features: Features, seen: set[str]
+) -> tuple[str, ...]:
+    """Say of every pick why it was chosen."""
+    chosen = {pick.compound_id for pick in picks}
+    rows = [n for n, i in enumerate(features.compound_ids) if i in chosen]
+    others = [n for n, i in enumerate(features.compound_ids) if i in seen]
+    ids = features.compound_ids
+    _, at = max_tanimoto(np.asarray(features.fingerprints[rows]), np.asarray(features.fingerprints[others]))
+    table = pl.scan_parquet(inputs["library"] / "compounds.parquet").filter(pl.col("compound_id").is_in(chosen))
+    known = table.select("compound_id", "scaffold", "alerts").collect().to_dicts()
+    return explain_all(
+        picks,
+        rule=params["rule"],
+        nearest={ids[row]: ids[others[n]] for row, n in zip(rows, at, strict=True) if n >= 0},
+        scaffolds={row["compound_id"]: row["scaffold"] for row in known if row["scaffold"] is not None},
+        alerts={row["compound_id"]: (row["alerts"],) for row in known if row["alerts"]},
     )
 
 

@@ -29,6 +29,8 @@ class Prediction:
     """Nominal coverage of [lower, upper], 0.9 by default."""
     p_hit: FloatArray
     """Shape (n,): calibrated probability that the response reaches the hit threshold."""
+    draws: npt.NDArray[np.float32] | None = None
+    """Shape (n_draws, n): joint samples of the belief, or what each member of an ensemble says; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

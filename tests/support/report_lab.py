@@ -156,6 +156,7 @@ class ReportLab:
         known["nearest_tested"] = 0.62
         rows = [
             {"compound_id": i, "reason": reason, **(known if reason.startswith("exp") else unknown), "n_wells": n}
+            | {"why": f"{i}: {reason}, <b>because</b>"}
             for i, reason, n in picked
         ]
         reasons = {reason: sum(p[1] == reason for p in picked) for _, reason, _ in picked}

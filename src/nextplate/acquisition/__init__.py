@@ -1,10 +1,11 @@
 """From predictions to picks: score the compounds, choose a batch.
 
     scores = score("ucb", prediction, best, rng, beta=1.0)
+    found = scored("hits-at-fdr", prediction, Knobs(best, fdr=0.2), rng)     # .scores .notes (fallbacks, by name)
     picks = choose(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
 
 ``RULES`` maps the names an operator may write in lab.toml to the rules; add a rule by adding it there.
-``replay`` runs whole campaigns over known values with the same functions.
+``replay`` runs whole campaigns over known values with the same functions; ``stopping`` says when to stop.
 """
 
 from collections.abc import Mapping
@@ -12,24 +13,44 @@ from types import MappingProxyType
 
 import numpy as np
 
-from nextplate.acquisition import modal, rules
 from nextplate.acquisition.batch import choose
 from nextplate.acquisition.cold import cold_start
-from nextplate.acquisition.rules import FloatArray, Knobs, Rule
+from nextplate.acquisition.rules.bald import bald
+from nextplate.acquisition.rules.ei import ei
+from nextplate.acquisition.rules.entropy import entropy
+from nextplate.acquisition.rules.greedy import greedy
+from nextplate.acquisition.rules.hits_at_fdr import hits_at_fdr
+from nextplate.acquisition.rules.margin import margin
+from nextplate.acquisition.rules.modal_ucb import modal_ucb
+from nextplate.acquisition.rules.pi import pi
+from nextplate.acquisition.rules.random import random
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, Rule, Told
+from nextplate.acquisition.rules.set_size import set_size
+from nextplate.acquisition.rules.thompson import thompson
+from nextplate.acquisition.rules.top_k import top_k
+from nextplate.acquisition.rules.ucb import ucb
+from nextplate.acquisition.rules.uncertainty import uncertainty
 from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction
 
-__all__ = ["RULES", "Knobs", "Rule", "choose", "cold_start", "score"]
+__all__ = ["RULES", "Knobs", "Rule", "Told", "choose", "cold_start", "score", "scored"]
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "random": rules.random,
-        "greedy": rules.greedy,
-        "ucb": rules.ucb,
-        "uncertainty": rules.uncertainty,
-        "ei": modal.ei,
-        "pi": modal.pi,
-        "modal-ucb": modal.modal_ucb,
+        "random": random,
+        "greedy": greedy,
+        "ucb": ucb,
+        "uncertainty": uncertainty,
+        "ei": ei,
+        "pi": pi,
+        "modal-ucb": modal_ucb,
+        "thompson": thompson,
+        "top-k": top_k,
+        "entropy": entropy,
+        "margin": margin,
+        "bald": bald,
+        "set-size": set_size,
+        "hits-at-fdr": hits_at_fdr,
     }
 )
 
@@ -43,13 +64,13 @@ def score(
     beta: float = 1.0,
     tradeoff: float = 0.0,
 ) -> FloatArray:
-    """Score every compound by a rule.
+    """Score every compound by a rule; ``scored`` takes every knob and tells fallbacks.
 
     Args:
         rule: a name in RULES.
         prediction: of n compounds.
         best: highest response measured so far (ei and pi improve on it); NaN when none was.
-        rng: for the rule random.
+        rng: for the rules random and thompson.
         beta: weight of the spread in ucb and modal-ucb.
         tradeoff: of ei and pi, on the response scale.
 
@@ -57,13 +78,59 @@ def score(
         Shape (n,), finite; the highest is tested first.
 
     Raises:
-        PlanError: no rule of that name.
-        ModelError: modAL is needed and not installed, or the rule gave something that is not a number.
+        PlanError, ModelError, DataError: as ``scored``.
+    """
+    return scored(rule, prediction, Knobs(best, beta, tradeoff), rng).scores
+
+
+def scored(rule: str, prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Told:
+    """Score every compound by a rule and say what had to be done otherwise.
+
+    Where a rule gives every compound the same score, the predicted response ranks them instead (where that is the
+    same too, the lot of ``choose``), and the notes say so.
+
+    Args:
+        rule: a name in RULES.
+        prediction: of n compounds, finite.
+        knobs: what the rule may be told.
+        rng: for the rules random and thompson.
+
+    Returns:
+        Scores, shape (n,), finite, and notes.
+
+    Raises:
+        PlanError: no rule of that name, no compound, or a knob out of range.
+        ModelError: a mean or spread is not a finite number, the spread is negative, ei and pi have nothing to improve
+            on, modAL is needed and not installed, or the rule gave something that is not a number.
+        DataError: draws or probabilities that are none.
     """
     if rule not in RULES:
         raise PlanError(f"there is no acquisition rule {rule!r}; the rules are: {', '.join(RULES)}")
-    scores = RULES[rule](prediction, Knobs(best, beta, tradeoff), rng)
-    n_bad = int((~np.isfinite(scores)).sum())
+    _check(prediction)
+    given = RULES[rule](prediction, knobs, rng)
+    found = given if isinstance(given, Told) else Told(given, ())
+    n_bad = int((~np.isfinite(found.scores)).sum())
     if n_bad:
-        raise ModelError(f"the rule {rule!r} gave {n_bad} of {len(scores)} scores that are not numbers")
-    return scores
+        raise ModelError(f"the rule {rule!r} gave {n_bad} of {len(found.scores)} scores that are not numbers")
+    return _told_if_equal(rule, found, prediction)
+
+
+def _check(prediction: Prediction) -> None:
+    if len(prediction.mean) == 0:
+        raise PlanError("there is no compound to score")
+    for name, values in (("mean", prediction.mean), ("spread", prediction.spread)):
+        n_bad = int((~np.isfinite(values)).sum())
+        if n_bad:
+            what = f"the predicted {name} of {n_bad} of {len(values)} compounds is NaN or infinite"
+            raise ModelError(f"{what}; look for missing descriptors and infinite labels, and fit again")
+    if (prediction.spread < 0).any():
+        raise ModelError("a predicted spread is negative; it is a standard deviation")
+
+
+def _told_if_equal(rule: str, found: Told, prediction: Prediction) -> Told:
+    if len(found.scores) < 2 or np.ptp(found.scores) > 0:
+        return found
+    what = f"the rule {rule!r} gives every compound the same score"
+    if np.ptp(prediction.mean) > 0:
+        return Told(prediction.mean.copy(), (*found.notes, f"{what}: ranked by the predicted response instead"))
+    return Told(found.scores, (*found.notes, f"{what}, and so does the predicted response: the lot decides"))

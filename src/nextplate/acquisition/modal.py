@@ -1,7 +1,7 @@
-"""Rules through modAL's array functions: ei, pi, modal-ucb.
+"""modAL's array functions, for the rules ei, pi and modal-ucb.
 
 modAL loads torch, so it is imported when a rule is first asked, and only the functions over arrays are used: its
-learners and batch loops are not. References: Mockus 1978 (EI); Kushner 1964 (PI).
+learners and batch loops are not.
 """
 
 import warnings
@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition.rules import Knobs
+from nextplate.acquisition.rules.rule import Knobs
 from nextplate.errors import ModelError
 from nextplate.prediction import Prediction
 
@@ -19,7 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 _LEAST_SPREAD = 1e-9
 
 
-def _modal() -> ModuleType:
+def modal() -> ModuleType:
+    """Import modAL's acquisition functions; ModelError when it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -32,31 +33,13 @@ def _modal() -> ModuleType:
     return module
 
 
-def _best(knobs: Knobs) -> float:
+def best_of(knobs: Knobs) -> float:
+    """Give the response to improve on; ModelError when nothing was measured."""
     if not np.isfinite(knobs.best):
         raise ModelError("the rules ei and pi need a measured response to improve on; begin with a cold start")
     return knobs.best
 
 
-def _spread(prediction: Prediction) -> FloatArray:
+def positive_spread(prediction: Prediction) -> FloatArray:
+    """Give the spread, shape (n,), nowhere 0."""
     return np.maximum(prediction.spread, _LEAST_SPREAD)
-
-
-def ei(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray:
-    """Score by the expected improvement over the best response."""
-    del rng
-    scores = _modal().EI(prediction.mean, _spread(prediction), _best(knobs), knobs.tradeoff)
-    return np.asarray(scores, dtype=np.float64)
-
-
-def pi(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray:
-    """Score by the probability of improving on the best response."""
-    del rng
-    scores = _modal().PI(prediction.mean, _spread(prediction), _best(knobs), knobs.tradeoff)
-    return np.asarray(scores, dtype=np.float64)
-
-
-def modal_ucb(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray:
-    """Score by modAL's upper confidence bound; equal to ucb."""
-    del rng
-    return np.asarray(_modal().UCB(prediction.mean, prediction.spread, knobs.beta), dtype=np.float64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import choose, cold_start, score
+from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.acquisition.retrospect import Listed, Memory, Outlook, covered, list_hits, look_ahead, measured
 from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
 from nextplate.chem.scaffolds import murcko_scaffold
@@ -76,7 +76,7 @@ class ReplayRound:
     listed: Listed | None
     """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
     notes: tuple[str, ...] = ()
-    """Of the belief that chose this batch."""
+    """Of the belief and the rule that chose this batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,8 @@ class _Batch:
     rows: Index
     outlook: Outlook | None
     listed: Listed | None = None
+    notes: tuple[str, ...] = ()
+    """Of the rule."""
 
 
 def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> ReplayCurve:
@@ -193,9 +195,9 @@ def _next_batch(
         return _Batch(_most_similar(features, truth, labelled, available, n, rng), None)
     y, seed = truth.values[labelled], plan.seed * 1000 + number
     outlook = look_ahead(features, labelled, y, strategy.kind, memory, truth.threshold, plan.confidence, seed)
-    scores = score(strategy.rule, outlook.prediction, float(y.max()), rng, beta=plan.beta, tradeoff=plan.tradeoff)
+    found = scored(strategy.rule, outlook.prediction, _knobs(plan, truth, outlook, float(y.max()), available), rng)
     picks = choose(
-        scores,
+        found.scores,
         outlook.prediction,
         features,
         available=available,
@@ -205,7 +207,21 @@ def _next_batch(
         diversity_weight=plan.diversity_weight,
     )
     listed = list_hits(outlook, available, truth.values, truth.threshold, FDR)
-    return _Batch(_rows(features, picks), outlook, listed)
+    return _Batch(_rows(features, picks), outlook, listed, found.notes)
+
+
+def _knobs(plan: ReplayPlan, truth: _Truth, outlook: Outlook, best: float, available: Mask) -> Knobs:
+    known = outlook.calibrating
+    return Knobs(
+        best,
+        plan.beta,
+        plan.tradeoff,
+        available,
+        plan.top_k,
+        float("nan") if outlook.is_binary else truth.threshold,
+        cal_scores=known.mean if len(known) else None,
+        cal_is_hit=known.y >= truth.threshold if len(known) else None,
+    )
 
 
 def _most_similar(
@@ -244,7 +260,7 @@ def _round(truth: _Truth, tested: Index, batch: _Batch, plan: ReplayPlan) -> Rep
         _n_scaffolds(truth, tested.tolist()),
         *_covered(truth, batch, plan),
         batch.listed,
-        () if batch.outlook is None else batch.outlook.notes,
+        () if batch.outlook is None else (*batch.outlook.notes, *batch.notes),
     )
 
 

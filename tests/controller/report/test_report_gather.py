@@ -86,6 +86,7 @@ def test_the_chain_of_the_best_hit_goes_down_to_its_pixels(campaign, lab):
     links = ["campaign", "round", "plate", "well", "image", "measurement", "response", "belief", "calibration", "pick"]
     assert [link for link in links if link not in chain] == []
     assert chain["run"].value == "first.r1.run-0"
+    assert chain["why"].value == f"{campaign.hits[0].compound_id}: {campaign.hits[0].pick.reason}, <b>because</b>"
     assert "5000 nl moved" in chain["transfer"].value
     images = [link for link in campaign.hits[0].chain if link.what == "image"]
     assert [(lab.folder / link.where).is_file() for link in images] == [True, True]

@@ -1,0 +1,59 @@
+"""The step pick keeps a line for every pick that says why, and later steps read the picks as before."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from controller.narrate import _pick
+from controller.steps import pick as pick_step
+from controller.steps.data import read_picks, write_picks
+from nextplate.compound import Features
+from nextplate.prediction import Pick
+
+SMILES = ("c1ccccc1C", "c1ccccc1CC", "CCCCO", "O=C1C=CC(=O)C=C1")
+
+
+def library(folder: Path) -> Features:
+    names = tuple(f"C{i}" for i in range(4))
+    scaffolds = ["c1ccccc1", "c1ccccc1", "", "O=C1C=CC(=O)C=C1"]
+    alerts = ["", "", "", "PAINS quinone_A(370)"]
+    pl.DataFrame({"compound_id": names, "scaffold": scaffolds, "alerts": alerts}).write_parquet(
+        folder / "compounds.parquet"
+    )
+    bits = np.zeros((4, 2048), dtype=bool)
+    bits[0, :8] = bits[1, :6] = bits[2, 100:104] = bits[3, 6:10] = True
+    packed = np.packbits(bits, axis=1)
+    return Features(folder, "", names, SMILES, packed, np.zeros((4, 0), np.float32), (), packed, packed)
+
+
+def test_every_pick_says_why(tmp_path):
+    features = library(tmp_path)
+    picks = (
+        Pick("C3", "exploit", 0.9, 0.7, 0.1, 0.5, 0.9, 0.8, 0.2, 1),
+        Pick("C1", "explore", 0.1, 0.1, 0.1, -math.inf, math.inf, 0.1, 0.75, 1),
+    )
+    why = pick_step._why(picks, {"library": tmp_path}, {"rule": "top-k"}, features, {"C0", "C2"})
+    assert why[0] == (
+        "C3: exploit (1 of 2 picks), 1st of the batch, top-k score 0.9; predicted 0.7 (0.5 to 0.9), P(hit) 80%; "
+        "nearest tested C0, similarity 0.20; scaffold O=C1C=CC(=O)C=C1; alerts PAINS quinone_A(370)"
+    )
+    assert "nearest tested C0, similarity 0.75; scaffold c1ccccc1" in why[1]
+    write_picks(picks, tmp_path / "picks.parquet", why)
+    assert read_picks(tmp_path / "picks.parquet") == picks
+    assert tuple(pl.read_parquet(tmp_path / "picks.parquet")["why"]) == why
+
+
+def test_a_first_plate_has_no_neighbour_to_name(tmp_path):
+    nan = math.nan
+    picks = (Pick("C2", "cold-start", nan, nan, nan, nan, nan, nan, nan, 1),)
+    why = pick_step._why(picks, {"library": tmp_path}, {"rule": "ucb"}, library(tmp_path), set())
+    assert why == ("C2: first plate, drawn by lot among unlike structures (1 of 1 picks), 1st of the batch; no ring",)
+
+
+def test_what_a_rule_did_instead_is_narrated():
+    summary = {"n_compounds": 3, "reasons": {"exploit": 2, "explore": 1}}
+    assert _pick({"summary": summary}, 1) == "picked 3 compounds (2 exploit, 1 explore)"
+    told = _pick({"summary": {**summary, "notes": ["no joint draws"]}}, 1)
+    assert told == "picked 3 compounds (2 exploit, 1 explore); no joint draws"

@@ -11,7 +11,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import integer_seed, tested_responses
 from nextplate.chem.library import load_features
-from nextplate.models import cross_predict, kind_of, predict_library
+from nextplate.models import fit_and_cross, kind_of, predict_library
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
@@ -21,8 +21,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
     weight, seed = labels["n_wells"].to_numpy().astype(np.float64), integer_seed(params)
     kind = kind_of(params["kind"])
-    belief = kind.fit(features, rows, y, weight, seed)
-    mean, spread = cross_predict(kind, features, rows, y, weight, seed)
+    belief, mean, spread = fit_and_cross(kind, features, rows, y, weight, seed)
     labels.drop("row").with_columns(mean=mean, spread=spread).write_parquet(out / "oof.parquet")
     rmse, rmse_error = root_mean_square((mean - y) ** 2)
     kind.save(belief, out / "belief", metrics={"rmse": rmse})

@@ -67,6 +67,55 @@ def cross_predict(
     return mean, spread
 
 
+def fit_and_cross(
+    kind: Kind,
+    features: Features,
+    rows: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> tuple[Any, FloatArray, FloatArray]:
+    """Fit a belief, and predict every labelled compound by one that has not seen it.
+
+    A belief that kept such predictions while it was fitted (``left_out``: auto, gp) is fitted once more and not
+    five times: what it kept may be the spread of a label, noise included, while ``predict`` gives that of the
+    response. One fold, predicted by a belief without it, tells by how much, and all are put on the scale of
+    ``predict``; intervals calibrated on the one and made of the other would be too narrow.
+
+    Args:
+        kind: of belief.
+        features: of the library.
+        rows: shape (n,): rows of the library that are labelled.
+        y: shape (n,).
+        weight: shape (n,) or None.
+        seed: of folds and beliefs.
+
+    Returns:
+        The belief fitted to all labels; out-of-fold mean and spread, each shape (n,), NaN where labels are too few.
+
+    Raises:
+        ModelError: as the kind's fit.
+    """
+    index, labels = np.asarray(rows, dtype=np.intp), np.asarray(y, dtype=np.float64)
+    weights = np.ones(len(labels)) if weight is None else np.asarray(weight, dtype=np.float64)
+    belief = kind.fit(features, index, labels, weights, seed)
+    left_out = getattr(belief, "left_out", None)
+    folds = deal_folds(index, labels, seed)
+    if left_out is None or len(left_out[0]) != len(index) or folds.max(initial=0) == 0:
+        return belief, *cross_predict(kind, features, index, labels, weights, seed)
+    out, kept = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
+    without = kind.fit(features, index[kept], labels[kept], weights[kept], seed + 1)
+    spread = kind.predict(without, features, index[out])[1]
+    return belief, left_out[0], _rescaled(left_out[1], left_out[1][out], spread)
+
+
+def _rescaled(spread: FloatArray, own: FloatArray, asked: FloatArray) -> FloatArray:
+    """Shift variances by the mean difference of two spreads of the same compounds; never below the least asked."""
+    shift = float((asked**2).mean() - (own**2).mean())
+    rescaled: FloatArray = np.sqrt(np.maximum(spread**2 + shift, float(asked.min()) ** 2))
+    return rescaled
+
+
 def deal_folds(
     rows: Index, labels: FloatArray, seed: int, *, groups: Sequence[str] | None = None, n_folds: int = 5
 ) -> Index:

@@ -143,13 +143,14 @@ def test_calibrate_judges_on_wells_that_neither_belief_has_seen(tmp_path: Path):
         folder = tmp_path / name
         folder.mkdir()
         mean = y + rng.normal(0, noise, 120)
-        oof = {"compound_id": ids[:n], "label": y[:n], "mean": mean[:n], "spread": np.full(n, 0.1)}
+        seen = {"label": y[:n], "is_hit": y[:n] > 0.5, "similarity": np.full(n, 0.5)}
+        oof = {"compound_id": ids[:n], **seen, "mean": mean[:n], "spread": np.full(n, 0.1)}
         pl.DataFrame(oof).write_parquet(folder / "oof.parquet")
-        raw = {"compound_id": ids, "mean": mean, "spread": np.full(120, 0.1)}
+        raw = {"compound_id": ids, "mean": mean, "spread": np.full(120, 0.1), "similarity": np.full(120, 0.5)}
         pl.DataFrame(raw).write_parquet(folder / "raw.parquet")
         return folder
 
-    params = {"confidence": 0.85, "threshold": 0.5}
+    params = {"confidence": 0.85, "threshold": 0.5, "n_picks": 20, "beta": 0.5}
     good, bad = fitted("good", 70, 0.1), fitted("bad", 120, 0.8)
     (tmp_path / "out").mkdir()
     alone = calibrate.run({"fitted": bad}, params, tmp_path / "out", lambda *_: None)

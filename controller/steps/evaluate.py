@@ -10,7 +10,7 @@ import polars as pl
 
 from controller.step import Progress
 from controller.steps.data import finite, generator, labelled, read_json, write_json
-from controller.steps.foresight import BY_LOT, METHODS, SCHEMA, asked_level, read_met, records
+from controller.steps.foresight import BY_LOT, SCHEMA, asked_level, read_met, records
 from nextplate.conformal import (
     LEVELS,
     CoverageRow,
@@ -122,9 +122,11 @@ def _told(met: Mapping[int, pl.DataFrame], params: Mapping[str, Any], out: Path)
 
 
 def _diagnostics(met: Mapping[int, pl.DataFrame], confidence: float) -> tuple[CoverageRow, ...]:
-    """Count coverage; the adaptive level is kept for the campaign's confidence alone."""
-    rows = coverage_rows(records(met, confidence), sorted({*SHOWN_LEVELS, confidence}))
-    return tuple(r for r in rows if r.method != METHODS[2] or abs(r.nominal - confidence) < 1e-9)
+    """Count coverage level by level, as the adaptive method follows one level; rows by method, group and level."""
+    levels = sorted({*SHOWN_LEVELS, confidence})
+    rows = [row for level in levels for row in coverage_rows(records(met, level), [level])]
+    place = {key: n for n, key in enumerate(dict.fromkeys((row.method, row.group) for row in rows))}
+    return tuple(sorted(rows, key=lambda row: (place[row.method, row.group], row.nominal)))
 
 
 def drift(met: Mapping[int, pl.DataFrame], rng: np.random.Generator) -> DriftAlarm:

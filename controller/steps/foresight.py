@@ -79,8 +79,8 @@ def _picked(table: pl.DataFrame) -> pl.DataFrame:
 def records(met: Mapping[int, pl.DataFrame], level: float) -> tuple[RoundRecord, ...]:
     """Write the rounds as records for coverage_rows: plain and picks' intervals, and those of the adaptive level.
 
-    A record knows p-values, not levels; what the adaptive level asks for is told at ``level`` alone, by moving each
-    p-value by as much as the level was moved in that round.
+    A record knows p-values, not levels: those of the adaptive method are moved by as much as the level was in that
+    round, and so tell coverage at ``level`` and at no other.
     """
     found = [_record(r, t, METHODS[0], t["p"], t["least"]) for r, t in met.items()]
     found += [_record(r, t, METHODS[1], t["p_picked"], t["least_picked"]) for r, t in met.items()]

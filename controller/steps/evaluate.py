@@ -45,7 +45,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     table = _met(inputs, joined)
     table.write_parquet(out / "met.parquet")
     met = {**read_met(inputs), **({params["round"]: table} if len(table) else {})}
-    told = _told(met, params, out)
+    told = tell(met, params, out)
     at = [r for r in rows if r["group"] == "all" and abs(r["nominal"] - confidence) < 1e-9]
     n = at[0]["n"] if at else 0
     return {
@@ -103,8 +103,14 @@ def _weights(calibrating: Sequence[float] | None, joined: pl.DataFrame) -> Weigh
     return None if calibrating is None else given_weights(calibrating, joined["weight"].to_numpy())
 
 
-def _told(met: Mapping[int, pl.DataFrame], params: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """Write the diagnostics of all rounds so far, and give what the summary keeps of them."""
+def tell(met: Mapping[int, pl.DataFrame], params: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Write the diagnostics of all rounds so far, and give what the summary keeps of them.
+
+    Args:
+        met: met tables by round; empty before there is any.
+        params: seed, round, purpose, and confidence, which the adaptive level is asked for.
+        out: folder; gets diagnostics.json, coverage.txt, and coverage.png unless there is nothing to draw.
+    """
     confidence = params["confidence"]
     rows = _diagnostics(met, confidence)
     alarm = drift(met, generator(params))

@@ -35,6 +35,7 @@ class NightLab:
     assay: Assay
     kind: str = "nearest"
     n_wells: int = 24
+    seed: int = 3
     said: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> "NightLab":
@@ -63,7 +64,7 @@ class NightLab:
         return "; ".join(self.said[step][r]["summary"]["notes"])
 
     def _step(self, step: str, r: int, inputs: Mapping[str, str], params: Mapping[str, Any]) -> None:
-        whole = {"seed": 3, "round": r, "purpose": step, **params}
+        whole = {"seed": self.seed, "round": r, "purpose": step, **params}
         self.said.setdefault(step, {})[r] = run_step(self.folder, step, inputs, whole, lambda *_: None)
 
     def _folder(self, step: str, r: int) -> str:

@@ -6,7 +6,7 @@ on what was predicted before measuring, before that on weights for our own selec
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 FDR = 0.2
 """Bound on the expected share of false hits in the hit list."""
-_N_TARGET = 20_000
-"""Candidates that stand for all when a ratio of densities is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     save_calibration(calibration, out / "calibration.json")
     probability, told = _hit_probability(known, raw, calibration, params["threshold"])
     promise = _promise(known, raw, met, is_tested, params)
-    hits = _hit_list(known, raw, is_tested)
+    hits = _hit_list(known, raw, met, is_tested, params["n_picks"])
     _write(raw, calibration, promise, hits, probability, is_tested, params, out)
     rows = _held_out_coverage(known, params["confidence"])
     write_json(rows, out / "coverage.json")
@@ -127,7 +125,9 @@ def _write(
     columns = {"compound_id": [ids[i] for i in called], "mean": mean[called], "p_hit": probability[called]}
     pl.DataFrame({**columns, "p_value": p_value[called]}).write_parquet(out / "hits.parquet")
     told = {"fdr": hits.fdr, "n": len(called), "expected_hits": hits.expected_hits, "notes": list(hits.notes)}
-    write_json({**told, "n_candidates": len(hits.p_values), "compounds": columns["compound_id"]}, out / "hits.json")
+    write_json(
+        {**told, "n_candidates": int((hits.p_values < 1).sum()), "compounds": columns["compound_id"]}, out / "hits.json"
+    )
 
 
 def _finite(oof: pl.DataFrame) -> pl.DataFrame:
@@ -195,14 +195,27 @@ def _features(frame: pl.DataFrame) -> FloatArray:
     return np.column_stack([frame["mean"].to_numpy(), frame["spread"].to_numpy(), similarity.to_numpy()])
 
 
-def _hit_list(known: pl.DataFrame, raw: pl.DataFrame, is_tested: BoolArray) -> HitList:
-    """Call untested compounds hits; the tested, which were picked, are weighted to stand for them."""
+def _hit_list(
+    known: pl.DataFrame, raw: pl.DataFrame, met: Mapping[int, pl.DataFrame], is_tested: BoolArray, n_best: int
+) -> HitList:
+    """Call untested compounds hits, of the best few by their mean.
+
+    Of a whole library so few are hits that no list could be supported. Only scores from the least of the best
+    candidates' on count, of candidates and of what calibrates alike. Within them weights make the tested, which were
+    picked, stand for the untested. P-values of all other compounds are 1.
+    """
     asked = raw.filter(~pl.Series(is_tested))
-    features = _features(asked)
-    target = features[:: max(1, len(features) // _N_TARGET)]
-    weights = density_ratio(_features(known), target, features) if len(known) and len(asked) else None
-    scores = (known["mean"].to_numpy(), known["is_hit"].to_numpy(), asked["mean"].to_numpy())
-    return hit_list(*scores, FDR, weights)
+    mean = asked["mean"].to_numpy()
+    least = float(np.sort(mean)[-min(n_best, len(mean))]) if len(mean) else 0.0
+    at = np.flatnonzero(mean >= least)
+    told = once_each(known, met).join(known.select("compound_id", "is_hit"), on="compound_id", maintain_order="left")
+    told = _finite(told).filter(pl.col("mean") >= least)
+    features = _features(asked)[at]
+    weights = density_ratio(_features(told), features, features) if len(told) and len(at) else None
+    found = hit_list(told["mean"].to_numpy(), told["is_hit"].to_numpy(), mean[at], FDR, weights)
+    p_values = np.ones(len(mean))
+    p_values[at] = found.p_values
+    return replace(found, rows=at[found.rows], p_values=p_values)
 
 
 def _gates(rows: list[dict[str, float]], oof: pl.DataFrame, confidence: float, deployed: Path | None) -> list[Gate]:

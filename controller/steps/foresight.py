@@ -48,7 +48,7 @@ def once_each(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame]) -> pl.DataFram
     Out of fold, picks flatter themselves: compounds like them were picked with them and sit in the other folds.
 
     Returns:
-        Columns mean, spread, similarity, label, is_foreseen.
+        Columns compound_id, mean, spread, similarity, label, is_foreseen.
     """
     columns = ("mean", "spread", "similarity", "label")
     before = [table.select("compound_id", *columns) for table in met.values()]
@@ -56,7 +56,7 @@ def once_each(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame]) -> pl.DataFram
     foreseen = foreseen.unique("compound_id", keep="first", maintain_order=True)
     rest = oof.join(foreseen, on="compound_id", how="anti", maintain_order="left")
     parts = (rest.with_columns(is_foreseen=False), foreseen.with_columns(is_foreseen=True))
-    return pl.concat([part.select(*columns, "is_foreseen") for part in parts])
+    return pl.concat([part.select("compound_id", *columns, "is_foreseen") for part in parts])
 
 
 def adapted(met: Mapping[int, pl.DataFrame], level: float) -> AdaptiveLevel:

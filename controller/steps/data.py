@@ -75,7 +75,12 @@ def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) 
     """Write a prediction, one row per compound, with further columns."""
     columns = ("mean", "spread", "lower", "upper", "p_hit")
     body = {"compound_id": list(prediction.compound_ids), **{c: getattr(prediction, c) for c in columns}}
-    pl.DataFrame({**body, **{name: list(values) for name, values in more.items()}}).write_parquet(path)
+    pl.DataFrame({**body, **{name: _column(values) for name, values in more.items()}}).write_parquet(path)
+
+
+def _column(values: Iterable[Any]) -> Any:
+    """Keep what is an array: a million numbers in a list take a second and 30 MB."""
+    return values if isinstance(values, np.ndarray | pl.Series) else list(values)
 
 
 def read_prediction(path: Path, confidence: float) -> Prediction:

@@ -41,6 +41,10 @@ def test_a_belief_that_fails_its_gates_chooses_nothing():
     assert used == {0: None, **{r: f"somewhere/calibrate-{n}/predictions.parquet" for r, n in ((1, 1), (2, 1), (3, 3))}}
     assert {r: judged[r].get("predictions") for r in range(4)} == used
     assert judged[2]["calibration"] == "somewhere/calibrate-1/calibration.json"
+    assert judged[2]["promise"] == "somewhere/calibrate-1"
+    met = {name: path for name, path in inputs_of(lab, "calibrate")[3].items() if name.startswith("met-")}
+    assert met == {f"met-{r}": f"somewhere/evaluate-{r}" for r in range(3)}
+    assert {name for name in judged[2] if name.startswith("met-")} == {"met-0", "met-1"}
     against = {r: i.get("deployed") for r, i in inputs_of(lab, "calibrate").items()}
     assert against == {1: None, 2: "somewhere/fit-1", 3: "somewhere/fit-1", 4: "somewhere/fit-3"}
     assert [deployed_round(state, r) for r in range(5)] == [None, 1, 1, 3, 4]

@@ -9,7 +9,7 @@ import pytest
 from night_lab import Assay, NightLab, make_library, noise
 
 from controller.steps.evaluate import drift
-from controller.steps.foresight import SCHEMA, adapted, asked_level, once_each
+from controller.steps.foresight import SCHEMA, adapted, asked_level, once_each, read_met
 from nextplate.chem.library import load_features
 from nextplate.chem.similarity import tanimoto
 
@@ -187,6 +187,16 @@ def test_drift_is_noticed_on_picks_by_lot_and_on_nothing_else():
     assert alarm.alarmed_round is not None
     assert alarm.alarmed_round >= 6
     assert not drift(dict(enumerate(map(met_table, [*calm, *off]))), np.random.default_rng(1)).is_alarmed
+
+
+def test_rounds_judged_before_there_were_met_tables_are_left_out(tmp_path):
+    for r, table in {1: None, 2: met_table([]), 10: met_table([0.5]), 3: met_table([0.1, 0.2])}.items():
+        (tmp_path / str(r)).mkdir()
+        if table is not None:
+            table.write_parquet(tmp_path / str(r) / "met.parquet")
+    found = read_met({f"met-{r}": tmp_path / str(r) for r in (10, 3, 2, 1)})
+    assert {r: len(table) for r, table in found.items()} == {3: 2, 10: 1}
+    assert list(found) == [3, 10]
 
 
 def test_every_labelled_compound_calibrates_once_as_it_was_foreseen():

@@ -227,8 +227,20 @@ def _calibrate(c: _Context) -> Built:
     inputs = {"library": "@library", "fitted": c.outcome("fit").result["folder"]}
     if (deployed := deployed_round(c.state, c.round - 1)) is not None:
         inputs["deployed"] = c.outcome("fit", deployed).result["folder"]
-    confidence = c.plan.section("belief")["confidence"]
-    return c.compute(inputs, {"confidence": confidence, "threshold": c.plan.section("assay")["hit_threshold"]})
+    plate = c.plan.section("plate")
+    params = {
+        "confidence": c.plan.section("belief")["confidence"],
+        "threshold": c.plan.section("assay")["hit_threshold"],
+        "n_picks": plate["wells"] - plate["n_negative"] - plate["n_positive"],
+        "beta": c.plan.section("picking")["beta"],
+    }
+    return c.compute({**inputs, **_met(c)}, params)
+
+
+def _met(c: _Context) -> dict[str, str]:
+    """What was predicted before earlier plates that count, and measured on them."""
+    judged = {r: c.state.outcome("evaluate", r) for r in accepted_rounds(c.state, c.round)}
+    return {f"met-{r}": o.result["folder"] for r, o in judged.items() if o is not None and o.is_done}
 
 
 def _pick(c: _Context) -> Built:
@@ -374,7 +386,9 @@ def _evaluate(c: _Context) -> Built:
     if (deployed := _picked_by(c)) is not None:
         inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
         inputs["calibration"] = c.file("calibrate", "calibration.json", deployed)
-    return c.compute(inputs, {"confidence": c.plan.section("belief")["confidence"]})
+        inputs["promise"] = c.outcome("calibrate", deployed).result["folder"]
+    params = {**_seed(c, "evaluate"), "confidence": c.plan.section("belief")["confidence"]}
+    return c.compute({**inputs, **_met(c)}, params)
 
 
 def _picked_by(c: _Context) -> int | None:

@@ -34,6 +34,8 @@ def draw(campaign: Campaign) -> Drawn:
     if campaign.curve.by_reason:
         pngs["hits-by-reason.png"] = draw_by_reason(campaign.curve)
     pngs |= {f"calibration-{group}.png": image for group, image in draw_calibration(campaign.rounds).items()}
+    if campaign.foresight is not None and campaign.foresight.picture is not None:
+        pngs["coverage.png"] = campaign.foresight.picture
     for plate in campaign.plates:
         pngs |= _maps(plate)
     fields = {p.barcode: make_tiles(p.shots) for p in campaign.plates if p.shots is not None}

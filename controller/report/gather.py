@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from controller.lab import Lab
 from controller.report.curve import batches, gather_curve
+from controller.report.foresight import gather_foresight, gather_hit_list
 from controller.report.hits import gather_hits
 from controller.report.model import Campaign
 from controller.report.referee import Ask, ask_referee, is_simulated
@@ -48,6 +49,8 @@ def gather(lab: Lab, ask: Ask = ask_referee) -> Campaign:
         is_simulated=is_simulated(lab),
         rounds=rounds,
         curve=gather_curve(tested, len(compounds), verdict),
+        foresight=gather_foresight(source),
+        hit_list=gather_hit_list(source),
         hits=gather_hits(source, rounds, smiles),
         incidents=gather_incidents(source),
         speed=gather_speed(source),

@@ -264,6 +264,55 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
+class ForesightRow:
+    """How often what was promised before measuring held, over all rounds."""
+
+    method: str
+    """plain, for picks, or adaptive."""
+    group: str
+    nominal: float
+    share: Estimate
+    n_infinite: int
+    """How many held only because their interval was infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What became of predictions made before measuring, over all rounds."""
+
+    rows: tuple[ForesightRow, ...]
+    picture: bytes | None
+    """PNG; None where the file is gone."""
+    nominal: float
+    asked: float
+    """The level that has to be asked for so that the nominal one is kept on picks."""
+    drift_round: int | None
+    """Round, counting from 0, in which drift was noticed; None: not so far."""
+    drift_capital: float
+    drift_threshold: float
+    drift_n: int
+    """Compounds picked by lot that the alarm has bet on."""
+    drift_rate: float
+    """False alarms: at most this share of campaigns without drift."""
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class HitListView:
+    """Untested compounds that may be called hits."""
+
+    compounds: tuple[str, ...]
+    """Best first."""
+    fdr: float
+    expected_hits: float
+    n_candidates: int
+    why: tuple[str, ...]
+    """Why it is empty, or what was given up."""
+    notes: tuple[str, ...]
+    """How probabilities and intervals of the belief were made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """Everything the report says."""
 
@@ -283,6 +332,10 @@ class Campaign:
     is_simulated: bool
     rounds: tuple[RoundView, ...]
     curve: Curve
+    foresight: Foresight | None
+    """None while no plate chosen by a belief is measured."""
+    hit_list: HitListView | None
+    """None while no belief is calibrated."""
     hits: tuple[Hit, ...]
     """Every compound called a hit, best first."""
     incidents: tuple[Incident, ...]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
 from protocols.stock import StockWell, TipRack
 
@@ -40,9 +41,10 @@ def labelled(responses: pl.DataFrame) -> pl.DataFrame:
 
     The label is the activity under the constraint of viability: a toxic well counts as inactive, whatever its few
     dying cells look like, since such a compound can never be a hit. Beyond [-1, 2] activity is an artefact and is
-    cut off, as one well may not outweigh a hundred.
+    cut off, as one well may not outweigh a hundred; an infinite one is no measurement at all.
     """
-    gated = pl.when(pl.col("is_toxic")).then(0.0).when(pl.col("is_used")).then(pl.col("activity").clip(-1.0, 2.0))
+    is_known = pl.col("is_used") & pl.col("activity").is_finite()
+    gated = pl.when(pl.col("is_toxic")).then(0.0).when(is_known).then(pl.col("activity").clip(-1.0, 2.0))
     samples = responses.filter((pl.col("role") == "sample") & pl.col("compound_id").is_not_null())
     return samples.with_columns(label=gated.fill_nan(None))
 
@@ -74,19 +76,37 @@ def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) 
     """Write a prediction, one row per compound, with further columns."""
     columns = ("mean", "spread", "lower", "upper", "p_hit")
     body = {"compound_id": list(prediction.compound_ids), **{c: getattr(prediction, c) for c in columns}}
-    pl.DataFrame({**body, **{name: list(values) for name, values in more.items()}}).write_parquet(path)
+    pl.DataFrame({**body, **{name: _column(values) for name, values in more.items()}}).write_parquet(path)
+
+
+def _column(values: Iterable[Any]) -> Any:
+    """Keep what is an array: a million numbers in a list take a second and 30 MB."""
+    return values if isinstance(values, np.ndarray | pl.Series) else list(values)
 
 
 def read_prediction(path: Path, confidence: float) -> Prediction:
-    """Read a prediction."""
+    """Read a prediction, with the intervals that are meant for what is picked."""
     frame = pl.read_parquet(path)
-    mean, spread, lower, upper, p_hit = (frame[c].to_numpy() for c in ("mean", "spread", "lower", "upper", "p_hit"))
+    ends = ("lower_picked", "upper_picked") if "lower_picked" in frame.columns else ("lower", "upper")
+    mean, spread, lower, upper, p_hit = (frame[c].to_numpy() for c in ("mean", "spread", *ends, "p_hit"))
     return Prediction(tuple(frame["compound_id"]), mean, spread, lower, upper, confidence, p_hit)
 
 
 def write_json(body: Any, path: Path) -> None:
     """Write JSON with sorted keys; NaN and infinities become null, which JSON can say."""
     path.write_text(json.dumps(finite(body), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error}); remove the step's folder and run again") from error
 
 
 def finite(body: Any) -> Any:

@@ -1,45 +1,156 @@
 """evaluate: what was predicted before the plate was made, against what was measured on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import finite, labelled, write_json
-from nextplate.conformal.calibration import load_calibration
-from nextplate.conformal.coverage import LEVELS, coverage_table
+from controller.steps.data import finite, generator, labelled, read_json, write_json
+from controller.steps.foresight import BY_LOT, SCHEMA, asked_level, read_met, records
+from nextplate.conformal import (
+    LEVELS,
+    CoverageRow,
+    DriftAlarm,
+    Weights,
+    coverage_picture,
+    coverage_rows,
+    coverage_table,
+    coverage_text,
+    drift_alarm,
+    given_weights,
+    load_calibration,
+    measured_p_values,
+)
+from nextplate.conformal.diagnostics import SHOWN_LEVELS
+
+FALSE_ALARM_RATE = 0.01
+"""Chance that the drift alarm is ever raised in a campaign without drift."""
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
-    """Write coverage.json: one row per group of picks and nominal level; empty for the cold start."""
-    rows = _rows(inputs, params["confidence"])
+    """Write how this plate's predictions came out, and how all did so far.
+
+    Files: coverage.json (one row per group of picks and nominal level; empty for the cold start) and met.parquet
+    (foresight.SCHEMA; empty likewise) of this plate; of this and the earlier plates that were predicted (inputs
+    ``met-ROUND``) diagnostics.json, coverage.txt, and, once there is anything to draw, coverage.png.
+    """
+    confidence = params["confidence"]
+    joined = _joined(inputs)
+    rows = _rows(inputs, joined, confidence)
     write_json(rows, out / "coverage.json")
-    at = [r for r in rows if r["group"] == "all" and abs(r["nominal"] - params["confidence"]) < 1e-9]
+    table = _met(inputs, joined)
+    table.write_parquet(out / "met.parquet")
+    met = {**read_met(inputs), **({params["round"]: table} if len(table) else {})}
+    told = tell(met, params, out)
+    at = [r for r in rows if r["group"] == "all" and abs(r["nominal"] - confidence) < 1e-9]
     n = at[0]["n"] if at else 0
     return {
-        "confidence": params["confidence"],
+        "confidence": confidence,
         "n": n,
         "n_inside": round(at[0]["empirical"] * n) if n else 0,
         "low": at[0]["low"] if n else None,
         "high": at[0]["high"] if n else None,
         "coverage": rows,
+        **told,
     }
 
 
-def _rows(inputs: Mapping[str, Path], confidence: float) -> list[dict[str, Any]]:
+def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
+    """Put predictions and measurements of the picked compounds side by side; None for the cold start."""
     if "predictions" not in inputs:
-        return []
+        return None
     picks = pl.read_parquet(inputs["picks"]).select("compound_id", "reason")
     used = labelled(pl.read_parquet(inputs["responses"])).filter(pl.col("label").is_not_null())
     # A compound with several wells counts once, by its first: a mean would be less noisy than what was promised.
     first = used.sort("replicate").group_by("compound_id", maintain_order=True).first()
     predicted = pl.read_parquet(inputs["predictions"]).filter(~pl.col("tested"))
     met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "label"), on="compound_id")
-    met = met.sort("compound_id")
-    arrays = [met[c].to_numpy() for c in ("mean", "spread", "label")]
+    return met.sort("compound_id")
+
+
+def _rows(inputs: Mapping[str, Path], joined: pl.DataFrame | None, confidence: float) -> list[dict[str, Any]]:
+    if joined is None:
+        return []
+    arrays = [joined[c].to_numpy() for c in ("mean", "spread", "label")]
     levels = sorted({*LEVELS, confidence})
-    table = coverage_table(load_calibration(inputs["calibration"]), *arrays, groups=tuple(met["reason"]), levels=levels)
+    calibration = load_calibration(inputs["calibration"])
+    table = coverage_table(calibration, *arrays, groups=tuple(joined["reason"]), levels=levels)
     return [finite(asdict(row)) for row in table]
+
+
+def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFrame:
+    if joined is None or joined.is_empty():
+        return SCHEMA.to_frame()
+    mean, spread, y = (joined[c].to_numpy() for c in ("mean", "spread", "label"))
+    p, least = measured_p_values(load_calibration(inputs["calibration"]), mean, spread, y)
+    p_picked, least_picked = p, least
+    promise = inputs.get("promise")
+    if promise is not None and (promise / "promise.json").exists():
+        calibration = load_calibration(promise / "calibration-picked.json")
+        weights = _weights(read_json(promise / "promise.json")["weights"], joined)
+        p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
+    # Predictions of before there were similarities say nothing of them.
+    known = joined if "similarity" in joined.columns else joined.with_columns(similarity=pl.lit(float("nan")))
+    columns = {"p": p, "least": least, "p_picked": p_picked, "least_picked": least_picked}
+    return known.with_columns(**{k: pl.Series(v) for k, v in columns.items()}).select(list(SCHEMA)).cast(SCHEMA)
+
+
+def _weights(calibrating: Sequence[float] | None, joined: pl.DataFrame) -> Weights | None:
+    return None if calibrating is None else given_weights(calibrating, joined["weight"].to_numpy())
+
+
+def tell(met: Mapping[int, pl.DataFrame], params: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Write the diagnostics of all rounds so far, and give what the summary keeps of them.
+
+    Args:
+        met: met tables by round; empty before there is any.
+        params: seed, round, purpose, and confidence, which the adaptive level is asked for.
+        out: folder; gets diagnostics.json, coverage.txt, and coverage.png unless there is nothing to draw.
+    """
+    confidence = params["confidence"]
+    rows = _diagnostics(met, confidence)
+    alarm = drift(met, generator(params))
+    level = asked_level(met, confidence)
+    body = {
+        "rows": [asdict(row) for row in rows],
+        "drift": _drift_body(alarm, tuple(met)),
+        "adaptive": {"nominal": confidence, "level": level, "n_rounds": len(met)},
+    }
+    write_json(body, out / "diagnostics.json")
+    (out / "coverage.txt").write_text(coverage_text(rows) + "\n", encoding="utf-8")
+    if rows:
+        (out / "coverage.png").write_bytes(coverage_picture(rows, "Intervals made before measuring, all rounds so far"))
+    return {"drift": body["drift"], "asked_level": level}
+
+
+def _diagnostics(met: Mapping[int, pl.DataFrame], confidence: float) -> tuple[CoverageRow, ...]:
+    """Count coverage level by level, as the adaptive method follows one level; rows by method, group and level."""
+    levels = sorted({*SHOWN_LEVELS, confidence})
+    rows = [row for level in levels for row in coverage_rows(records(met, level), [level])]
+    place = {key: n for n, key in enumerate(dict.fromkeys((row.method, row.group) for row in rows))}
+    return tuple(sorted(rows, key=lambda row: (place[row.method, row.group], row.nominal)))
+
+
+def drift(met: Mapping[int, pl.DataFrame], rng: np.random.Generator) -> DriftAlarm:
+    """Bet against the plates being alike, on picks drawn by lot alone: other picks differ because they were picked.
+
+    The bet is on p-values under each round's own calibration, so that a belief that learns is no drift.
+    """
+    lots = [t.filter(pl.col("reason") == BY_LOT)["p"].to_numpy() for t in met.values()]
+    return drift_alarm(np.empty(0), lots, rng, false_alarm_rate=FALSE_ALARM_RATE)
+
+
+def _drift_body(alarm: DriftAlarm, rounds: Sequence[int]) -> dict[str, Any]:
+    return {
+        "is_alarmed": alarm.is_alarmed,
+        "round": None if alarm.alarmed_round is None else rounds[alarm.alarmed_round],
+        "n": len(alarm.log_capital),
+        "capital": float(np.exp(min(alarm.log_capital[-1], 700.0))) if len(alarm.log_capital) else 1.0,
+        "threshold": alarm.threshold,
+        "false_alarm_rate": alarm.false_alarm_rate,
+        "notes": list(alarm.notes),
+    }

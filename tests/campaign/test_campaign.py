@@ -131,6 +131,14 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(calm, tmp_path: Path)
     assert ended["state_digest"] == body["state_digest"]
 
 
+def test_a_belief_of_the_kind_auto_leads_a_whole_campaign(tmp_path: Path):
+    folder = make_lab(tmp_path / "lab", more='\n[belief]\nkind = "auto"\n')
+    assert run_lab(folder)["finished"]
+    fits = [json.loads(p.read_text())["summary"] for p in (folder / "models").glob("fit-*/record.json")]
+    assert len(fits) == 2
+    assert all(fit["notes"][0].startswith("auto: gp ") for fit in fits)
+
+
 def test_a_person_approves_each_round(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, policy="hand")
     assert run_lab(folder, code=1)["waiting_for_approval"] == [1]

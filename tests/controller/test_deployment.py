@@ -41,6 +41,10 @@ def test_a_belief_that_fails_its_gates_chooses_nothing():
     assert used == {0: None, **{r: f"somewhere/calibrate-{n}/predictions.parquet" for r, n in ((1, 1), (2, 1), (3, 3))}}
     assert {r: judged[r].get("predictions") for r in range(4)} == used
     assert judged[2]["calibration"] == "somewhere/calibrate-1/calibration.json"
+    assert judged[2]["promise"] == "somewhere/calibrate-1"
+    met = {name: path for name, path in inputs_of(lab, "calibrate")[3].items() if name.startswith("met-")}
+    assert met == {f"met-{r}": f"somewhere/evaluate-{r}" for r in range(3)}
+    assert {name for name in judged[2] if name.startswith("met-")} == {"met-0", "met-1"}
     against = {r: i.get("deployed") for r, i in inputs_of(lab, "calibrate").items()}
     assert against == {1: None, 2: "somewhere/fit-1", 3: "somewhere/fit-1", 4: "somewhere/fit-3"}
     assert [deployed_round(state, r) for r in range(5)] == [None, 1, 1, 3, 4]
@@ -143,13 +147,14 @@ def test_calibrate_judges_on_wells_that_neither_belief_has_seen(tmp_path: Path):
         folder = tmp_path / name
         folder.mkdir()
         mean = y + rng.normal(0, noise, 120)
-        oof = {"compound_id": ids[:n], "label": y[:n], "mean": mean[:n], "spread": np.full(n, 0.1)}
+        seen = {"label": y[:n], "is_hit": y[:n] > 0.5, "similarity": np.full(n, 0.5)}
+        oof = {"compound_id": ids[:n], **seen, "mean": mean[:n], "spread": np.full(n, 0.1)}
         pl.DataFrame(oof).write_parquet(folder / "oof.parquet")
-        raw = {"compound_id": ids, "mean": mean, "spread": np.full(120, 0.1)}
+        raw = {"compound_id": ids, "mean": mean, "spread": np.full(120, 0.1), "similarity": np.full(120, 0.5)}
         pl.DataFrame(raw).write_parquet(folder / "raw.parquet")
         return folder
 
-    params = {"confidence": 0.85, "threshold": 0.5}
+    params = {"confidence": 0.85, "threshold": 0.5, "n_picks": 20, "beta": 0.5}
     good, bad = fitted("good", 70, 0.1), fitted("bad", 120, 0.8)
     (tmp_path / "out").mkdir()
     alone = calibrate.run({"fitted": bad}, params, tmp_path / "out", lambda *_: None)

@@ -42,7 +42,7 @@ from nextplate.conformal.calibration import (
     load_calibration,
     save_calibration,
 )
-from nextplate.conformal.candidates import Intervals, candidate_intervals, cross_intervals, split_intervals
+from nextplate.conformal.candidates import Intervals, candidate_intervals, cross_intervals, split_intervals, tempered
 from nextplate.conformal.coverage import LEVELS, Coverage, coverage, coverage_table, wilson_interval
 from nextplate.conformal.diagnostics import CoverageRow, RoundRecord, coverage_rows, coverage_text
 from nextplate.conformal.label_sets import LabelSets, label_sets
@@ -98,5 +98,6 @@ __all__ = [
     "save_calibration",
     "split_intervals",
     "start_adaptive",
+    "tempered",
     "wilson_interval",
 ]

@@ -85,7 +85,7 @@ def candidate_intervals(
     scores = np.abs(calibration.residuals) / calibration.difficulty
     used, notes = weights_or_ones(weights, calibration.n, len(centre)), [] if weights is None else list(weights.notes)
     if fallback == "tempered":
-        used, told = _tempered(used, asked)
+        used, told = tempered(used, asked)
         notes += told
     half = np.full(len(centre), np.inf)
     for known, new in category_rows(calibration, bins, len(centre), n_least, notes):
@@ -123,8 +123,12 @@ def category_rows(
     return list(merged.groups())
 
 
-def _tempered(weights: Weights, level: float) -> tuple[Weights, tuple[str, ...]]:
-    """Flatten weights until they leave enough effective compounds and no new compound outweighs the level."""
+def tempered(weights: Weights, level: float) -> tuple[Weights, tuple[str, ...]]:
+    """Flatten weights until they leave enough effective compounds and no new compound outweighs the level.
+
+    Returns:
+        The weights to the power of the largest of 1, 0.9 .. 0 that does, and a note where it is below 1.
+    """
     if _is_enough(weights, level):
         return weights, ()
     for exponent in _EXPONENTS:

@@ -1,9 +1,8 @@
 """Beliefs: what is thought about every compound, fitted to what was measured.
 
-    kind = kind_of("lightgbm")
-    belief = kind.fit(features, rows, y, seed=seed)                            # only the labelled rows
-    mean, spread = predict_library(kind, belief, features)                     # every compound, in blocks
-    oof_mean, oof_spread = cross_predict(kind, features, rows, y, seed=seed)
+    kind = kind_of("auto")
+    belief, oof_mean, oof_spread = fit_and_cross(kind, features, rows, y, seed=seed)    # only the labelled rows
+    mean, spread = predict_library(kind, belief, features)                             # every compound, in blocks
 
 A belief on disk is a folder: a JSON card that vouches for LightGBM's own text, npz or safetensors. No pickle is
 read or written. The kinds are modules of this package, imported when they are first asked for.

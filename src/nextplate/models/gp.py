@@ -68,8 +68,8 @@ class Process:
     affine: FloatArray
     """Shape (4,): centre and width of the labels; offset and slope of the logistic curve (of 0/1 labels)."""
     left_out: tuple[FloatArray, FloatArray] | None
-    """Mean and spread of every label by the process without its fold, each shape (n,); the spread is that of the
-    label, noise included. None for a mean-only belief, one read from disk, or where 0/1 labels are too few."""
+    """Mean and spread, as ``predict`` tells them, of every labelled compound by the process without its fold, each
+    shape (n,). None for a mean-only belief or one read from disk."""
     learned: Learned
 
     @property
@@ -206,17 +206,19 @@ def _solve(
         total[np.diag_indices(len(z))] += noise
         factor = cho_factor(total, lower=True, overwrite_a=True)
         solved = cho_solve(factor, z)
-        return solved.astype(np.float32), *_left_out(cho_solve(factor, np.eye(len(z))), solved, z, folds)
+        return solved.astype(np.float32), *_left_out(cho_solve(factor, np.eye(len(z))), solved, z, noise, folds)
     return _solve_projected(points, kept, scale, amplitudes, z, noise)
 
 
-def _left_out(inverse: FloatArray, solved: FloatArray, z: FloatArray, folds: Index) -> tuple[FloatArray, FloatArray]:
+def _left_out(
+    inverse: FloatArray, solved: FloatArray, z: FloatArray, noise: FloatArray, folds: Index
+) -> tuple[FloatArray, FloatArray]:
     """Predict each fold from the others without solving again: block inversion, as eq. 5.12 for blocks."""
     mean, variance = np.empty(len(z)), np.empty(len(z))
     for fold in np.unique(folds):
         out = np.flatnonzero(folds == fold)
         block = np.linalg.inv(inverse[np.ix_(out, out)])
-        mean[out], variance[out] = z[out] - block @ solved[out], np.diag(block)
+        mean[out], variance[out] = z[out] - block @ solved[out], np.diag(block) - noise[out]
     return mean, np.sqrt(np.maximum(variance, 1e-8))
 
 
@@ -232,7 +234,11 @@ def _solve_projected(
     solved = cho_solve(factor, weighted.T @ z)
     leverage = (solve_triangular(factor[0], across.T, lower=True) ** 2).sum(axis=0) / noise
     left = (z - across @ solved) / np.maximum(1 - leverage, 1e-3)
-    return solved.astype(np.float32), z - left, np.full(len(z), float(np.sqrt(np.mean(left**2))))
+    return (
+        solved.astype(np.float32),
+        z - left,
+        np.full(len(z), float(np.sqrt(max(np.mean(left**2) - np.mean(noise), 1e-8)))),
+    )
 
 
 def _whitener(points: Points, scale: Scale, amplitudes: FloatArray, noise: FloatArray) -> npt.NDArray[np.float32]:

@@ -74,7 +74,7 @@ def test_every_figure_lies_beside_the_page_as_png(folder):
     kinds = ("layout", "response", "flags", "controls", "fields")
     per_plate = {f"NP-000{n}-{kind}.png" for n in (1, 2) for kind in kinds}
     calibration = {f"calibration-{group}.png" for group in ("exploit", "explore", "cross-validation")}
-    assert names == {"hits.png", "hits-by-reason.png", *calibration, *per_plate}
+    assert names == {"hits.png", "hits-by-reason.png", "coverage.png", *calibration, *per_plate}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
@@ -83,6 +83,16 @@ def test_what_is_not_known_is_said_with_the_reason(read):
     assert "not determined" in text
     assert "Similarity search: not available: a real lab" in text
     assert "the first plate is picked without a belief" in text
+
+
+def test_what_was_foreseen_and_what_may_be_called_a_hit_are_told(read):
+    text = " ".join("".join(read.text).split())
+    assert "All rounds so far, as promised before measuring" in text
+    assert "Drift: none noticed" in text
+    assert "after bets on 33 compounds picked by lot" in text
+    assert "for picks" in text
+    assert "2 of 512, of which at most 20 % false on average: C1001, " in text
+    assert "probabilities of a hit: Venn-Abers on 300 compounds, 4 hits" in text
 
 
 def test_the_head_says_the_result_with_its_uncertainty(read):

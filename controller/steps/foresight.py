@@ -1,0 +1,100 @@
+"""What was predicted of compounds before their plate was made, met with what was measured, over the rounds.
+
+A met table (met.parquet of evaluate) has one row per compound that was picked by a belief and measured: compound_id,
+reason, mean, spread, similarity (to the nearest tested compound at that time), label, and conformal p-values:
+``p`` by the plain calibration, ``p_picked`` by that of the picks, each with the least it could have been.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from nextplate.conformal import AdaptiveLevel, RoundRecord, adapt, start_adaptive
+
+BY_LOT = "explore"
+"""The reason of picks drawn by lot: they are exchangeable with what is left of the library, and nothing else is."""
+NEAR = 0.4
+"""Tanimoto similarity (ECFP4) from which a compound counts as like a tested one."""
+LEAST_LEVEL, MOST_LEVEL = 0.5, 0.995
+METHODS = ("plain", "for picks", "adaptive")
+SCHEMA = pl.Schema(
+    {
+        "compound_id": pl.String,
+        "reason": pl.String,
+        "mean": pl.Float64,
+        "spread": pl.Float64,
+        "similarity": pl.Float64,
+        "label": pl.Float64,
+        **dict.fromkeys(("p", "least", "p_picked", "least_picked"), pl.Float64),
+    }
+)
+
+
+def read_met(inputs: Mapping[str, Path]) -> dict[int, pl.DataFrame]:
+    """Read the met tables among a step's inputs (``met-ROUND``: a folder of evaluate), by round, in order.
+
+    Rounds without a row, and those judged before there were such tables, are left out.
+    """
+    named = {int(name.removeprefix("met-")): path for name, path in inputs.items() if name.startswith("met-")}
+    tables = {r: pl.read_parquet(f) for r, path in sorted(named.items()) if (f := path / "met.parquet").exists()}
+    return {r: table for r, table in tables.items() if len(table)}
+
+
+def once_each(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
+    """Take every labelled compound once: as it was predicted before it was measured, else out of fold.
+
+    Out of fold, picks flatter themselves: compounds like them were picked with them and sit in the other folds.
+
+    Returns:
+        Columns compound_id, mean, spread, similarity, label, is_foreseen.
+    """
+    columns = ("mean", "spread", "similarity", "label")
+    before = [table.select("compound_id", *columns) for table in met.values()]
+    foreseen = pl.concat([SCHEMA.to_frame().select("compound_id", *columns), *before])
+    foreseen = foreseen.unique("compound_id", keep="first", maintain_order=True)
+    rest = oof.join(foreseen, on="compound_id", how="anti", maintain_order="left")
+    parts = (rest.with_columns(is_foreseen=False), foreseen.with_columns(is_foreseen=True))
+    return pl.concat([part.select("compound_id", *columns, "is_foreseen") for part in parts])
+
+
+def adapted(met: Mapping[int, pl.DataFrame], level: float) -> AdaptiveLevel:
+    """Let the level of the picks' intervals learn from every round so far."""
+    state = start_adaptive(level)
+    for table in met.values():
+        state = adapt(state, _picked(table)["p_picked"].to_numpy())
+    return state
+
+
+def asked_level(met: Mapping[int, pl.DataFrame], level: float) -> float:
+    """Give the level to ask for so that picks are covered at ``level``; at least a half, and never certainty."""
+    return min(max(adapted(met, level).level, LEAST_LEVEL), MOST_LEVEL)
+
+
+def _picked(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(pl.col("reason") != BY_LOT)
+
+
+def records(met: Mapping[int, pl.DataFrame], level: float) -> tuple[RoundRecord, ...]:
+    """Write the rounds as records for coverage_rows: plain and picks' intervals, and those of the adaptive level.
+
+    A record knows p-values, not levels: those of the adaptive method are moved by as much as the level was in that
+    round, and so tell coverage at ``level`` and at no other.
+    """
+    found = [_record(r, t, METHODS[0], t["p"], t["least"]) for r, t in met.items()]
+    found += [_record(r, t, METHODS[1], t["p_picked"], t["least_picked"]) for r, t in met.items()]
+    seen: dict[int, pl.DataFrame] = {}
+    for r, table in met.items():
+        moved = asked_level(seen, level) - level
+        p, least = (np.clip(table[c].to_numpy() + moved, 0, 1) for c in ("p_picked", "least_picked"))
+        found.append(_record(r, table, METHODS[2], pl.Series(p), pl.Series(least)))
+        seen[r] = table
+    return tuple(found)
+
+
+def _record(r: int, table: pl.DataFrame, method: str, p: pl.Series, least: pl.Series) -> RoundRecord:
+    similarity = table["similarity"].fill_nan(None).fill_null(0.0).to_numpy()
+    classes = np.where(similarity >= NEAR, f"like a tested one (>= {NEAR:g})", f"new chemistry (< {NEAR:g})")
+    is_picked = (table["reason"] != BY_LOT).to_numpy()
+    return RoundRecord(r + 1, p.to_numpy(), is_picked, classes, least.to_numpy(), method=method)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextplate.chem.kernel import count_bits, tanimoto
+from nextplate.chem.pages import release_pages
 from nextplate.compound import Features
 from nextplate.models.design import Rows
 
@@ -78,12 +79,23 @@ def scale_of(features: Features) -> Scale:
     n_known = np.maximum(known.sum(axis=0), 1)
     centre = np.where(known, values, 0).sum(axis=0) / n_known
     width = np.sqrt(np.where(known, (values - centre) ** 2, 0).sum(axis=0) / n_known)
-    n_bits = [max(float(count_bits(np.asarray(a[rows])).mean()), 1.0) for a in (features.counts, features.pairs)]
+    n_bits = [max(_mean_bits(features, packed, rows), 1.0) for packed in (features.counts, features.pairs)]
     return Scale(
         centre.astype(np.float32),
         np.where(width > 1e-9, width, np.inf).astype(np.float32),
         np.array(n_bits, dtype=np.float32),
     )
+
+
+def _mean_bits(features: Features, packed: Packed, rows: slice) -> float:
+    """Average the bits of some rows, from a tenth of the library to the next without keeping it mapped."""
+    sampled = packed[rows]
+    step = max(1, -(-len(sampled) // 10))
+    total = 0
+    for start in range(0, len(sampled), step):
+        total += int(count_bits(np.ascontiguousarray(sampled[start : start + step])).sum())
+        release_pages(features)
+    return total / max(len(sampled), 1)
 
 
 def points_of(features: Features, scale: Scale, rows: Rows) -> Points:

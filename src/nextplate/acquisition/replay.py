@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import RULES, Knobs, choose, cold_start, scored
+from nextplate.acquisition import RULES, choose, cold_start, score
 from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
 from nextplate.conformal import calibrate, coverage, hit_probability, intervals
@@ -169,8 +169,7 @@ def _next_batch(
         return _most_similar(features, truth, labelled, available, n, rng), None
     prediction = believe(features, truth.values, labelled, plan, number, truth.threshold)
     best = float(truth.values[labelled].max())
-    knobs = Knobs(best, plan.beta, plan.tradeoff, available, plan.top_k, truth.threshold)
-    scores = scored(plan.strategy, prediction, knobs, rng).scores
+    scores = score(plan.strategy, prediction, best, rng, beta=plan.beta, tradeoff=plan.tradeoff)
     picks = choose(
         scores,
         prediction,

@@ -11,7 +11,8 @@ from nextplate.prediction import Prediction
 def set_size(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray | Told:
     """Score by the number of labels in the class-conditional conformal set, 0 to 2, plus half the lower p-value.
 
-    So undecided compounds come first, the most undecided of them before the others. Without calibrating compounds
+    So undecided compounds come first, the most undecided of them before the others. It explores: where hits are rare
+    and the belief is young it finds no more of them than lots do. Without calibrating compounds
     entropy takes its place, and that is told.
 
     Raises:

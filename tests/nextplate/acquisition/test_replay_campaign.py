@@ -13,7 +13,7 @@ from nextplate.chem.standardise import standardise
 from nextplate.chem.valued import encode_library, read_valued
 from nextplate.errors import DataError, PlanError
 
-PLAN = ReplayPlan("greedy", 84, 84, 2, 25)
+PLAN = ReplayPlan("lightgbm", 84, 84, 2, 25)
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +35,18 @@ def hidden_truth(library, seed):
 
 
 def test_learning_finds_three_times_what_chance_does_and_more_than_similarity(library):
-    found = {name: [] for name in ("greedy", "similarity", "random")}
+    found = {name: [] for name in ("lightgbm", "similarity", "random")}
     for seed in (1, 2):
         values = hidden_truth(library, seed)
         for name in found:
             curve = replay(library, values, replace(PLAN, strategy=name, seed=seed, threshold=0.5))
             found[name].append(curve.rounds[-1].n_hits / (curve.n_hits * len(curve.tested) / curve.n_compounds))
-    assert np.mean(found["greedy"]) > 3
-    assert np.mean(found["greedy"]) > 1.3 * np.mean(found["similarity"])
+    assert np.mean(found["lightgbm"]) > 3
+    assert np.mean(found["lightgbm"]) > 1.3 * np.mean(found["similarity"])
     assert np.mean(found["random"]) < 2
 
 
-@pytest.mark.parametrize("strategy", ["ucb", "random", "similarity"])
+@pytest.mark.parametrize("strategy", ["lightgbm:ucb", "random", "similarity"])
 def test_one_seed_gives_one_campaign_from_one_first_plate(library, strategy):
     values = hidden_truth(library, 3)
     plan = replace(PLAN, strategy=strategy, n_rounds=1)
@@ -73,7 +73,7 @@ def small(values):
 def test_unscored_compounds_cost_wells_and_teach_nothing():
     values = np.full(60, np.nan)
     values[:12] = np.arange(12.0)
-    curve = replay(small(values), values, ReplayPlan("greedy", 20, 20, 2, 3))
+    curve = replay(small(values), values, ReplayPlan("forest", 20, 20, 2, 3))
     assert [r.n_tested for r in curve.rounds] == [20, 40, 60]
     assert curve.rounds[-1].recall_structures == 1
     assert curve.n_hits == 3
@@ -81,7 +81,7 @@ def test_unscored_compounds_cost_wells_and_teach_nothing():
 
 def test_a_library_can_be_tested_to_the_end_and_not_beyond():
     values = np.arange(50.0)
-    curve = replay(small(values), values, ReplayPlan("greedy", 20, 20, 9, 5))
+    curve = replay(small(values), values, ReplayPlan("forest", 20, 20, 9, 5))
     assert [r.n_tested for r in curve.rounds] == [20, 40, 50]
     assert (curve.rounds[-1].recall_structures, curve.rounds[-1].recall_scores) == (1.0, 1.0)
     assert sorted(curve.tested) == list(range(50))

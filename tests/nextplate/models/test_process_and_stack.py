@@ -16,7 +16,7 @@ from nextplate.models.evidence import _loss
 from nextplate.models.labels import check_labels
 
 KINDS = ("gp", "minmax-gp", "extra-trees", "auto")
-N = 240
+N = 180
 ROWS = np.arange(0, N, 2)
 
 
@@ -113,7 +113,7 @@ def test_kinds_learn_repeat_and_survive_the_disk(library, name, labels, request,
     assert (spread >= 0).all()
     assert spread[others].mean() > 0
     if labels == "is_hit":
-        assert ((mean > 0) & (mean < 1)).all()
+        assert ((mean >= 0) & (mean <= 1)).all()
         assert unseen.mean() == pytest.approx(y[ROWS].mean(), abs=0.1)
     again = kind.fit(library, ROWS, y[ROWS], None, 3)
     assert np.array_equal(kind.predict(again, library)[0], mean)

@@ -5,16 +5,25 @@ import sys
 from pathlib import Path
 
 from bench import (
+    acquisition,
     analysis,
+    batches,
+    chem,
+    conformal,
+    deep,
     demos,
     features,
+    fusion,
     image_qc,
     moa,
+    models,
     networks,
     omezarr,
     plates,
     real_plate,
+    replays,
     rooms,
+    scale,
     segmentation,
     startup,
 )
@@ -32,13 +41,22 @@ SECTIONS = {
     "analysis": analysis.figures,
     "moa": moa.figures,
     "networks": networks.figures,
+    "chem": chem.figures,
+    "models": models.figures,
+    "batches": batches.figures,
+    "acquisition": acquisition.figures,
+    "conformal": conformal.figures,
+    "deep": deep.figures,
+    "fusion": fusion.figures,
+    "scale": scale.figures,
+    "replays": replays.figures,
     "demos": demos.figures,
     "twice": demos.twice,
     "kills": demos.kills,
 }
 
 
-LONG = ("plates", "networks")
+LONG = ("plates", "networks", "acquisition", "conformal", "deep", "fusion", "scale", "replays")
 """Sections of a quarter of an hour and more: run when they are named."""
 
 

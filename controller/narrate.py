@@ -59,7 +59,10 @@ def _calibrate(r: JSON, _n: int) -> str | None:
 def _pick(r: JSON, _n: int) -> str:
     s = r["summary"]
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(s["reasons"].items()))
-    return "; ".join([f"picked {s['n_compounds']} compounds ({reasons})", *s.get("notes", ())])
+    told = [f"picked {s['n_compounds']} compounds ({reasons})", *s.get("notes", ())]
+    if s.get("outlook"):
+        told.append(s["outlook"]["reason"])
+    return "; ".join(told)
 
 
 def _compile(r: JSON, _n: int) -> str:

@@ -17,7 +17,7 @@ from controller.report.trouble import gather_incidents
 from controller.status import state_word
 from controller.step import code_digest
 
-_PACKAGES = ("nextplate", "numpy", "polars", "rdkit", "lightgbm", "crepes", "ortools", "opentrons", "tifffile")
+_PACKAGES = ("nextplate", "numpy", "polars", "rdkit", "lightgbm", "scikit-learn", "ortools", "opentrons", "tifffile")
 
 
 def gather(lab: Lab, ask: Ask = ask_referee) -> Campaign:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from controller.steps.data import (
 from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
+from nextplate.acquisition.stopping import outlook
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
@@ -57,7 +58,18 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_available": int(available.sum()),
         "unavailable": unavailable,
         "notes": list(notes),
+        "outlook": _outlook(inputs, new, {*tested["compound_id"]}),
     }
+
+
+def _outlook(inputs: Mapping[str, Path], new: Sequence[Pick], tested: set[str]) -> dict[str, Any] | None:
+    """Estimate the hits left and the next plate's yield, each with a 90 % interval; None before there is a belief."""
+    if "predictions" not in inputs or not new:
+        return None
+    prediction = read_prediction(inputs["predictions"], 0.0)
+    is_left = np.array([name not in tested for name in prediction.compound_ids])
+    told = outlook(np.clip(prediction.p_hit[is_left], 0, 1), np.clip([pick.p_hit for pick in new], 0, 1))
+    return asdict(told)
 
 
 def _in_stock(path: Path, params: Mapping[str, Any]) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 from controller.narrate import _pick
 from controller.steps import pick as pick_step
@@ -57,3 +58,18 @@ def test_what_a_rule_did_instead_is_narrated():
     assert _pick({"summary": summary}, 1) == "picked 3 compounds (2 exploit, 1 explore)"
     told = _pick({"summary": {**summary, "notes": ["no joint draws"]}}, 1)
     assert told == "picked 3 compounds (2 exploit, 1 explore); no joint draws"
+
+
+def test_the_outlook_counts_hits_left_and_those_of_the_next_plate(tmp_path):
+    p_hit = [0.9, 0.5, 0.05, 0.05]
+    path = tmp_path / "predictions.parquet"
+    columns = dict.fromkeys(("mean", "spread", "lower", "upper"), [0.0] * 4)
+    pl.DataFrame({"compound_id": [f"C{i}" for i in range(4)], "p_hit": p_hit, **columns}).write_parquet(path)
+    picks = (Pick("C1", "exploit", 0.9, 0.7, 0.1, 0.5, 0.9, 0.5, 0.2, 1),)
+    told = pick_step._outlook({"predictions": path}, picks, {"C0"})
+    assert told["hits_left"]["expected"] == pytest.approx(0.6)
+    assert told["next_yield"]["expected"] == pytest.approx(0.5)
+    assert (told["next_yield"]["low"], told["next_yield"]["high"]) == (0, 1)
+    assert "the next plate of 1 gives 0.5 hits (0 to 1)" in told["reason"]
+    assert told["reason"] in _pick({"summary": {"n_compounds": 1, "reasons": {"exploit": 1}, "outlook": told}}, 0)
+    assert pick_step._outlook({}, picks, set()) is None

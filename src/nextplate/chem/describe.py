@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
-from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from nextplate.chem.alerts import find_alerts
 from nextplate.chem.environments import N_COUNT_BITS, N_PAIR_BITS, count_environments, folded_bits, thermometer
+from nextplate.chem.scaffolds import scaffold_of
 from nextplate.errors import DataError
 
 N_BITS = 2048
@@ -84,7 +84,7 @@ def describe(smiles: Sequence[str]) -> Described:
 
 def described(mols: Sequence[Chem.Mol], smiles: Sequence[str]) -> Described:
     """Compute what ``describe`` does, of structures already parsed; ``smiles`` is their canonical writing."""
-    scaffolds = tuple(_scaffold(mol) for mol in mols)
+    scaffolds = tuple(scaffold_of(mol) for mol in mols)
     return Described(*packed_ecfp4(mols), packed_pairs(mols), descriptors(mols), scaffolds, find_alerts(mols, smiles))
 
 
@@ -108,12 +108,6 @@ def _mol(smiles: str) -> Chem.Mol:
     if mol is None:
         raise DataError(f"{smiles!r} is not a standardised structure; read the library with read_library")
     return mol
-
-
-def _scaffold(mol: Chem.Mol) -> str:
-    if not mol.GetRingInfo().NumRings():
-        return ""
-    return str(MurckoScaffold.MurckoScaffoldSmiles(mol=mol))  # type: ignore[no-untyped-call]
 
 
 def packed_ecfp4(mols: Sequence[Chem.Mol]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -42,7 +42,8 @@ def replay(
 
     Example: nextplate replay tyk2_fep.csv --smiles SMILES --value dG_bind --minimize --strategy auto,forest,gp:ucb
     """
-    from controller.replay import ReplayRequest, replay_text, run_replay
+    from controller.replay import ReplayRequest, run_replay
+    from controller.replay_shown import replay_text
     from nextplate.errors import DataError
 
     goals = [name for name, is_set in (("maximize", maximize), ("minimize", minimize), ("hits", hits)) if is_set]

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.replay import ReplayRequest, parse_size, replay_text, run_replay
+from controller.replay import ReplayRequest, parse_size, run_replay
+from controller.replay_shown import replay_text
 from nextplate.errors import DataError, PlanError
 
 

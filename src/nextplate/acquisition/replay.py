@@ -206,7 +206,7 @@ def _next_batch(
         exploration_share=plan.exploration_share,
         diversity_weight=plan.diversity_weight,
     )
-    listed = list_hits(outlook, available, truth.values, truth.threshold, FDR)
+    listed = list_hits(outlook, available, truth.values, truth.threshold, FDR, n)
     return _Batch(_rows(features, picks), outlook, listed, found.notes)
 
 

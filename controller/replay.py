@@ -145,6 +145,7 @@ def _body(
         "goal": request.goal,
         "n_compounds": first.n_compounds,
         "n_unscored": int(np.isnan(data.values).sum()),
+        "n_infinite": data.n_infinite,
         "n_left_out": len(data.left_out),
         "left_out": list(data.left_out[:20]),
         "top_k": plan.top_k,

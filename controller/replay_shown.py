@@ -70,7 +70,8 @@ def replay_text(body: Mapping[str, Any]) -> str:
     """Set the final figures as a table for a terminal."""
     goal = "hits" if body["goal"] == "hits" else f"top {body['top_k']}"
     head = (
-        f"{body['file']}: {body['n_compounds']} compounds, {body['n_unscored']} without a value, "
+        f"{body['file']}: {body['n_compounds']} compounds, {body['n_unscored']} without a value"
+        f"{_infinite(body)}, "
         f"{body['n_left_out']} left out; {body['n_hits']} hits (value {_side(body)} {body['hit_threshold']:g})"
     )
     title = (
@@ -78,6 +79,11 @@ def replay_text(body: Mapping[str, Any]) -> str:
         f"{'x chance':>14} {'cover 90%':>13} {'plain %':>7} {'FDR 20%':>13} {'listed':>6} {'seconds':>8}"
     )
     return "\n".join([head, "", title, *(_line(entry) for entry in body["strategies"]), _UNCERTAINTY])
+
+
+def _infinite(body: Mapping[str, Any]) -> str:
+    n = body["n_infinite"]
+    return f" ({n} infinite, read as not measured)" if n else ""
 
 
 def _side(body: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ class ReplayPlan:
     tradeoff: float = 0.0
     exploration_share: float = 0.0
     """By lot: a live campaign spends a tenth of its wells so; a replay is asked what can be found."""
-    diversity_weight: float = 0.0
+    diversity_weight: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,10 @@ def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> Repla
         batch = _next_batch(features, truth, plan, strategy, number, tested, available, memory)
         tested = np.concatenate([tested, batch.rows])
         rounds.append(_round(truth, tested, batch, plan))
-        if batch.outlook is not None:
+        if batch.outlook is None:
+            # Drawn by lot, or by similarity: nothing was foreseen of it.
+            memory.n_first += int(np.isfinite(truth.values[batch.rows]).sum())
+        else:
             memory.foreseen = memory.foreseen.joined(measured(batch.outlook, batch.rows, truth.values))
     n_hits = int((truth.values >= truth.threshold).sum())
     return ReplayCurve(plan, len(truth.values), n_hits, tuple(rounds), tested)
@@ -192,10 +195,11 @@ def _next_batch(
     if strategy.rule == RANDOM or len(labelled) == 0:
         return _Batch(rng.permutation(np.flatnonzero(available))[:n], None)
     if strategy.rule == SIMILARITY:
-        return _Batch(_most_similar(features, truth, labelled, available, n, rng), None)
+        return _Batch(_most_similar(features, truth, plan, labelled, available, n, rng), None)
     y, seed = truth.values[labelled], plan.seed * 1000 + number
-    outlook = look_ahead(features, labelled, y, strategy.kind, memory, truth.threshold, plan.confidence, seed)
-    found = scored(strategy.rule, outlook.prediction, _knobs(plan, truth, outlook, float(y.max()), available), rng)
+    threshold = _threshold(truth, plan, y)
+    outlook = look_ahead(features, labelled, y, strategy.kind, memory, threshold, plan.confidence, seed)
+    found = scored(strategy.rule, outlook.prediction, _knobs(plan, threshold, outlook, float(y.max()), available), rng)
     picks = choose(
         found.scores,
         outlook.prediction,
@@ -206,11 +210,22 @@ def _next_batch(
         exploration_share=plan.exploration_share,
         diversity_weight=plan.diversity_weight,
     )
-    listed = list_hits(outlook, available, truth.values, truth.threshold, FDR, n)
+    listed = list_hits(outlook, available, truth.values, threshold, FDR, n)
     return _Batch(_rows(features, picks), outlook, listed, found.notes)
 
 
-def _knobs(plan: ReplayPlan, truth: _Truth, outlook: Outlook, best: float, available: Mask) -> Knobs:
+def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:
+    """Tell what counts as a hit while the campaign runs: the threshold given, or the best labels seen so far.
+
+    The k-th best value of the whole file is not known to a campaign; the same share of its own labels is.
+    """
+    if plan.threshold is not None:
+        return plan.threshold
+    rank = max(1, round(len(y) * plan.top_k / int(np.isfinite(truth.values).sum())))
+    return float(np.partition(y, -rank)[-rank])
+
+
+def _knobs(plan: ReplayPlan, threshold: float, outlook: Outlook, best: float, available: Mask) -> Knobs:
     known = outlook.calibrating
     return Knobs(
         best,
@@ -218,17 +233,23 @@ def _knobs(plan: ReplayPlan, truth: _Truth, outlook: Outlook, best: float, avail
         plan.tradeoff,
         available,
         plan.top_k,
-        float("nan") if outlook.is_binary else truth.threshold,
+        float("nan") if outlook.is_binary else threshold,
         cal_scores=known.mean if len(known) else None,
-        cal_is_hit=known.y >= truth.threshold if len(known) else None,
+        cal_is_hit=known.y >= threshold if len(known) else None,
     )
 
 
 def _most_similar(
-    features: Features, truth: _Truth, labelled: Index, available: Mask, n: int, rng: np.random.Generator
+    features: Features,
+    truth: _Truth,
+    plan: ReplayPlan,
+    labelled: Index,
+    available: Mask,
+    n: int,
+    rng: np.random.Generator,
 ) -> Index:
     best_first = labelled[np.argsort(-truth.values[labelled], kind="stable")]
-    n_hits = int((truth.values[labelled] >= truth.threshold).sum())
+    n_hits = 0 if plan.threshold is None else int((truth.values[labelled] >= plan.threshold).sum())
     hits = best_first[: n_hits or max(1, len(labelled) // 100)]
     packed = np.asarray(features.fingerprints)
     rows = rng.permutation(np.flatnonzero(available))

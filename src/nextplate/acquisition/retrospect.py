@@ -102,8 +102,12 @@ def look_ahead(
     calibration = calibrate(calibrating.mean, calibrating.spread, calibrating.y, confidence)
     lower, upper = intervals(calibration, mean, spread)
     chance = _chance(calibrating, mean) if is_binary else hit_probability(calibration, mean, spread, threshold)
+    unknown = np.isnan(chance)
+    # Before anything calibrates, Laplace's share of hits: what a further label would be.
+    chance = np.where(unknown, (float((y >= threshold).sum()) + 1) / (len(y) + 2), chance)
+    notes = (*belief.notes, *(("P(hit) is the share of hits so far: nothing calibrates yet",) if unknown.any() else ()))
     prediction = Prediction(features.compound_ids, mean, spread, lower, upper, confidence, chance)
-    return Outlook(prediction, calibrating, out_of_fold, is_binary, tuple(belief.notes))
+    return Outlook(prediction, calibrating, out_of_fold, is_binary, notes)
 
 
 def _chance(known: Known, mean: FloatArray) -> FloatArray:

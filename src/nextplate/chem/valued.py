@@ -28,6 +28,8 @@ class ValuedStructures:
     """In memory (its folder is '.'); compound ids are 'line 2', 'line 3', ... of the file."""
     values: npt.NDArray[np.float64]
     """Shape (n,): NaN where the file gives none."""
+    n_infinite: int
+    """Infinite values among those unknown: what no assay measures is read as not measured, and counted."""
     left_out: tuple[str, ...]
     """One text for each row whose structure cannot be used: line and reason."""
 
@@ -62,7 +64,10 @@ def read_valued(
         raise DataError(f"{path}: no row holds a usable structure in column {smiles_column!r}")
     ids = [f"line {records[i].line}" for i, _ in usable]
     features = _in_memory(ids, [smiles for _, smiles in usable], [chunk.encoded for chunk in chunks])
-    return ValuedStructures(features, np.array([values[i] for i, _ in usable]), tuple(left_out))
+    used = np.array([values[i] for i, _ in usable])
+    is_infinite = np.isinf(used)
+    used[is_infinite] = np.nan
+    return ValuedStructures(features, used, int(is_infinite.sum()), tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ MEMBERS = ("gp", "minmax-gp", "forest", "extra-trees", "lightgbm")
 _FOLDING = frozenset(("gp", "minmax-gp"))
 _STEPS = 5
 _BEST_SHARE = 0.2
+_FEWEST_BEST = 5
+_NOTHING_LEFT_OUT = "auto: all labels are of one compound, so that nothing can be left out: the first kind alone"
 _FEWER_FOLDS_ABOVE = 1_500
 _EDGE = 1e-6
 
@@ -104,12 +106,16 @@ def fit(
     n_folds = 5 if len(labels.y) <= _FEWER_FOLDS_ABOVE else 3
     fitted, unseen = zip(*(_fit_and_cross(name, features, labels, seed, n_folds) for name in members), strict=True)
     means, spreads = (np.stack([pair[part] for pair in unseen]) for part in (0, 1))
+    if not np.isfinite(means).all():
+        learned = learned_from(features, labels, seed, (*fitted[0].notes, _NOTHING_LEFT_OUT))
+        return Stack((members[0],), (fitted[0],), np.ones(1), np.array([[0.0, 1.0]]), None, learned)
     curves = np.array([_curve(mean, labels) for mean in means])
     means, spreads = _bent(means, spreads, curves, labels.is_binary)
-    weights = weigh(means, labels)
+    folds = deal_folds(labels.rows, labels.y, seed, n_folds=n_folds)
+    weights, why = weigh(means, labels, folds)
     left_out = _pool(means, spreads, weights, labels.is_binary)
     told = ", ".join(f"{name} {w:.0%}" for name, w in zip(members, weights, strict=True))
-    notes = (f"auto: {told}", *(f"{n}: {note}" for n, b in zip(members, fitted, strict=True) for note in b.notes))
+    notes = (f"auto: {told}{why}", *(f"{n}: {note}" for n, b in zip(members, fitted, strict=True) for note in b.notes))
     return Stack(
         tuple(members),
         tuple(fitted),
@@ -146,26 +152,43 @@ def _bent(means: FloatArray, spreads: FloatArray, curves: FloatArray, is_binary:
     return bent, spreads * np.minimum(curves[:, 1:] * bent * (1 - bent) / (bounded * (1 - bounded)), 1.0)
 
 
-def weigh(means: FloatArray, labels: Labels) -> FloatArray:
+def weigh(means: FloatArray, labels: Labels, folds: Index) -> tuple[FloatArray, str]:
     """Choose the weights of a stack.
 
     Args:
         means: shape (k, n): each kind's prediction of labels it has not seen.
         labels: n of them.
+        folds: shape (n,): what was left out together. Folds are compared within themselves only: one that holds many
+            hits was predicted by beliefs that saw few.
 
     Returns:
-        Shape (k,), multiples of a fifth that sum to 1.
+        Shape (k,), multiples of a fifth that sum to 1; and why they are equal where labels are too few to tell.
     """
-    is_best = labels.y >= (1.0 if labels.is_binary else float(np.quantile(labels.y, 1 - _BEST_SHARE)))
+    equal, is_best = np.full(len(means), 1 / len(means)), _best(labels)
+    if not _FEWEST_BEST <= is_best.sum() < len(is_best):
+        return equal, f" (equal: {int(is_best.sum())} of {len(is_best)} labels stand out, {_FEWEST_BEST} are needed)"
+    values = _log_odds(means) if labels.is_binary else means.copy()
+    for fold in np.unique(folds):
+        values[:, folds == fold] -= values[:, folds == fold].mean(axis=1, keepdims=True)
     grid = simplex(len(means))
-    precision = np.stack([precision_at_best(_mix(means, w, labels.is_binary), is_best) for w in grid])
-    total = precision.mean(axis=1)
+    precision = np.stack([precision_at_best(w @ values, is_best) for w in grid])
+    total = precision.mean(axis=1).round(9)
     best = int(np.argmax(total))
-    error = (precision[best] - precision).std(axis=1) / np.sqrt(precision.shape[1])
+    error = (precision[best] - precision).std(axis=1, ddof=1) / np.sqrt(precision.shape[1])
     near = np.flatnonzero(total[best] - total <= error + 1e-12)
-    unequal = ((grid[near] - 1 / len(means)) ** 2).sum(axis=1)
+    unequal = ((grid[near] - equal) ** 2).sum(axis=1).round(9)
     weights: FloatArray = grid[near[np.lexsort((-total[near], unequal))[0]]]
-    return weights
+    return weights, ""
+
+
+def _best(labels: Labels) -> npt.NDArray[np.bool_]:
+    """Tell the labels that a campaign wants on top: hits, or the best fifth; of many ties at its edge those above."""
+    if labels.is_binary:
+        is_hit: npt.NDArray[np.bool_] = labels.y == 1
+        return is_hit
+    edge = float(np.quantile(labels.y, 1 - _BEST_SHARE))
+    is_best: npt.NDArray[np.bool_] = labels.y >= edge
+    return is_best if is_best.mean() <= 0.5 else labels.y > edge
 
 
 def precision_at_best(score: FloatArray, is_best: npt.NDArray[np.bool_]) -> FloatArray:
@@ -210,7 +233,7 @@ def _pool(
 ) -> tuple[FloatArray, FloatArray]:
     """Mix means, and spreads by the law of total variance."""
     mean = _mix(means, weights, is_binary)
-    variance: FloatArray = weights @ (spreads**2 + (means - weights @ means) ** 2)
+    variance: FloatArray = weights @ (spreads**2 + (means - mean) ** 2)
     return mean, np.sqrt(variance)
 
 

@@ -1,5 +1,6 @@
 """The Gaussian process is the textbook's, and the stack leans on a kind only where the labels say so."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +96,9 @@ def test_a_fold_left_out_by_block_inversion_is_a_fold_left_out(library, potency)
 def test_many_labels_on_inducing_points_predict_as_all_of_them_do(library, potency, monkeypatch):
     exact, _ = gp.predict(gp.fit(library, ROWS, potency[ROWS], noise=0.2), library)
     monkeypatch.setattr(gp, "MOST_EXACT", 60)
-    monkeypatch.setattr(gp, "_N_INDUCING", 100)
+    monkeypatch.setattr(gp, "_N_INDUCING", 70)
     belief = gp.fit(library, ROWS, potency[ROWS], noise=0.2)
-    assert belief.notes == ("Gaussian process on 100 of 120 labels, fitted to all",)
+    assert belief.notes == ("Gaussian process on 70 of 90 labels, fitted to all",)
     assert np.corrcoef(exact, gp.predict(belief, library)[0])[0, 1] > 0.95
 
 
@@ -154,8 +155,47 @@ def test_weights_lean_on_a_kind_only_where_labels_say_so(library):
     y = rng.normal(size=N)
     labels = check_labels(library, np.arange(N), y, None)
     good, noise = y + rng.normal(0, 0.3, N), rng.normal(size=(4, N))
-    assert weigh(np.stack([good, *noise]), labels)[0] >= 0.6
+    folds = np.arange(N) % 5
+    assert weigh(np.stack([good, *noise]), labels, folds)[0][0] >= 0.6
     alike = y + rng.normal(0, 1, (5, N))
-    np.testing.assert_allclose(weigh(alike, labels), 0.2)
+    np.testing.assert_allclose(weigh(alike, labels, folds)[0], 0.2)
     assert simplex(5).shape == (126, 5)
     np.testing.assert_allclose(simplex(5).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("n_hits", [1, 4])
+def test_few_hits_weigh_kinds_alike_and_say_so(library, n_hits):
+    y = (np.arange(N) < n_hits).astype(float)
+    means = np.random.default_rng(2).random((5, N))
+    weights, why = weigh(means, check_labels(library, np.arange(N), y, None), np.arange(N) % 5)
+    np.testing.assert_allclose(weights, 0.2)
+    assert f"{n_hits} of {N} labels stand out" in why
+
+
+def test_ties_at_the_bottom_do_not_count_as_the_best(library):
+    y = np.where(np.arange(N) % 7 == 0, 1.5, 0.0)
+    good = y + np.random.default_rng(2).normal(0, 0.2, N)
+    noise = np.random.default_rng(3).normal(size=(4, N))
+    weights, _ = weigh(np.stack([good, *noise]), check_labels(library, np.arange(N), y, None), np.arange(N) % 5)
+    assert weights[0] >= 0.4
+
+
+def test_equal_structures_with_conflicting_labels_get_the_share_of_hits(library):
+    same = replace(
+        library,
+        **{name: np.repeat(getattr(library, name)[:1], N, axis=0) for name in ("fingerprints", "counts", "pairs")},
+        descriptors=np.repeat(library.descriptors[:1], N, axis=0),
+    )
+    y = (np.arange(40) % 4 == 0).astype(float)
+    kind = kind_of("auto")
+    mean, spread = kind.predict(kind.fit(same, np.arange(40), y), same)
+    np.testing.assert_allclose(mean, 0.25, atol=0.06)
+    assert np.isfinite(spread).all()
+
+
+def test_replicates_of_one_compound_are_not_left_out_and_that_is_said(library):
+    kind = kind_of("auto")
+    belief = kind.fit(library, np.zeros(16, dtype=np.intp), (np.arange(16) % 2).astype(float))
+    mean, _ = kind.predict(belief, library)
+    assert np.isfinite(mean).all()
+    assert any("all labels are of one compound" in note for note in belief.notes)

@@ -61,7 +61,7 @@ def _pick(r: JSON, _n: int) -> str:
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(s["reasons"].items()))
     told = [f"picked {s['n_compounds']} compounds ({reasons})", *s.get("notes", ())]
     if s.get("outlook"):
-        told.append(s["outlook"]["reason"])
+        told += [s["outlook"]["reason"], *s["outlook"]["notes"]]
     return "; ".join(told)
 
 

@@ -30,6 +30,9 @@ from nextplate.errors import PlanError
 from nextplate.prediction import Pick
 from protocols.draws import n_transfers
 
+_NOTHING_KNOWN = 0.5
+"""What calibrate gives as P(hit) where no label calibrates."""
+
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write picks.parquet and unavailable.json (why compounds could not be picked, with counts)."""
@@ -63,12 +66,17 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
 
 def _outlook(inputs: Mapping[str, Path], new: Sequence[Pick], tested: set[str]) -> dict[str, Any] | None:
-    """Estimate the hits left and the next plate's yield, each with a 90 % interval; None before there is a belief."""
+    """Estimate the hits left and the next plate's yield, each with a 90 % interval.
+
+    None before there is a belief, and where nothing calibrates: then P(hit) is a half for every compound.
+    """
     if "predictions" not in inputs or not new:
         return None
     prediction = read_prediction(inputs["predictions"], 0.0)
+    if (prediction.p_hit == _NOTHING_KNOWN).all():
+        return None
     is_left = np.array([name not in tested for name in prediction.compound_ids])
-    told = outlook(np.clip(prediction.p_hit[is_left], 0, 1), np.clip([pick.p_hit for pick in new], 0, 1))
+    told = outlook(prediction.p_hit[is_left], [pick.p_hit for pick in new])
     return asdict(told)
 
 

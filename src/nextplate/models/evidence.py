@@ -7,6 +7,8 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
+from nextplate.errors import ModelError
+
 FloatArray = npt.NDArray[np.float64]
 
 # Responses are standardised: together the amplitudes and the noise make about 1. The prior keeps an amplitude that
@@ -15,6 +17,7 @@ _PRIOR_LOG, _PRIOR_WIDTH = float(np.log(0.3)), 2.0
 _START_SIGNAL, _START_NOISE = 0.5, 0.4
 _MAX_STEPS = 30
 _JITTER = 1e-4
+_LIFT = 1e-3
 
 
 def most_likely(parts: Sequence[FloatArray], y: FloatArray, weight: FloatArray) -> tuple[FloatArray, float]:
@@ -63,7 +66,11 @@ def _inverse(matrix: FloatArray) -> tuple[FloatArray, float]:
     """Invert a positive definite matrix by Cholesky; also its log determinant."""
     root, info = lapack.dpotrf(matrix, lower=1, clean=1)
     if info:
-        raise np.linalg.LinAlgError(f"leading minor {info} is not positive definite")
+        # float32 similarities of equal structures: rounding alone can make a variance negative.
+        lifted = matrix + _LIFT * float(np.trace(matrix)) / len(matrix) * np.eye(len(matrix))
+        root, info = lapack.dpotrf(lifted, lower=1, clean=1)
+    if info:
+        raise ModelError(f"the covariance of {len(matrix)} labelled compounds is not positive definite; fit a forest")
     half, _ = lapack.dpotri(root, lower=1)
     inverse = half + half.T
     inverse[np.diag_indices(len(inverse))] /= 2

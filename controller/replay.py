@@ -49,22 +49,22 @@ class ReplayRequest:
 
 
 def parse_size(text: str, n: int) -> int:
-    """Turn '1%' or '64' into a number of compounds, at least 1.
+    """Turn '1%' or '64' into a number of compounds, at least 1; a count beyond n means all of them.
 
     Args:
         text: a count, or a share of n followed by %.
         n: compounds in the file.
 
     Raises:
-        PlanError: it is neither, or not between 1 and n.
+        PlanError: it is neither, nothing, or more than 100%.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
     if match is None or (not match[2] and "." in match[1]):
         raise PlanError(f"{text!r} is not a size; write a share such as 1% or a count such as 64")
-    size = max(1, round(float(match[1]) * n / 100)) if match[2] else int(match[1])
-    if not 1 <= size <= n:
-        raise PlanError(f"{text!r} means {size} compounds; the file holds {n}, so ask for between 1 and {n}")
-    return size
+    amount = float(match[1])
+    if amount == 0 or (match[2] and amount > 100):
+        raise PlanError(f"{text!r} is not a size of {n} compounds; ask for between 1 and {n}, or up to 100%")
+    return max(1, round(amount * n / 100)) if match[2] else min(int(amount), n)
 
 
 def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
@@ -99,7 +99,24 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
     return body
 
 
+def _file_notes(request: ReplayRequest, data: ValuedStructures) -> list[str]:
+    """Name what was made of the file and of the sizes asked for."""
+    n, notes = len(data.values), []
+    for what, size in (("--initial", request.initial), ("--batch", request.batch), ("--top", request.top)):
+        if size.strip().isdigit() and int(size) > n:
+            notes.append(f"{what} {size}: the file holds {n} compounds, so all of them are taken")
+    seen: dict[str, set[float]] = {}
+    for smiles, value in zip(data.features.smiles, data.values, strict=True):
+        if np.isfinite(value):
+            seen.setdefault(smiles, set()).add(float(value))
+    if n_conflicts := sum(len(values) > 1 for values in seen.values()):
+        notes.append(f"{n_conflicts} structures occur more than once with different values: each row counts by itself")
+    return notes
+
+
 def _strategies(request: ReplayRequest) -> tuple[str, ...]:
+    if not request.strategies:
+        raise PlanError("no strategy is named; ask for auto, or for others joined by commas")
     names = tuple(dict.fromkeys((*request.strategies, *BASELINES)))
     for name in names:
         parse_strategy(name)
@@ -146,6 +163,7 @@ def _body(
         "n_compounds": first.n_compounds,
         "n_unscored": int(np.isnan(data.values).sum()),
         "n_infinite": data.n_infinite,
+        "notes": _file_notes(request, data),
         "n_left_out": len(data.left_out),
         "left_out": list(data.left_out[:20]),
         "top_k": plan.top_k,

@@ -78,7 +78,16 @@ def replay_text(body: Mapping[str, Any]) -> str:
         f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'scaffolds':>14} "
         f"{'x chance':>14} {'cover 90%':>13} {'plain %':>7} {'FDR 20%':>13} {'listed':>6} {'seconds':>8}"
     )
-    return "\n".join([head, "", title, *(_line(entry) for entry in body["strategies"]), _UNCERTAINTY])
+    rows = (_line(entry) for entry in body["strategies"])
+    return "\n".join([head, *_notes(body), "", title, *rows, _UNCERTAINTY])
+
+
+def _notes(body: Mapping[str, Any]) -> list[str]:
+    """Say what fell back to what: of the file, and of strategies (weights of auto stay in the JSON)."""
+    told = [f"left out: {line}" for line in body["left_out"][:5]] + list(body["notes"])
+    for entry in body["strategies"]:
+        told += [f"{entry['strategy']}: {note}" for note in entry["notes"] if not note.startswith("auto: gp")]
+    return [f"note: {line}" for line in told]
 
 
 def _infinite(body: Mapping[str, Any]) -> str:

@@ -115,6 +115,17 @@ def _find(listed: JSON, number: int | None) -> dict[str, Any]:
     raise DataError(f"{what} (rounds with one: {known})")
 
 
+def refuse_damaged(folder: Path, number: int) -> None:
+    """Refuse to go back to a belief whose files are not whole; rounds without a belief are not looked at.
+
+    Raises:
+        ModelFileError: a file of it is missing, cut short or altered.
+    """
+    for model in list_models(folder)["models"]:
+        if model["round"] == number and model["problem"] is not None:
+            raise ModelFileError(model["problem"])
+
+
 def export_model(folder: Path, number: int | None, out: Path) -> dict[str, Any]:
     """Copy a belief, checked file by file before and after, to a new folder that is whole or absent.
 

@@ -68,4 +68,7 @@ def model_rollback(
 
     Example: nextplate model rollback 2 --reason "round 3 learned from a bad plate"
     """
+    from controller.shelf import refuse_damaged
+
+    refuse_damaged(lab, number)
     decide_in(lab, {"what": "rollback", "round": number - 1, "reason": reason}, as_json)

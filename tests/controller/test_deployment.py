@@ -217,7 +217,7 @@ def test_the_shelf_is_listed_shown_and_exported(run, shelf: Path, tmp_path: Path
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported(run, shelf: Path, tmp_path: Path):
+def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported_nor_gone_back_to(run, shelf: Path, tmp_path: Path):
     trees = shelf / "models" / "fit-1" / "belief" / "trees.npz"
     trees.write_bytes(trees.read_bytes()[:-1])
     code, out, _ = run("model", "list", "--lab", shelf)
@@ -227,6 +227,9 @@ def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported(run, 
         code, _, err = run("model", *command, "--round", 2, "--lab", shelf)
         assert code == 2
         assert "trees.npz: was cut short or altered" in err
+    code, _, err = run("model", "rollback", 2, "--lab", shelf)
+    assert code == 2
+    assert "trees.npz: was cut short or altered" in err
     assert not (tmp_path / "taken").exists()
 
 

@@ -12,13 +12,14 @@ from nextplate.errors import DataError, PlanError
 
 
 @pytest.mark.parametrize(
-    ("text", "n", "size"), [("1%", 10_560, 106), ("64", 100, 64), ("0.5 %", 1000, 5), ("0.01%", 50, 1), ("100%", 7, 7)]
+    ("text", "n", "size"),
+    [("1%", 10_560, 106), ("64", 100, 64), ("0.5 %", 1000, 5), ("0.01%", 50, 1), ("100%", 7, 7), ("300", 3, 3)],
 )
 def test_sizes(text, n, size):
     assert parse_size(text, n) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "0", "101", "200%", "1e3", "%"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "0", "0%", "200%", "1e3", "%"])
 def test_sizes_that_cannot_be_meant(text):
     with pytest.raises(PlanError, match=r"ask for between|not a size"):
         parse_size(text, 100)
@@ -80,10 +81,31 @@ def test_hits_are_recalled_over_all_hits(request_):
         ({"goal": "hits", "threshold": 99.0}, DataError, "no value reaches the threshold 99"),
         ({"seeds": 0}, PlanError, "0 seeds"),
         ({"value_column": "nope"}, DataError, "no column 'nope'"),
-        ({"top": "500"}, PlanError, "ask for between 1 and 119"),
+        ({"top": "0%"}, PlanError, "ask for between 1 and 119"),
+        ({"strategies": ()}, PlanError, "no strategy is named"),
     ],
 )
 def test_what_cannot_be_replayed_says_why_and_leaves_nothing(request_, change, error, says):
     with pytest.raises(error, match=says):
         run_replay(replace(request_, **change), lambda *_: None)
     assert not request_.out.exists()
+
+
+def test_what_falls_back_is_named(request_):
+    lines = request_.file.read_text().splitlines()
+    lines[3], lines[4] = lines[3].split(",")[0] + ",inf", lines[3].split(",")[0] + ",-3"
+    request_.file.write_text("\n".join([*lines, lines[1].split(",")[0] + ",7"]) + "\n")
+    body = run_replay(replace(request_, batch="300", seeds=1, strategies=("nearest",)), lambda *_: None)
+    assert (body["n_infinite"], body["n_unscored"]) == (1, 2)
+    text = replay_text(body)
+    assert "(1 infinite, read as not measured)" in text
+    assert "note: --batch 300: the file holds 120 compounds, so all of them are taken" in text
+    assert "structures occur more than once with different values" in text
+    assert "note: left out: line" in text
+
+
+def test_infinite_values_reach_no_threshold(request_):
+    lines = request_.file.read_text().splitlines()
+    request_.file.write_text("\n".join([*lines[:3], lines[3].split(",")[0] + ",inf", *lines[4:]]) + "\n")
+    with pytest.raises(DataError, match="no value reaches the threshold 100"):
+        run_replay(replace(request_, goal="hits", threshold=100.0), lambda *_: None)

@@ -132,7 +132,9 @@ def covered(known: Known, batch: Known, confidence: float, is_binary: bool) -> t
     if not len(known) or not len(batch):
         return float("nan"), 0
     if is_binary:
-        sets = label_sets(known.mean, known.y, batch.mean, level=confidence)
+        # Picks are the highest scores: only compounds that score as high are exchangeable with them.
+        as_high = known.mean >= batch.mean.min()
+        sets = label_sets(known.mean[as_high], known.y[as_high], batch.mean, level=confidence)
         inside = np.where(batch.y == 1, sets.may_hit, sets.may_not)
         return float(inside.mean()), len(batch)
     ends = intervals(calibrate(known.mean, known.spread, known.y, confidence), batch.mean, batch.spread)

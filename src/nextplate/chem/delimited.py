@@ -136,6 +136,8 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
     is_utf16 = data[:2] in _UTF16
     try:
         text = data.decode("utf-16" if is_utf16 else encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise DataError(f"{path}: there is no encoding {encoding!r}; name one such as utf-8 or latin-1") from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

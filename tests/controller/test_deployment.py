@@ -217,7 +217,9 @@ def test_the_shelf_is_listed_shown_and_exported(run, shelf: Path, tmp_path: Path
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported_nor_gone_back_to(run, shelf: Path, tmp_path: Path):
+def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported_nor_gone_back_to(
+    run, shelf: Path, tmp_path: Path
+):
     trees = shelf / "models" / "fit-1" / "belief" / "trees.npz"
     trees.write_bytes(trees.read_bytes()[:-1])
     code, out, _ = run("model", "list", "--lab", shelf)

@@ -88,7 +88,8 @@ def test_a_plate_is_taken_once_and_never_early(tmp_path: Path, plate, how: str, 
                 n_kills += 1
     writer.join()
     told = [line.split(maxsplit=1) for line in (lab / "taken.log").read_text().splitlines()]
-    assert float(told[0][0]) > writer.ended_at + SETTLE_S
+    # The driver counts from the last change it sees; the writer notes its end some milliseconds after that.
+    assert float(told[0][0]) > writer.ended_at + SETTLE_S - 0.05
     assert len({what for _, what in told}) == 1, "killed after it had told, it tells the same again"
     assert told[0][1].startswith("done ")
     ended = json.loads((lab / "logs" / "watched-folder" / "ended" / "k.json").read_bytes())

@@ -95,23 +95,18 @@ def fit(
     labels = check_labels(features, rows, y, weight)
     if why_mean_only(labels) is not None:
         only = kind_of(members[0]).fit(features, labels.rows, labels.y, labels.weight, seed)
-        return Stack(
-            (members[0],),
-            (only,),
-            np.ones(1),
-            np.array([[0.0, 1.0]]),
-            None,
-            learned_from(features, labels, seed, only.notes),
-        )
+        return _alone(members[0], only, learned_from(features, labels, seed, only.notes))
     n_folds = 5 if len(labels.y) <= _FEWER_FOLDS_ABOVE else 3
-    fitted, unseen = zip(*(_fit_and_cross(name, features, labels, seed, n_folds) for name in members), strict=True)
+    folds = deal_folds(labels.rows, labels.y, seed, n_folds=n_folds)
+    fitted, unseen = zip(
+        *(_fit_and_cross(name, features, labels, seed, folds, n_folds) for name in members), strict=True
+    )
     means, spreads = (np.stack([pair[part] for pair in unseen]) for part in (0, 1))
     if not np.isfinite(means).all():
         learned = learned_from(features, labels, seed, (*fitted[0].notes, _NOTHING_LEFT_OUT))
-        return Stack((members[0],), (fitted[0],), np.ones(1), np.array([[0.0, 1.0]]), None, learned)
+        return _alone(members[0], fitted[0], learned)
     curves = np.array([_curve(mean, labels) for mean in means])
     means, spreads = _bent(means, spreads, curves, labels.is_binary)
-    folds = deal_folds(labels.rows, labels.y, seed, n_folds=n_folds)
     weights, why = weigh(means, labels, folds)
     left_out = _pool(means, spreads, weights, labels.is_binary)
     told = ", ".join(f"{name} {w:.0%}" for name, w in zip(members, weights, strict=True))
@@ -126,12 +121,15 @@ def fit(
     )
 
 
+def _alone(name: str, belief: Any, learned: Learned) -> Stack:
+    """Return the stack of one kind, as it is."""
+    return Stack((name,), (belief,), np.ones(1), np.array([[0.0, 1.0]]), None, learned)
+
+
 def _fit_and_cross(
-    name: str, features: Features, labels: Labels, seed: int, n_folds: int
+    name: str, features: Features, labels: Labels, seed: int, folds: Index, n_folds: int
 ) -> tuple[Any, tuple[FloatArray, FloatArray]]:
-    kind, options = kind_of(name), {}
-    if name in _FOLDING:
-        options["folds"] = deal_folds(labels.rows, labels.y, seed, n_folds=n_folds)
+    kind, options = kind_of(name), {"folds": folds} if name in _FOLDING else {}
     belief = kind.fit(features, labels.rows, labels.y, labels.weight, seed, **options)
     left_out = getattr(belief, "left_out", None)
     return belief, left_out or cross_predict(

@@ -9,9 +9,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from nextplate.chem.alerts import find_alerts
-from nextplate.chem.environments import N_COUNT_BITS, N_PAIR_BITS, count_environments, folded_bits, thermometer
+from nextplate.chem.environments import N_COUNT_BITS, N_PAIR_BITS, count_environments, folded_bits, parsed, thermometer
 from nextplate.chem.scaffolds import scaffold_of
-from nextplate.errors import DataError
 
 N_BITS = 2048
 RADIUS = 2
@@ -79,7 +78,7 @@ def describe(smiles: Sequence[str]) -> Described:
         DataError: a structure does not parse (it did not come from ``standardise``).
     """
     with rdBase.BlockLogs():
-        return described([_mol(s) for s in smiles], smiles)
+        return described([parsed(s) for s in smiles], smiles)
 
 
 def described(mols: Sequence[Chem.Mol], smiles: Sequence[str]) -> Described:
@@ -95,19 +94,12 @@ def encode(smiles: Sequence[str]) -> Encoded:
         DataError: a structure does not parse.
     """
     with rdBase.BlockLogs():
-        return encoded([_mol(s) for s in smiles])
+        return encoded([parsed(s) for s in smiles])
 
 
 def encoded(mols: Sequence[Chem.Mol]) -> Encoded:
     """Compute what ``encode`` does, of structures already parsed."""
     return Encoded(*packed_ecfp4(mols), packed_pairs(mols), descriptors(mols))
-
-
-def _mol(smiles: str) -> Chem.Mol:
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise DataError(f"{smiles!r} is not a standardised structure; read the library with read_library")
-    return mol
 
 
 def packed_ecfp4(mols: Sequence[Chem.Mol]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 
+from nextplate.errors import DataError
+
 N_COUNT_BITS = 4096
 N_PAIR_BITS = 8192
 """Of atom pairs: a structure has a few hundred, so that 4096 bits would hold many collisions."""
@@ -37,6 +39,18 @@ class Environments:
     """rdkit's hash of the environment, unfolded."""
     counts: npt.NDArray[np.int32]
     """How often, 1 or more."""
+
+
+def parsed(smiles: str) -> Chem.Mol:
+    """Read a structure in standard form.
+
+    Raises:
+        DataError: it does not parse, so it did not come from ``standardise``.
+    """
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise DataError(f"{smiles!r} is not a standardised structure; read the library with read_library")
+    return mol
 
 
 def count_environments(mols: Sequence[Chem.Mol], generator: Any) -> Environments:

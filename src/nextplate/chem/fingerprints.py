@@ -9,7 +9,7 @@ import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator as generators
 
-from nextplate.chem.environments import N_COUNT_BITS, count_environments, thermometer
+from nextplate.chem.environments import N_COUNT_BITS, count_environments, parsed, thermometer
 from nextplate.errors import DataError
 
 N_BITS = 2048
@@ -64,7 +64,7 @@ def fingerprint(smiles: Sequence[str], name: str) -> npt.NDArray[np.uint8]:
         DataError: no such fingerprint, or a structure does not parse.
     """
     with rdBase.BlockLogs():
-        return fingerprint_of([_mol(s) for s in smiles], name)
+        return fingerprint_of([parsed(s) for s in smiles], name)
 
 
 def fingerprint_of(mols: Sequence[Chem.Mol], name: str, *, n_count_bits: int = N_COUNT_BITS) -> npt.NDArray[np.uint8]:
@@ -80,10 +80,3 @@ def fingerprint_of(mols: Sequence[Chem.Mol], name: str, *, n_count_bits: int = N
         return thermometer(count_environments(mols, generator), n_count_bits)
     bits = [generator.GetFingerprintAsNumPy(mol) for mol in mols]
     return np.packbits(np.array(bits, dtype=np.uint8).reshape(len(mols), N_BITS), axis=1)
-
-
-def _mol(smiles: str) -> Chem.Mol:
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise DataError(f"{smiles!r} is not a standardised structure; read the library with read_library")
-    return mol

@@ -3,7 +3,7 @@
 from rdkit import Chem, rdBase
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from nextplate.errors import DataError
+from nextplate.chem.environments import parsed
 
 
 def scaffold_of(mol: Chem.Mol) -> str:
@@ -20,7 +20,4 @@ def murcko_scaffold(smiles: str) -> str:
         DataError: the structure does not parse.
     """
     with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise DataError(f"{smiles!r} is not a structure; read the library with read_library")
-    return scaffold_of(mol)
+        return scaffold_of(parsed(smiles))

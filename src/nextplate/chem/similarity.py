@@ -1,24 +1,14 @@
-"""Similarity to known hits, and packed fingerprints as a sparse matrix."""
+"""Similarity to known hits."""
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from nextplate.chem.kernel import count_bits, max_tanimoto, tanimoto
 
-__all__ = ["count_bits", "max_similarity", "rank_by_similarity", "sparse_bits", "tanimoto"]
+__all__ = ["count_bits", "max_similarity", "rank_by_similarity", "tanimoto"]
 
 Packed = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-
-
-def sparse_bits(packed: Packed) -> sparse.csr_matrix:
-    """Give the bits of packed fingerprints (n, n_bytes) as a sparse float32 matrix (n, n_bits)."""
-    bits = np.unpackbits(packed, axis=1)
-    column = np.flatnonzero(bits.ravel()) % bits.shape[1]
-    starts = np.concatenate(([0], np.cumsum(count_bits(packed))))
-    ones = np.ones(len(column), dtype=np.float32)
-    return sparse.csr_matrix((ones, column.astype(np.int32), starts), shape=bits.shape)
 
 
 def max_similarity(packed: Packed, reference: Packed) -> Floats:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from nextplate.compound import Features
 from nextplate.errors import ModelFileError
 from nextplate.models.belief import Learned
+from nextplate.models.committee import load_members, save_members
 from nextplate.models.crossing import cross_predict, deal_folds
 from nextplate.models.design import Index, Rows
 from nextplate.models.kinds import kind_of
@@ -259,8 +260,7 @@ def save(belief: Stack, folder: Path, *, metrics: Mapping[str, float] | None = N
 
     def fill(inside: Path) -> None:
         save_arrays(inside / "weights.npz", {"weights": belief.weights, "curves": belief.curves, "left_out": left_out})
-        for i, (name, member) in enumerate(zip(belief.kinds, belief.members, strict=True)):
-            kind_of(name).save(member, inside / f"member_{i}")
+        save_members(inside, belief.kinds, belief.members)
 
     save_folder(folder, "auto", belief.learned, fill, facts={"members": list(belief.kinds)}, metrics=metrics)
 
@@ -275,6 +275,6 @@ def load(folder: Path) -> Stack:
     names, arrays = card["facts"].get("members"), load_arrays(folder / "weights.npz")
     if not isinstance(names, list) or {"weights", "curves", "left_out"} - arrays.keys():
         raise ModelFileError(f"{folder}: its card or weights.npz does not tell the members; fit the belief again")
-    members = tuple(kind_of(str(name)).load(folder / f"member_{i}") for i, name in enumerate(names))
+    kinds = tuple(map(str, names))
     left_out = tuple(arrays["left_out"]) if arrays["left_out"].size else None
-    return Stack(tuple(map(str, names)), members, arrays["weights"], arrays["curves"], left_out, learned_of(card))
+    return Stack(kinds, load_members(folder, kinds), arrays["weights"], arrays["curves"], left_out, learned_of(card))

@@ -108,10 +108,24 @@ def save(belief: Committee, folder: Path, *, metrics: Mapping[str, float] | None
     """
 
     def fill(inside: Path) -> None:
-        for i, (name, member) in enumerate(zip(belief.kinds, belief.members, strict=True)):
-            kind_of(name).save(member, inside / f"member_{i}")
+        save_members(inside, belief.kinds, belief.members)
 
     save_folder(folder, "committee", belief.learned, fill, facts={"members": list(belief.kinds)}, metrics=metrics)
+
+
+def save_members(folder: Path, kinds: Sequence[str], members: Sequence[Any]) -> None:
+    """Write the belief of each member to a folder of its own: member_0, member_1, ..."""
+    for i, (name, member) in enumerate(zip(kinds, members, strict=True)):
+        kind_of(name).save(member, folder / f"member_{i}")
+
+
+def load_members(folder: Path, kinds: Sequence[str]) -> tuple[Any, ...]:
+    """Read what ``save_members`` wrote.
+
+    Raises:
+        ModelFileError: a member's folder is not whole, unaltered and of its kind.
+    """
+    return tuple(kind_of(name).load(folder / f"member_{i}") for i, name in enumerate(kinds))
 
 
 def load(folder: Path) -> Committee:
@@ -124,5 +138,4 @@ def load(folder: Path) -> Committee:
     names = card["facts"].get("members")
     if not isinstance(names, list) or not names:
         raise ModelFileError(f"{folder / 'card.json'}: names no members; fit the belief again")
-    members = tuple(kind_of(name).load(folder / f"member_{i}") for i, name in enumerate(names))
-    return Committee(tuple(names), members, learned_of(card))
+    return Committee(tuple(names), load_members(folder, names), learned_of(card))

@@ -27,7 +27,7 @@ from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
-from nextplate.prediction import Pick
+from nextplate.prediction import Pick, Prediction
 from protocols.draws import n_transfers
 
 _NOTHING_KNOWN = 0.5
@@ -50,7 +50,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
         raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
     n_wells = params["n_wells"] - len(confirm)
-    new, notes = _new(inputs, params, features, available, tested, in_stock, n_wells)
+    prediction = read_prediction(inputs["predictions"], 0.0) if "predictions" in inputs else None
+    new, notes = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
     picks = (*confirm, *new)
     write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
@@ -61,18 +62,17 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_available": int(available.sum()),
         "unavailable": unavailable,
         "notes": list(notes),
-        "outlook": _outlook(inputs, new, {*tested["compound_id"]}),
+        "outlook": _outlook(prediction, new, {*tested["compound_id"]}),
     }
 
 
-def _outlook(inputs: Mapping[str, Path], new: Sequence[Pick], tested: set[str]) -> dict[str, Any] | None:
+def _outlook(prediction: Prediction | None, new: Sequence[Pick], tested: set[str]) -> dict[str, Any] | None:
     """Estimate the hits left and the next plate's yield, each with a 90 % interval.
 
     None before there is a belief, and where nothing calibrates: then P(hit) is a half for every compound.
     """
-    if "predictions" not in inputs or not new:
+    if prediction is None or not new:
         return None
-    prediction = read_prediction(inputs["predictions"], 0.0)
     if (prediction.p_hit == _NOTHING_KNOWN).all():
         return None
     is_left = np.array([name not in tested for name in prediction.compound_ids])
@@ -109,6 +109,7 @@ def _new(
     inputs: Mapping[str, Path],
     params: Mapping[str, Any],
     features: Features,
+    prediction: Prediction | None,
     available: npt.NDArray[np.bool_],
     tested: pl.DataFrame,
     in_stock: Mapping[str, int],
@@ -118,9 +119,8 @@ def _new(
     if not available.any():
         return (), ()
     rng = generator(params)
-    if "predictions" not in inputs:
+    if prediction is None:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
-    prediction = read_prediction(inputs["predictions"], 0.0)
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     found = scored(
         params["rule"],

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from nextplate.conformal import AdaptiveLevel, RoundRecord, adapt, start_adaptive
+from nextplate.conformal import Known, RoundRecord, joined, once_each
+from nextplate.conformal import asked_level as level_to_ask
 
 BY_LOT = "explore"
 """The reason of picks drawn by lot: they are exchangeable with what is left of the library, and nothing else is."""
 NEAR = 0.4
 """Tanimoto similarity (ECFP4) from which a compound counts as like a tested one."""
-LEAST_LEVEL, MOST_LEVEL = 0.5, 0.995
 METHODS = ("plain", "for picks", "adaptive")
 SCHEMA = pl.Schema(
     {
@@ -42,34 +43,39 @@ def read_met(inputs: Mapping[str, Path]) -> dict[int, pl.DataFrame]:
     return {r: table for r, table in tables.items() if len(table)}
 
 
-def once_each(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
-    """Take every labelled compound once: as it was predicted before it was measured, else out of fold.
+def known_out_of_fold(oof: pl.DataFrame) -> Known:
+    """Take oof.parquet of fit; labelled compounds that could not be predicted without their own label are left out."""
+    return _known(oof, oof["is_hit"].to_numpy().astype(bool), is_foreseen=False).finite()
 
-    Out of fold, picks flatter themselves: compounds like them were picked with them and sit in the other folds.
 
-    Returns:
-        Columns compound_id, mean, spread, similarity, label, is_foreseen.
+def known_once(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame], threshold: float) -> Known:
+    """Take every labelled compound once: as it was predicted before it was measured, else out of fold (once_each).
+
+    Args:
+        oof: oof.parquet of fit.
+        met: met tables by round.
+        threshold: the least label of a hit, for compounds that are no longer in oof.
     """
-    columns = ("mean", "spread", "similarity", "label")
-    before = [table.select("compound_id", *columns) for table in met.values()]
-    foreseen = pl.concat([SCHEMA.to_frame().select("compound_id", *columns), *before])
-    foreseen = foreseen.unique("compound_id", keep="first", maintain_order=True)
-    rest = oof.join(foreseen, on="compound_id", how="anti", maintain_order="left")
-    parts = (rest.with_columns(is_foreseen=False), foreseen.with_columns(is_foreseen=True))
-    return pl.concat([part.select("compound_id", *columns, "is_foreseen") for part in parts])
+    unseen = known_out_of_fold(oof)
+    if not met:
+        return unseen
+    hits = oof.select("compound_id", "is_hit")
+    parts = [table.join(hits, on="compound_id", how="left", maintain_order="left") for table in met.values()]
+    tables = [table.with_columns(pl.col("is_hit").fill_null(pl.col("label") >= threshold)) for table in parts]
+    before = [_known(table, table["is_hit"].to_numpy().astype(bool), is_foreseen=True) for table in tables]
+    return once_each(unseen, joined(before))
 
 
-def adapted(met: Mapping[int, pl.DataFrame], level: float) -> AdaptiveLevel:
-    """Let the level of the picks' intervals learn from every round so far."""
-    state = start_adaptive(level)
-    for table in met.values():
-        state = adapt(state, _picked(table)["p_picked"].to_numpy())
-    return state
+def _known(frame: pl.DataFrame, is_hit: npt.NDArray[np.bool_], *, is_foreseen: bool) -> Known:
+    unsure = frame.with_columns(pl.col("similarity").fill_null(float("nan")))
+    mean, spread, similarity, y = (unsure[name].to_numpy() for name in ("mean", "spread", "similarity", "label"))
+    ids = frame["compound_id"].to_numpy().astype(np.str_)
+    return Known(ids, mean, spread, similarity, y, is_hit, np.full(len(frame), is_foreseen))
 
 
 def asked_level(met: Mapping[int, pl.DataFrame], level: float) -> float:
-    """Give the level to ask for so that picks are covered at ``level``; at least a half, and never certainty."""
-    return min(max(adapted(met, level).level, LEAST_LEVEL), MOST_LEVEL)
+    """Give the level to ask for so that picks are covered at ``level``, from every round so far."""
+    return level_to_ask([_picked(table)["p_picked"].to_numpy() for table in met.values()], level)
 
 
 def _picked(table: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from night_lab import Assay, NightLab, make_library, noise
 
 from controller.steps.evaluate import drift
-from controller.steps.foresight import SCHEMA, adapted, asked_level, once_each, read_met
+from controller.steps.foresight import SCHEMA, asked_level, known_once, read_met
 from nextplate.chem.library import load_features
 from nextplate.chem.similarity import tanimoto
 
@@ -175,7 +175,7 @@ def test_the_level_rises_with_misses_and_picks_by_lot_do_not_move_it():
     missed = {r: met_table([0.01] * 20) for r in range(1, 5)}
     assert asked_level(missed, 0.9) > 0.95
     assert asked_level({1: met_table([0.01] * 20, "explore")}, 0.9) == pytest.approx(0.9)
-    assert adapted({}, 0.9).level == pytest.approx(0.9)
+    assert asked_level({}, 0.9) == pytest.approx(0.9)
     assert asked_level({r: met_table([0.001] * 50) for r in range(60)}, 0.9) <= 0.995
 
 
@@ -202,6 +202,9 @@ def test_rounds_judged_before_there_were_met_tables_are_left_out(tmp_path):
 def test_every_labelled_compound_calibrates_once_as_it_was_foreseen():
     names = ["C0", "C1", "new"]
     oof = pl.DataFrame({"compound_id": names, **dict.fromkeys(("mean", "spread", "similarity", "label"), [9.0] * 3)})
-    found = once_each(oof, {1: met_table([0.5, 0.5]), 2: met_table([0.5])})
-    assert found["is_foreseen"].to_list() == [False, True, True]
-    assert found["mean"].to_list() == [9.0, 0.5, 0.5]
+    oof = oof.with_columns(is_hit=pl.Series([False, True, True]))
+    found = known_once(oof, {1: met_table([0.5, 0.5]), 2: met_table([0.5])}, threshold=0.5)
+    assert found.ids.tolist() == ["new", "C0", "C1"]
+    assert found.is_foreseen.tolist() == [False, True, True]
+    assert found.mean.tolist() == [9.0, 0.5, 0.5]
+    assert found.is_hit.tolist() == [True, False, True], "as all its wells say, not the one that was foreseen"

@@ -25,6 +25,12 @@ belief composes. Nothing fails silently: bad input is a DataError, and every fal
     low, high = reach_probability(calibration, mean, spread, threshold)
     q = predictive_quantiles(calibration, mean, spread, [0.05, 0.5, 0.95])
 
+    # all of it for a plate: what is measured and the library as predicted (nightly, and in every replay)
+    promise = promise_picks(known, library, level=asked_level(p_of_rounds, 0.9), confidence=0.9, n_picks=300, beta=1)
+    found = promised_intervals(promise, library.mean, library.spread)
+    hits = best_hits(known, library, 300)                                  # .rows of the library
+    chance, notes = chance_of_hit(out_of_fold, library.mean, library.spread, threshold)
+
     # over rounds
     state = adapt(start_adaptive(0.9), p_values)                           # .level to ask for next
     alarm = drift_alarm(cal_scores, [round_1, round_2], rng)               # .alarmed_round, None: no drift
@@ -43,8 +49,9 @@ from nextplate.conformal.calibration import (
     save_calibration,
 )
 from nextplate.conformal.candidates import Intervals, candidate_intervals, cross_intervals, split_intervals, tempered
-from nextplate.conformal.coverage import LEVELS, Coverage, coverage, coverage_table, wilson_interval
+from nextplate.conformal.coverage import LEVELS, Coverage, between_interval, coverage, coverage_table, wilson_interval
 from nextplate.conformal.diagnostics import CoverageRow, RoundRecord, coverage_rows, coverage_text
+from nextplate.conformal.known import Candidates, Known, joined, no_known, once_each
 from nextplate.conformal.label_sets import LabelSets, label_sets
 from nextplate.conformal.martingale import DriftAlarm, drift_alarm
 from nextplate.conformal.mondrian import merge_small
@@ -55,26 +62,50 @@ from nextplate.conformal.predictive import (
     predictive_quantiles,
     reach_probability,
 )
+from nextplate.conformal.promise import (
+    FDR,
+    HeldOut,
+    Promise,
+    adapted,
+    asked_level,
+    best_hits,
+    chance_of_hit,
+    held_out_coverage,
+    promise_p_values,
+    promise_picks,
+    promised_intervals,
+)
+from nextplate.conformal.promised_sets import pick_sets, places
 from nextplate.conformal.selection import HitList, hit_list
 from nextplate.conformal.shift import Weights, density_ratio, given_weights
 from nextplate.conformal.venn_abers import HitProbability, p_hit
 
 __all__ = [
+    "FDR",
     "LEVELS",
     "AdaptiveLevel",
     "Calibration",
+    "Candidates",
     "Coverage",
     "CoverageRow",
     "DriftAlarm",
+    "HeldOut",
     "HitList",
     "HitProbability",
     "Intervals",
+    "Known",
     "LabelSets",
+    "Promise",
     "RoundRecord",
     "Weights",
     "adapt",
+    "adapted",
+    "asked_level",
+    "best_hits",
+    "between_interval",
     "calibrate",
     "candidate_intervals",
+    "chance_of_hit",
     "coverage",
     "coverage_picture",
     "coverage_rows",
@@ -84,16 +115,25 @@ __all__ = [
     "density_ratio",
     "drift_alarm",
     "given_weights",
+    "held_out_coverage",
     "hit_list",
     "hit_probability",
     "intervals",
+    "joined",
     "label_sets",
     "load_calibration",
     "measured_p_values",
     "merge_small",
+    "no_known",
+    "once_each",
     "p_hit",
+    "pick_sets",
+    "places",
     "predictive_cdf",
     "predictive_quantiles",
+    "promise_p_values",
+    "promise_picks",
+    "promised_intervals",
     "reach_probability",
     "save_calibration",
     "split_intervals",

@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from nextplate.conformal.calibration import Bins, Calibration, intervals
 
@@ -24,10 +25,12 @@ class Coverage:
     """Share of measurements inside; NaN when n is 0."""
     n: int
     low: float
-    """Lower end of the 95 % Wilson interval of the share."""
+    """Lower end of the 95 % Wilson interval of the share, as if the compounds were independent."""
     high: float
     mean_width: float
     """On the response scale; inf when an interval is infinite; NaN when n is 0."""
+    n_infinite: int
+    """How many were inside only because their interval was infinite."""
 
 
 def coverage(y: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike) -> tuple[float, int]:
@@ -47,6 +50,33 @@ def wilson_interval(n_inside: int, n: int, z: float = _Z_95) -> tuple[float, flo
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def between_interval(n_inside: npt.ArrayLike, n: npt.ArrayLike) -> tuple[float, float] | None:
+    """Give the 95 % interval of a share over groups whose members are alike: wells of a round, rounds of a seed.
+
+    A t interval from the spread between groups: with p = sum x / sum n and d_i = (x_i - p n_i) / mean n, the variance
+    of p is sum d_i^2 / (k (k - 1)), t has k - 1 degrees of freedom (ratio estimator, Cochran, Sampling Techniques,
+    1977, 6.3); of groups of one size this is the t interval of their shares. Groups that happen to agree prove little,
+    so it is never narrower than the Wilson interval of the pooled count.
+
+    Args:
+        n_inside: shape (k,), x_i.
+        n: shape (k,), members; groups without any do not count.
+
+    Returns:
+        Lower and upper end, in [0, 1]; None when there are fewer than two groups.
+    """
+    inside, sizes = np.asarray(n_inside, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    inside, sizes = inside[sizes > 0], sizes[sizes > 0]
+    k = len(sizes)
+    if k < 2:
+        return None
+    share = float(inside.sum() / sizes.sum())
+    off = (inside - share * sizes) / sizes.mean()
+    half = float(stdtrit(k - 1, 0.975)) * sqrt(float(off @ off) / (k * (k - 1)))
+    low, high = wilson_interval(round(float(inside.sum())), round(float(sizes.sum())))
+    return max(0.0, min(low, share - half)), min(1.0, max(high, share + half))
 
 
 def coverage_table(
@@ -96,5 +126,6 @@ def _row(
     empirical, n = coverage(y, lower, upper)
     low, high = wilson_interval(round(empirical * n) if n else 0, n)
     is_known = ~np.isnan(y)
-    width = float((upper - lower)[is_known].mean()) if n else float("nan")
-    return Coverage(group, nominal, empirical, n, low, high, width)
+    widths = (upper - lower)[is_known]
+    width = float(widths.mean()) if n else float("nan")
+    return Coverage(group, nominal, empirical, n, low, high, width, int(np.isinf(widths).sum()))

@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nextplate.conformal.arrays import BoolArray, FloatArray, check_level, flags, vector
+from nextplate.conformal.candidates import weights_or_ones
+from nextplate.conformal.shift import Weights
+
+_LEAST_MASS = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ def label_sets(
     *,
     level: float = 0.9,
     rng: np.random.Generator | None = None,
+    weights: Weights | None = None,
 ) -> LabelSets:
     """Give class-conditional label sets.
 
@@ -49,6 +54,8 @@ def label_sets(
         scores: shape (m,), of candidates.
         level: coverage within each class.
         rng: breaks ties at random (exact coverage); None: ties count against the compound (at least the level).
+        weights: density ratios, candidates over calibrating (of density_ratio): each class is weighted by itself;
+            None: within a class both were drawn alike.
 
     A class with fewer than 1 / (1 - level) - 1 calibrating compounds cannot be excluded: it is in every set, and the
     notes say so.
@@ -59,8 +66,10 @@ def label_sets(
     check_level(level)
     known, asked = vector(cal_scores, "calibration scores"), vector(scores, "scores of candidates")
     is_hit = flags(cal_is_hit, "calibration labels", len(known))
-    p_hit_label = _p_values(-known[is_hit], -asked, rng)
-    p_not_label = _p_values(known[~is_hit], asked, rng)
+    used = weights_or_ones(weights, len(known), len(asked))
+    own, new = used.calibrating, used.new
+    p_hit_label = _p_values(-known[is_hit], own[is_hit], -asked, new, rng)
+    p_not_label = _p_values(known[~is_hit], own[~is_hit], asked, new, rng)
     needed = ceil(1 / (1 - level) - 1 - 1e-9)
     notes = tuple(
         f"{n} calibrating {what}, fewer than the {needed} that {level:.0%} needs: every set holds that label"
@@ -71,11 +80,17 @@ def label_sets(
     return LabelSets(p_hit_label > kept, p_not_label > kept, p_hit_label, p_not_label, level, notes)
 
 
-def _p_values(known: FloatArray, asked: FloatArray, rng: np.random.Generator | None) -> FloatArray:
-    """Give (#{known > asked} + u (#{known = asked} + 1)) / (n + 1), u = 1 without a generator."""
-    ordered = np.sort(known)
-    n_above = len(known) - np.searchsorted(ordered, asked, side="right")
-    n_from = len(known) - np.searchsorted(ordered, asked, side="left")
+def _p_values(
+    known: FloatArray, own: FloatArray, asked: FloatArray, new: FloatArray, rng: np.random.Generator | None
+) -> FloatArray:
+    """Give (mass{known > asked} + u (mass{known = asked} + w_new)) / (mass + w_new), u = 1 without a generator.
+
+    All masses are counts when nothing is weighted (w = 1).
+    """
+    order = np.argsort(known, kind="stable")
+    ordered, mass = known[order], np.concatenate([[0.0], np.cumsum(own[order])])
+    above = mass[-1] - mass[np.searchsorted(ordered, asked, side="right")]
+    at_or_above = mass[-1] - mass[np.searchsorted(ordered, asked, side="left")]
     share = np.ones(len(asked)) if rng is None else rng.random(len(asked))
-    p: FloatArray = (n_above + share * (n_from - n_above + 1)) / (len(known) + 1)
-    return p
+    p: FloatArray = (above + share * (at_or_above - above + new)) / np.maximum(mass[-1] + new, _LEAST_MASS)
+    return np.minimum(p, 1.0)

@@ -76,8 +76,8 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
 
     Returns:
         The content of replay.json: the sizes, and per strategy the final figures and the curve, as mean and
-        sample standard deviation over seeds, and the coverage with its 95 % Wilson interval; null where a figure
-        does not exist (one seed has no deviation).
+        sample standard deviation over seeds, and the coverage with its 95 % interval between seeds (of one seed:
+        between rounds); null where a figure does not exist (one seed has no deviation).
 
     Raises:
         DataError: the file cannot be used.

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nextplate.acquisition.replay import FDR, ReplayCurve, ReplayRound
-from nextplate.conformal.coverage import wilson_interval
+from nextplate.acquisition.replay import ReplayCurve, ReplayRound
+from nextplate.acquisition.retrospect import Kept
+from nextplate.conformal import FDR, between_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,54 @@ def strategy_figures(strategy: str, campaigns: Sequence[Campaign]) -> dict[str, 
 
 
 def _covered(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
-    """Coverage on the picked compounds: of our intervals with its 95 % interval, and of a plain split."""
-    rounds = [r for curve in curves for r in curve.rounds if r.n_covered_of]
-    n = sum(r.n_covered_of for r in rounds)
-    inside = round(sum(r.coverage * r.n_covered_of for r in rounds))
-    plain = round(sum(r.coverage_plain * r.n_covered_of for r in rounds))
-    low, high = wilson_interval(inside, n) if n else (None, None)
+    """Coverage on the picked compounds: by what was promised of them, and by a plain split.
+
+    Beside every share stands the share that was inside whatever was measured (infinite intervals, sets of both
+    labels). The 95 % interval is made between seeds, of one seed between its rounds: wells of a round are not
+    independent. None where nothing was promised, and for the interval of a single round of a single seed.
+    """
+    kept = [[r.kept for r in curve.rounds if r.kept is not None] for curve in curves]
+    flat = [one for rounds in kept for one in rounds]
+    plain = [r.kept_plain for curve in curves for r in curve.rounds if r.kept_plain is not None]
+    groups, by = (kept, "seeds") if sum(map(bool, kept)) > 1 else ([[one] for one in flat], "rounds")
+    found = between_interval([_inside(group) for group in groups], [_n(group) for group in groups])
+    low, high = (None, None) if found is None else found
     return {
-        "coverage_90": inside / n if n else None,
+        **_shares(flat, "coverage_90"),
         "coverage_90_low": low,
         "coverage_90_high": high,
-        "coverage_90_plain": plain / n if n else None,
-        "n_covered_of": n,
+        "coverage_90_interval": None if found is None else f"t between {len(groups)} {by}",
+        **_shares(plain, "coverage_90_plain"),
+        "n_covered_of": _n(flat),
     }
+
+
+def _shares(kept: Sequence[Kept], name: str) -> dict[str, float | None]:
+    """Share inside, of hits inside, of the rest inside, and of what was inside whatever was measured."""
+    n, n_hits, inside, hits_inside = (
+        _n(kept),
+        sum(k.n_hits for k in kept),
+        _inside(kept),
+        sum(k.n_hits_inside for k in kept),
+    )
+    return {
+        name: _share(inside, n),
+        f"{name}_hits": _share(hits_inside, n_hits),
+        f"{name}_rest": _share(inside - hits_inside, n - n_hits),
+        f"{name}_trivial": _share(sum(k.n_trivial for k in kept), n),
+    }
+
+
+def _share(part: int, n: int) -> float | None:
+    return part / n if n else None
+
+
+def _n(kept: Sequence[Kept]) -> int:
+    return sum(one.n for one in kept)
+
+
+def _inside(kept: Sequence[Kept]) -> int:
+    return sum(one.n_inside for one in kept)
 
 
 def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
@@ -84,7 +120,11 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
 
 def _promised(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:
     """Tell of one batch how well promises held: share inside the intervals, share of false hits listed."""
-    n = sum(r.n_covered_of for r in rounds)
-    inside = sum(r.coverage * r.n_covered_of for r in rounds if r.n_covered_of)
+    kept = [r.kept for r in rounds if r.kept is not None]
     false = [r.listed.n_false / max(r.listed.n_listed, 1) for r in rounds if r.listed is not None]
-    return {"coverage": inside / n if n else None, "fdr": float(np.mean(false)) if false else None}
+    n_trivial = sum(one.n_trivial for one in kept)
+    return {
+        "coverage": _share(_inside(kept), _n(kept)),
+        "coverage_trivial": _share(n_trivial, _n(kept)),
+        "fdr": float(np.mean(false)) if false else None,
+    }

@@ -60,9 +60,10 @@ def _what(body: Mapping[str, Any]) -> str:
 
 
 _UNCERTAINTY = (
-    "±: sample standard deviation over seeds (FDR: standard error over hit lists); cover: 95 % Wilson interval of the\n"
-    "share of picked compounds inside 90 % intervals given before, plain: of those by a plain split; FDR: false among\n"
-    "hit lists at 20 %, listed: their mean length"
+    "±: sample standard deviation over seeds (FDR: standard error over hit lists); cover: share of picked compounds\n"
+    "inside 90 % intervals (of 0/1 values: label sets) promised before, with the 95 % t interval between seeds, of\n"
+    "one seed between its rounds; empty: share inside whatever was measured (infinite intervals, sets of both labels);\n"
+    "plain: cover and empty by a plain split; FDR: false among hit lists at 20 %, listed: their mean length"
 )
 
 
@@ -76,7 +77,8 @@ def replay_text(body: Mapping[str, Any]) -> str:
     )
     title = (
         f"{'strategy':<12} {'tested':>6} {goal + ' found %':>18} {'scores %':>14} {'hits':>14} {'scaffolds':>14} "
-        f"{'x chance':>14} {'cover 90%':>13} {'plain %':>7} {'FDR 20%':>13} {'listed':>6} {'seconds':>8}"
+        f"{'x chance':>14} {'cover 90%, t 95%':>20} {'empty %':>7} {'plain, empty':>12} {'FDR 20%':>13} "
+        f"{'listed':>6} {'seconds':>8}"
     )
     rows = (_line(entry) for entry in body["strategies"])
     return "\n".join([head, *_notes(body), "", title, *rows, _UNCERTAINTY])
@@ -104,18 +106,30 @@ def _line(entry: Mapping[str, Any]) -> str:
         mean, sd = entry[f"{name}_mean"], entry[f"{name}_sd"]
         return f"{scale * mean:.{digits}f}" + (" (1 seed)" if sd is None else f" ± {scale * sd:.{digits}f}")
 
-    covered = entry["coverage_90"]
-    ends = "" if covered is None else f"{100 * entry['coverage_90_low']:.1f} to {100 * entry['coverage_90_high']:.1f}"
     return (
         f"{entry['strategy']:<12} {entry['tested']:>6} {told('recall_structures', 100):>18} "
         f"{told('recall_scores', 100):>14} {told('hits'):>14} {told('scaffolds'):>14} "
-        f"{told('enrichment', digits=2):>14} {ends:>13} {_plain(entry):>7} {_false(entry):>13} "
-        f"{_number(entry['n_listed_mean']):>6} {entry['seconds_mean']:>8.1f}"
+        f"{told('enrichment', digits=2):>14} {_cover(entry):>20} {_percent(entry['coverage_90_trivial']):>7} "
+        f"{_plain(entry):>12} {_false(entry):>13} {_number(entry['n_listed_mean']):>6} {entry['seconds_mean']:>8.1f}"
     )
 
 
+def _cover(entry: Mapping[str, Any]) -> str:
+    if entry["coverage_90"] is None:
+        return ""
+    ends = (entry["coverage_90_low"], entry["coverage_90_high"])
+    between = "" if ends[0] is None else f" ({_percent(ends[0])} to {_percent(ends[1])})"
+    return _percent(entry["coverage_90"]) + between
+
+
 def _plain(entry: Mapping[str, Any]) -> str:
-    return "" if entry["coverage_90_plain"] is None else f"{100 * entry['coverage_90_plain']:.1f}"
+    if entry["coverage_90_plain"] is None:
+        return ""
+    return f"{_percent(entry['coverage_90_plain'])}, {_percent(entry['coverage_90_plain_trivial'])}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
 
 
 def _false(entry: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from controller.step import Progress
 from controller.steps.data import finite, generator, labelled, read_json, write_json
-from controller.steps.foresight import BY_LOT, SCHEMA, asked_level, read_met, records
+from controller.steps.foresight import SCHEMA, asked_level, read_met, records
 from nextplate.conformal import (
     LEVELS,
     CoverageRow,
@@ -26,6 +26,7 @@ from nextplate.conformal import (
     measured_p_values,
 )
 from nextplate.conformal.diagnostics import SHOWN_LEVELS
+from nextplate.prediction import BY_LOT
 
 FALSE_ALARM_RATE = 0.01
 """Chance that the drift alarm is ever raised in a campaign without drift."""

@@ -14,9 +14,8 @@ import polars as pl
 
 from nextplate.conformal import Known, RoundRecord, joined, once_each
 from nextplate.conformal import asked_level as level_to_ask
+from nextplate.prediction import BY_LOT
 
-BY_LOT = "explore"
-"""The reason of picks drawn by lot: they are exchangeable with what is left of the library, and nothing else is."""
 NEAR = 0.4
 """Tanimoto similarity (ECFP4) from which a compound counts as like a tested one."""
 METHODS = ("plain", "for picks", "adaptive")

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+BY_LOT = "explore"
+"""The reason of picks drawn by lot: they are exchangeable with what is left of the library, and nothing else is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -1,7 +1,7 @@
 """Retrospective campaigns: how fast would a strategy have found what is already known?
 
 Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit_and_cross,
-calibrate, score, choose), so a replay tests them and not a copy. Values are oriented so that higher is better.
+promise_picks, score, choose), so a replay tests them and not a copy. Values are oriented so that higher is better.
 """
 
 from collections.abc import Iterable
@@ -11,20 +11,29 @@ import numpy as np
 import numpy.typing as npt
 
 from nextplate.acquisition import Knobs, choose, cold_start, scored
-from nextplate.acquisition.retrospect import Listed, Memory, Outlook, covered, list_hits, look_ahead, measured
+from nextplate.acquisition.retrospect import (
+    Kept,
+    Listed,
+    Memory,
+    Outlook,
+    Terms,
+    judge,
+    list_hits,
+    look_ahead,
+    no_memory,
+    remember,
+)
 from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
 from nextplate.chem.scaffolds import murcko_scaffold
 from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
+from nextplate.conformal import FDR
 from nextplate.errors import DataError, PlanError
-from nextplate.prediction import Pick
+from nextplate.prediction import BY_LOT, Pick
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
-
-FDR = 0.2
-"""False discovery rate of the hit lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +75,11 @@ class ReplayRound:
     """Tested compounds with a value at or above the threshold."""
     n_scaffolds: int
     """Murcko scaffolds among the hits tested."""
-    coverage: float
-    """Share of this batch's values inside the intervals given before it was measured; of 0/1 values, inside the
-    class-conditional label sets. NaN where none were given."""
-    coverage_plain: float
-    """The same for intervals by a plain split over all out-of-fold residuals."""
-    n_covered_of: int
-    """How many values those shares are of."""
+    kept: Kept | None
+    """How intervals promised of this batch before it was measured were kept; of 0/1 values, class-conditional label
+    sets. None: nothing was promised."""
+    kept_plain: Kept | None
+    """The same for what all out-of-fold predictions alike would have promised."""
     listed: Listed | None
     """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
     notes: tuple[str, ...] = ()
@@ -108,7 +115,10 @@ class _Truth:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     rows: Index
-    outlook: Outlook | None
+    picked: Index
+    """Rows picked for what was predicted: not those drawn by lot."""
+    outlook: Outlook | None = None
+    """None: drawn by lot or by similarity, so that nothing was foreseen of it."""
     listed: Listed | None = None
     notes: tuple[str, ...] = ()
     """Of the rule."""
@@ -128,20 +138,17 @@ def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> Repla
     """
     truth, strategy = _truth(features, np.asarray(values, dtype=np.float64), plan), parse_strategy(plan.strategy)
     tested = _rows(features, cold_start(features, _left(features, ()), plan.n_initial, _rng(plan, 0)))
-    memory = Memory(int(np.isfinite(truth.values[tested]).sum()))
-    rounds = [_round(truth, tested, _Batch(tested, None), plan)]
+    memory = no_memory()
+    rounds = [_round(truth, tested, _Batch(tested, tested[:0]), memory)]
     for number in range(1, plan.n_rounds + 1):
         available = _left(features, tested)
         if not available.any():
             break
-        batch = _next_batch(features, truth, plan, strategy, number, tested, available, memory)
+        batch, memory = _next_batch(features, truth, plan, strategy, number, tested, available, memory)
         tested = np.concatenate([tested, batch.rows])
-        rounds.append(_round(truth, tested, batch, plan))
-        if batch.outlook is None:
-            # Drawn by lot, or by similarity: nothing was foreseen of it.
-            memory.n_first += int(np.isfinite(truth.values[batch.rows]).sum())
-        else:
-            memory.foreseen = memory.foreseen.joined(measured(batch.outlook, batch.rows, truth.values))
+        rounds.append(_round(truth, tested, batch, memory))
+        if batch.outlook is not None:
+            memory = remember(memory, batch.outlook, batch.rows, batch.picked, truth.values)
     n_hits = int((truth.values >= truth.threshold).sum())
     return ReplayCurve(plan, len(truth.values), n_hits, tuple(rounds), tested)
 
@@ -188,17 +195,20 @@ def _next_batch(
     tested: Index,
     available: Mask,
     memory: Memory,
-) -> _Batch:
+) -> tuple[_Batch, Memory]:
     rng = _rng(plan, number)
     labelled = tested[np.isfinite(truth.values[tested])]
     n = min(plan.n_batch, int(available.sum()))
     if strategy.rule == RANDOM or len(labelled) == 0:
-        return _Batch(rng.permutation(np.flatnonzero(available))[:n], None)
+        rows = rng.permutation(np.flatnonzero(available))[:n]
+        return _Batch(rows, rows[:0]), memory
     if strategy.rule == SIMILARITY:
-        return _Batch(_most_similar(features, truth, plan, labelled, available, n, rng), None)
+        rows = _most_similar(features, truth, plan, labelled, available, n, rng)
+        return _Batch(rows, rows[:0]), memory
     y, seed = truth.values[labelled], plan.seed * 1000 + number
     threshold = _threshold(truth, plan, y)
-    outlook = look_ahead(features, labelled, y, strategy.kind, memory, threshold, plan.confidence, seed)
+    terms = Terms(strategy.kind, plan.confidence, n, plan.beta)
+    outlook, memory = look_ahead(features, labelled, y, terms, memory, available, threshold, seed)
     found = scored(strategy.rule, outlook.prediction, _knobs(plan, threshold, outlook, float(y.max()), available), rng)
     picks = choose(
         found.scores,
@@ -210,8 +220,8 @@ def _next_batch(
         exploration_share=plan.exploration_share,
         diversity_weight=plan.diversity_weight,
     )
-    listed = list_hits(outlook, available, truth.values, threshold, FDR, n)
-    return _Batch(_rows(features, picks), outlook, listed, found.notes)
+    rows, is_by_lot = _rows(features, picks), np.array([pick.reason == BY_LOT for pick in picks], dtype=bool)
+    return _Batch(rows, rows[~is_by_lot], outlook, list_hits(outlook, truth.values, FDR), found.notes), memory
 
 
 def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:
@@ -226,7 +236,7 @@ def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:
 
 
 def _knobs(plan: ReplayPlan, threshold: float, outlook: Outlook, best: float, available: Mask) -> Knobs:
-    known = outlook.calibrating
+    known = outlook.known
     return Knobs(
         best,
         plan.beta,
@@ -235,7 +245,7 @@ def _knobs(plan: ReplayPlan, threshold: float, outlook: Outlook, best: float, av
         plan.top_k,
         float("nan") if outlook.is_binary else threshold,
         cal_scores=known.mean if len(known) else None,
-        cal_is_hit=known.y >= threshold if len(known) else None,
+        cal_is_hit=known.is_hit if len(known) else None,
     )
 
 
@@ -258,17 +268,10 @@ def _most_similar(
     return batch
 
 
-def _covered(truth: _Truth, batch: _Batch, plan: ReplayPlan) -> tuple[float, float, int]:
-    """Coverage of a batch by our intervals and by a plain split, and of how many values."""
-    if batch.outlook is None:
-        return float("nan"), float("nan"), 0
-    foreseen = measured(batch.outlook, batch.rows, truth.values)
-    ours, n = covered(batch.outlook.calibrating, foreseen, plan.confidence, batch.outlook.is_binary)
-    plain, _ = covered(batch.outlook.out_of_fold, foreseen, plan.confidence, batch.outlook.is_binary)
-    return ours, plain, n
-
-
-def _round(truth: _Truth, tested: Index, batch: _Batch, plan: ReplayPlan) -> ReplayRound:
+def _round(truth: _Truth, tested: Index, batch: _Batch, memory: Memory) -> ReplayRound:
+    kept: tuple[Kept | None, Kept | None] = (None, None)
+    if batch.outlook is not None:
+        kept = judge(memory, batch.outlook, batch.picked, truth.values)
     found = truth.values[tested]
     k = len(truth.top)
     n_above, n_at = int((found > truth.cutoff).sum()), int((found == truth.cutoff).sum())
@@ -279,7 +282,7 @@ def _round(truth: _Truth, tested: Index, batch: _Batch, plan: ReplayPlan) -> Rep
         (n_above + min(n_at, n_needed_at)) / k,
         int((found >= truth.threshold).sum()),
         _n_scaffolds(truth, tested.tolist()),
-        *_covered(truth, batch, plan),
+        *kept,
         batch.listed,
         () if batch.outlook is None else (*batch.outlook.notes, *batch.notes),
     )

@@ -1,63 +1,106 @@
-"""One round of a replay: fit, calibrate on what was predicted before it was measured, predict, list the hits.
+"""One round of a replay: fit, predict the library, promise, and later judge the promise by what was measured.
 
-Out-of-fold residuals flatter picked compounds: near duplicates sit in the other folds. So every batch is remembered
-as it was predicted before it was measured, and the calibration is those residuals beside the out-of-fold ones of the
-first batch, which nobody picked. What a plain split over all out-of-fold residuals would have given is kept too.
+What is promised of picks is made by ``nextplate.conformal.promise``, as every night makes it. A campaign remembers
+every batch as it was predicted before it was measured. Beside the promise stands the plain one, which rests on all
+out-of-fold predictions alike and is not meant for what is picked.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.chem.similarity import max_similarity, nearest_other
 from nextplate.compound import Features
-from nextplate.conformal import calibrate, coverage, hit_list, hit_probability, intervals, label_sets, p_hit
+from nextplate.conformal import (
+    Candidates,
+    Known,
+    LabelSets,
+    Promise,
+    asked_level,
+    best_hits,
+    calibrate,
+    chance_of_hit,
+    joined,
+    label_sets,
+    measured_p_values,
+    no_known,
+    once_each,
+    pick_sets,
+    places,
+    promise_p_values,
+    promise_picks,
+    promised_intervals,
+)
 from nextplate.models import fit_and_cross, kind_of, predict_library
 from nextplate.prediction import Prediction
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Predictions of measured compounds that had not seen the measurement."""
+class Terms:
+    """What stays the same in every round of a campaign."""
 
-    mean: FloatArray
-    spread: FloatArray
-    y: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def joined(self, other: "Known") -> "Known":
-        """Put two together."""
-        pairs = ((self.mean, other.mean), (self.spread, other.spread), (self.y, other.y))
-        return Known(*(np.concatenate(pair) for pair in pairs))
+    kind: str
+    """Of belief."""
+    confidence: float
+    """Nominal, of every promise."""
+    n_picks: int
+    """Compounds of a batch."""
+    beta: float
+    """Of the upper confidence bound that stands for the rule where it is asked what is likely to be picked."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """What a campaign remembers for its calibration."""
+    """What a campaign remembers for its promises; compounds are rows of the library."""
 
-    n_first: int
-    """Labels of the first batch, which come first among the labelled."""
-    foreseen: Known = field(default_factory=lambda: Known(np.empty(0), np.empty(0), np.empty(0)))
-    """Later batches as they were predicted before they were measured."""
+    foreseen: Known
+    """Batches as they were predicted before they were measured, oldest first."""
+    places: FloatArray
+    """Shape (len(foreseen),): where each stood among the likely picks of its round; NaN of those drawn by lot."""
+    p_values: tuple[FloatArray, ...] = ()
+    """Of each such batch but those drawn by lot, under what was promised: the level asked for learns from them."""
+    nearest: npt.NDArray[np.float32] | None = None
+    """Shape (n,): similarity of every compound to the nearest of the first n_near labelled; None: of none yet."""
+    n_near: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is believed before a batch is measured."""
+    """What is believed and promised before a batch is measured."""
 
     prediction: Prediction
-    calibrating: Known
-    """What the intervals rest on: the first batch out of fold, later ones as foreseen."""
-    out_of_fold: Known
-    """What a plain split would rest on: all labels out of fold."""
+    """With the intervals that are promised of picks."""
+    library: Candidates
+    known: Known
+    """All that was measured, each compound once; what the promise rests on."""
+    unseen: Known
+    """The same out of fold; what the plain promise rests on."""
+    promise: Promise
+    terms: Terms
+    threshold: float
+    """The least value of a hit."""
     is_binary: bool
+    """Values are 0 and 1: sets of labels are promised, not intervals."""
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a promise was kept on one batch."""
+
+    n: int
+    """Compounds measured."""
+    n_inside: int
+    n_trivial: int
+    """How many were inside whatever was measured: the interval was infinite, or the set held both labels."""
+    n_hits: int
+    n_hits_inside: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,90 +112,159 @@ class Listed:
     n_hits_left: int
 
 
+def no_memory() -> Memory:
+    """Begin a campaign."""
+    return Memory(no_known(np.empty(0, dtype=np.intp)), np.empty(0))
+
+
 def look_ahead(
-    features: Features,
-    labelled: Index,
-    y: FloatArray,
-    kind_name: str,
-    memory: Memory,
-    threshold: float,
-    confidence: float,
+    features: Features, labelled: Index, y: FloatArray, terms: Terms, memory: Memory, is_open: Mask, threshold: float,
     seed: int,
-) -> Outlook:
-    """Fit a kind of belief, calibrate it and predict the library.
+) -> tuple[Outlook, Memory]:  # fmt: skip
+    """Fit a belief, predict the library and promise.
 
     Args:
-        features: of the library.
-        labelled: shape (n,): rows whose value is known by now, the first batch first.
-        y: shape (n,): their values.
-        kind_name: of belief.
+        features: of the library, n compounds.
+        labelled: shape (t,): rows whose value is known by now, in the order they became known.
+        y: shape (t,): their values.
+        terms: of the campaign.
         memory: of the batches before.
-        threshold: of a hit.
-        confidence: of the intervals.
+        is_open: shape (n,): rows that are not tested.
+        threshold: of a hit, by what is known now.
         seed: of everything random.
+
+    Returns:
+        The outlook, and the memory that knows how near every compound is to what is labelled.
     """
-    kind = kind_of(kind_name)
+    kind = kind_of(terms.kind)
     belief, unseen_mean, unseen_spread = fit_and_cross(kind, features, labelled, y, None, seed)
     mean, spread = predict_library(kind, belief, features)
-    is_known = np.isfinite(unseen_mean)
-    out_of_fold = Known(unseen_mean[is_known], unseen_spread[is_known], y[is_known])
-    first = is_known[: memory.n_first]
-    calibrating = Known(*(a[: memory.n_first][first] for a in (unseen_mean, unseen_spread, y))).joined(memory.foreseen)
+    memory = _look_around(memory, features, labelled)
+    own = nearest_other(np.ascontiguousarray(features.fingerprints[labelled])).astype(np.float64)
+    is_out_of_fold = np.zeros(len(y), dtype=bool)
+    unseen = Known(labelled, unseen_mean, unseen_spread, own, y, y >= threshold, is_out_of_fold).finite()
+    library = Candidates(mean, spread, _similarities(memory, len(mean)), is_open)
+    # What counts as a hit may have moved since a batch was foreseen.
+    known = once_each(unseen, replace(memory.foreseen, is_hit=memory.foreseen.y >= threshold))
+    promise = promise_picks(
+        known, library, level=asked_level(memory.p_values, terms.confidence), confidence=terms.confidence,
+        n_picks=terms.n_picks, beta=terms.beta,
+    )  # fmt: skip
+    found = promised_intervals(promise, mean, spread)
+    chance, told = chance_of_hit(unseen, mean, spread, threshold)
+    prediction = Prediction(features.compound_ids, mean, spread, found.lower, found.upper, terms.confidence, chance)
     is_binary = bool(np.isin(y, (0.0, 1.0)).all())
-    calibration = calibrate(calibrating.mean, calibrating.spread, calibrating.y, confidence)
-    lower, upper = intervals(calibration, mean, spread)
-    chance = _chance(calibrating, mean) if is_binary else hit_probability(calibration, mean, spread, threshold)
-    unknown = np.isnan(chance)
-    # Before anything calibrates, Laplace's share of hits: what a further label would be.
-    chance = np.where(unknown, (float((y >= threshold).sum()) + 1) / (len(y) + 2), chance)
-    notes = (*belief.notes, *(("P(hit) is the share of hits so far: nothing calibrates yet",) if unknown.any() else ()))
-    prediction = Prediction(features.compound_ids, mean, spread, lower, upper, confidence, chance)
-    return Outlook(prediction, calibrating, out_of_fold, is_binary, notes)
+    notes = (*belief.notes, *(told if len(np.unique(unseen.is_hit)) < 2 else ()))
+    return Outlook(prediction, library, known, unseen, promise, terms, threshold, is_binary, notes), memory
 
 
-def _chance(known: Known, mean: FloatArray) -> FloatArray:
-    """Calibrate probabilities of a hit; before both labels were seen they stand as the belief says them."""
-    if len(np.unique(known.y)) < 2:
-        return mean
-    return p_hit(known.mean, known.y, mean).probability
+def _look_around(memory: Memory, features: Features, labelled: Index) -> Memory:
+    """Compare the library with those labelled since the last round only: a round takes as long as the first."""
+    new = labelled[memory.n_near :]
+    if not len(new):
+        return memory
+    packed = np.asarray(features.fingerprints)
+    nearest = max_similarity(packed, np.ascontiguousarray(packed[new]))
+    if memory.nearest is not None:
+        nearest = np.maximum(nearest, memory.nearest)
+    return replace(memory, nearest=nearest, n_near=len(labelled))
+
+
+def _similarities(memory: Memory, n: int) -> FloatArray:
+    return np.full(n, np.nan) if memory.nearest is None else memory.nearest.astype(np.float64)
 
 
 def measured(outlook: Outlook, rows: Index, values: FloatArray) -> Known:
     """Join what was foreseen of a batch to what was then measured; unscored compounds are left out."""
-    scored = rows[np.isfinite(values[rows])]
-    return Known(outlook.prediction.mean[scored], outlook.prediction.spread[scored], values[scored])
+    at = rows[np.isfinite(values[rows])]
+    library, y = outlook.library, values[at]
+    is_foreseen = np.ones(len(at), dtype=bool)
+    return Known(
+        at, library.mean[at], library.spread[at], library.similarity[at], y, y >= outlook.threshold, is_foreseen
+    )
 
 
-def covered(known: Known, batch: Known, confidence: float, is_binary: bool) -> tuple[float, int]:
-    """Count a batch inside intervals (of 0/1 labels: class-conditional label sets) that rest on known predictions.
+def remember(memory: Memory, outlook: Outlook, rows: Index, picked: Index, values: FloatArray) -> Memory:
+    """Learn from a batch once it is measured; batches nobody foresaw are not to be remembered.
 
-    Returns:
-        The share inside and of how many; NaN and 0 where nothing calibrates or nothing was measured.
+    Args:
+        memory: of the batches before.
+        outlook: what was believed and promised.
+        rows: shape (r,), the batch.
+        picked: those of them that were picked for what was predicted, not drawn by lot.
+        values: shape (n,), of the whole library.
     """
-    if not len(known) or not len(batch):
-        return float("nan"), 0
-    if is_binary:
-        # Picks are the highest scores: only compounds that score as high are exchangeable with them.
-        as_high = known.mean >= batch.mean.min()
-        sets = label_sets(known.mean[as_high], known.y[as_high], batch.mean, level=confidence)
-        inside = np.where(batch.y == 1, sets.may_hit, sets.may_not)
-        return float(inside.mean()), len(batch)
-    ends = intervals(calibrate(known.mean, known.spread, known.y, confidence), batch.mean, batch.spread)
-    return coverage(batch.y, *ends)
+    batch = measured(outlook, rows, values)
+    is_picked = np.isin(batch.ids, picked)
+    p_values, _ = _p_values(outlook, batch.take(is_picked))
+    where = np.where(is_picked, _places(outlook, batch.ids), np.nan)
+    return replace(
+        memory,
+        foreseen=joined([memory.foreseen, batch]),
+        places=np.concatenate([memory.places, where]),
+        p_values=(*memory.p_values, p_values),
+    )
 
 
-def list_hits(
-    outlook: Outlook, available: Mask, values: FloatArray, threshold: float, fdr: float, n_best: int
-) -> Listed:
-    """List hits among the best compounds left at a false discovery rate; count with the file how many are false.
+def _p_values(outlook: Outlook, batch: Known) -> tuple[FloatArray, FloatArray]:
+    return promise_p_values(outlook.promise.of(batch.ids), batch.mean, batch.spread, batch.y)
 
-    Asked are the n_best by mean, and against calibrating compounds predicted as high: over a whole library, p-values
-    from some hundred compounds are never small enough for a list.
+
+def _places(outlook: Outlook, rows: Index) -> FloatArray:
+    return places(outlook.library, rows, n_picks=outlook.terms.n_picks, beta=outlook.terms.beta)
+
+
+def judge(memory: Memory, outlook: Outlook, rows: Index, values: FloatArray) -> tuple[Kept, Kept]:
+    """Count how a batch came out under what was promised of it, and under the plain promise.
+
+    Args:
+        memory: as it was when the promise was made.
+        outlook: with that promise.
+        rows: shape (r,), what was picked; compounds drawn by lot were not promised this.
+        values: shape (n,), of the whole library; NaN: unscored, not counted.
     """
-    rows = np.flatnonzero(available & np.isfinite(values))
-    mean, known = outlook.prediction.mean[rows], outlook.calibrating
-    least = np.partition(mean, -n_best)[-n_best] if n_best < len(mean) else -np.inf
-    asked, answered = rows[mean >= least], known.mean >= least
-    listed = hit_list(known.mean[answered], known.y[answered] >= threshold, outlook.prediction.mean[asked], fdr).rows
-    is_hit = values[asked] >= threshold
-    return Listed(len(listed), int((~is_hit[listed]).sum()), int((values[rows] >= threshold).sum()))
+    batch = measured(outlook, rows, values)
+    if outlook.is_binary:
+        return _kept_sets(_sets(memory, outlook, batch), batch), _kept_sets(_plain_sets(outlook, batch), batch)
+    plain = calibrate(outlook.unseen.mean, outlook.unseen.spread, outlook.unseen.y)
+    by_plain = measured_p_values(plain, batch.mean, batch.spread, batch.y)
+    ours = _kept_intervals(*_p_values(outlook, batch), outlook.promise.level, batch)
+    return ours, _kept_intervals(*by_plain, outlook.terms.confidence, batch)
+
+
+def _sets(memory: Memory, outlook: Outlook, batch: Known) -> LabelSets:
+    terms, was_picked = outlook.terms, np.isfinite(memory.places)
+    return pick_sets(
+        outlook.known, memory.places[was_picked], memory.foreseen.y[was_picked] >= outlook.threshold,
+        outlook.library, batch.ids, level=terms.confidence, n_picks=terms.n_picks, beta=terms.beta,
+    )  # fmt: skip
+
+
+def _plain_sets(outlook: Outlook, batch: Known) -> LabelSets:
+    return label_sets(outlook.unseen.mean, outlook.unseen.is_hit, batch.mean, level=outlook.terms.confidence)
+
+
+def _kept_intervals(p: FloatArray, least: FloatArray, level: float, batch: Known) -> Kept:
+    edge = 1 - level + _ROUNDING
+    return _kept(p > edge, least > edge, batch.is_hit)
+
+
+def _kept_sets(sets: LabelSets, batch: Known) -> Kept:
+    return _kept(np.where(batch.is_hit, sets.may_hit, sets.may_not), sets.size == 2, batch.is_hit)
+
+
+def _kept(is_inside: Mask, is_trivial: Mask, is_hit: Mask) -> Kept:
+    return Kept(
+        len(is_hit), int(is_inside.sum()), int(is_trivial.sum()), int(is_hit.sum()), int((is_inside & is_hit).sum())
+    )
+
+
+def list_hits(outlook: Outlook, values: FloatArray, fdr: float) -> Listed:
+    """List hits among the compounds left as every night does, and count with the file how many are false.
+
+    Unscored compounds may be listed; they are not counted.
+    """
+    rows = best_hits(outlook.known, outlook.library, outlook.terms.n_picks, fdr).rows
+    is_hit, is_scored = values >= outlook.threshold, np.isfinite(values)
+    listed = rows[is_scored[rows]]
+    return Listed(len(listed), int((~is_hit[listed]).sum()), int((is_hit & outlook.library.is_open).sum()))

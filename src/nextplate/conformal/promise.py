@@ -142,8 +142,10 @@ def best_hits(known: Known, library: Candidates, n_best: int, fdr: float = FDR) 
     """Call untested compounds hits, of the best few by their mean.
 
     Of a whole library so few are hits that no list could be supported. Only scores from the least of the best
-    candidates' on count, of candidates and of what calibrates alike. Within them weights make the tested, which were
-    picked, stand for the untested.
+    candidates' on count, of candidates and of what calibrates alike. Compounds that were foreseen were picked as the
+    candidates are going to be, and stand for them as they are; before there are any, weights make those of the first
+    plate stand for them. (Weights beside foreseen compounds, estimated from some dozens, cost power and truth: over
+    46 campaigns' lists 9 % false discoveries instead of 4 %, 2 to 12 times fewer hits.)
 
     Args:
         known: all that was measured, each compound once (``once_each``).
@@ -162,7 +164,8 @@ def best_hits(known: Known, library: Candidates, n_best: int, fdr: float = FDR) 
     told = known.finite()
     told = told.take(told.mean >= least)
     asked = library.features[at]
-    weights = density_ratio(told.features, asked, asked) if len(told) and len(at) else None
+    is_shifted = len(told) > 0 and len(at) > 0 and not known.is_foreseen.any()
+    weights = density_ratio(told.features, asked, asked) if is_shifted else None
     found = hit_list(told.mean, told.is_hit, library.mean[at], fdr, weights)
     p_values = np.where(library.is_open, 1.0, np.nan)
     p_values[at] = found.p_values

@@ -62,8 +62,8 @@ def _what(body: Mapping[str, Any]) -> str:
 _UNCERTAINTY = (
     "±: sample standard deviation over seeds (FDR: standard error over hit lists); cover: share of picked compounds\n"
     "inside 90 % intervals (of 0/1 values: label sets) promised before, with the 95 % t interval between seeds, of\n"
-    "one seed between its rounds; empty: share inside whatever was measured (infinite intervals, sets of both labels);\n"
-    "plain: cover and empty by a plain split; FDR: false among hit lists at 20 %, listed: their mean length"
+    "one seed between its rounds; empty: share inside whatever was measured (infinite intervals, sets of both\n"
+    "labels); plain: cover and empty by a plain split; FDR: false among hit lists at 20 %, listed: their mean length"
 )
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.report.model import Estimate
-from nextplate.conformal.coverage import wilson_interval
+from nextplate.conformal.coverage import between_interval, wilson_interval
 
 WILSON = "95 % Wilson interval"
+BETWEEN = "95 % t interval between rounds"
 KATZ = "95 % Katz log interval"
 BOOTSTRAP = "95 % bootstrap interval over the control wells"
 STANDARD_ERROR = "± 1 standard error"
@@ -29,6 +30,19 @@ def share(n_inside: int, n: int) -> Estimate:
     value = n_inside / n
     # At 0 and 1 the ends meet the share only up to rounding.
     return Estimate(value, min(low, value), max(high, value), n, WILSON)
+
+
+def share_over_groups(counts: Sequence[tuple[int, int]]) -> Estimate:
+    """Estimate a share over rounds, whose wells are not independent, from (inside, n) of each round.
+
+    The interval is made between rounds; of a single round it is Wilson's.
+    """
+    inside, sizes = [k for k, _ in counts], [n for _, n in counts]
+    pooled = share(sum(inside), sum(sizes))
+    found = between_interval(inside, sizes)
+    if found is None or pooled.value is None:
+        return pooled
+    return Estimate(pooled.value, min(found[0], pooled.value), max(found[1], pooled.value), pooled.n, BETWEEN)
 
 
 def ratio_of_shares(n_first: int, of_first: int, n_second: int, of_second: int) -> Estimate:

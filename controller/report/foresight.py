@@ -5,6 +5,7 @@ from typing import Any
 from controller.report import estimates
 from controller.report.model import Estimate, Foresight, ForesightRow, HitListView
 from controller.report.source import Source
+from nextplate.conformal.diagnostics import BETWEEN_ROUNDS
 
 
 def gather_foresight(source: Source) -> Foresight | None:
@@ -30,7 +31,9 @@ def gather_foresight(source: Source) -> Foresight | None:
 
 
 def _row(row: dict[str, Any]) -> ForesightRow:
-    share = Estimate(row["empirical"], row["low"], row["high"], row["n"], estimates.WILSON)
+    # Diagnostics of before intervals were made between rounds say nothing of them: they are Wilson's.
+    kind = estimates.BETWEEN if row.get("interval") == BETWEEN_ROUNDS else estimates.WILSON
+    share = Estimate(row["empirical"], row["low"], row["high"], row["n"], kind)
     return ForesightRow(row["method"], row["group"], row["nominal"], share, row["n_infinite"])
 
 

@@ -58,7 +58,7 @@ def pooled_coverage(rounds: Sequence[RoundView], confidence: float) -> Estimate:
     if not counts:
         cold = all(r.round == 0 for r in rounds)
         return estimates.unknown("the first plate is picked without a belief" if cold else "nothing to compare yet")
-    return estimates.share(sum(k for k, _ in counts), sum(n for _, n in counts))
+    return estimates.share_over_groups(counts)
 
 
 def headline(campaign: Campaign) -> str:

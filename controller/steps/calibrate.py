@@ -43,8 +43,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """Write calibrations, predictions, the hit list, coverage of the cross-validation itself, and gates.
 
     Files: calibration.json and predictions.parquet (plain, and the columns lower_picked, upper_picked, weight for
-    picks); calibration-picked.json and promise.json (how the latter were made); hits.json and hits.parquet (untested
-    compounds to be called hits at 20 % false discoveries, with p-values); coverage.json; gates.json.
+    picks; p_hit_unseen: of labelled compounds P(hit) out of fold, NaN of others); calibration-picked.json and
+    promise.json (how those of picks were made); hits.json and hits.parquet (untested compounds to be called hits at
+    20 % false discoveries, with p-values); coverage.json; gates.json.
 
     With an input ``deployed``, the folder of the fit in use, the new belief must not be worse than that one. Inputs
     ``met-ROUND`` are folders of evaluate: what was predicted before earlier plates, and what was measured.
@@ -60,7 +61,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     level = asked_level(met, confidence)
     promise = promise_picks(known, library, level=level, confidence=confidence, n_picks=n_picks, beta=params["beta"])
     hits = best_hits(known, library, n_picks)
-    _write(raw, calibration, promise, hits, probability, is_tested, params, out)
+    out_of_fold, _ = chance_of_hit(unseen, unseen.mean, unseen.spread, params["threshold"])
+    chances = {"p_hit": probability, "p_hit_unseen": _placed(out_of_fold, unseen.ids, raw)}
+    _write(raw, calibration, promise, hits, chances, is_tested, params, out)
     rows = _held_out(unseen, confidence)
     write_json(rows, out / "coverage.json")
     gates = [asdict(gate) for gate in _gates(rows, oof, confidence, inputs.get("deployed"))]
@@ -81,7 +84,7 @@ def _write(
     calibration: Calibration,
     promise: Promise,
     hits: HitList,
-    probability: FloatArray,
+    chances: Mapping[str, FloatArray],
     is_tested: BoolArray,
     params: Mapping[str, Any],
     out: Path,
@@ -90,7 +93,7 @@ def _write(
     lower, upper = intervals(calibration, mean, spread)
     found = promised_intervals(promise, mean, spread)
     write_prediction(
-        Prediction(ids, mean, spread, lower, upper, params["confidence"], probability),
+        Prediction(ids, mean, spread, lower, upper, params["confidence"], chances["p_hit"]),
         out / "predictions.parquet",
         tested=is_tested,
         similarity=raw["similarity"],
@@ -98,6 +101,7 @@ def _write(
         upper_picked=found.upper,
         weight=np.ones(len(ids)) if promise.weights is None else promise.weights.new,
         p_value=hits.p_values,
+        p_hit_unseen=chances["p_hit_unseen"],
     )
     save_calibration(promise.calibration, out / "calibration-picked.json")
     own = None if promise.weights is None else promise.weights.calibrating.tolist()
@@ -105,12 +109,19 @@ def _write(
     notes = [*promise.notes, *found.notes]
     write_json({**body, "n_effective": promise.n_effective, "notes": notes}, out / "promise.json")
     called = hits.rows
-    columns = {"compound_id": [ids[i] for i in called], "mean": mean[called], "p_hit": probability[called]}
+    columns = {"compound_id": [ids[i] for i in called], "mean": mean[called], "p_hit": chances["p_hit"][called]}
     pl.DataFrame({**columns, "p_value": hits.p_values[called]}).write_parquet(out / "hits.parquet")
     told = {"fdr": hits.fdr, "n": len(called), "expected_hits": hits.expected_hits, "notes": list(hits.notes)}
     write_json(
         {**told, "n_candidates": int((hits.p_values < 1).sum()), "compounds": columns["compound_id"]}, out / "hits.json"
     )
+
+
+def _placed(values: FloatArray, ids: npt.NDArray[np.str_], raw: pl.DataFrame) -> FloatArray:
+    """Set values of some compounds to their rows of the library; NaN elsewhere."""
+    known = pl.DataFrame({"compound_id": ids, "value": values}, {"compound_id": pl.String, "value": pl.Float64})
+    both = raw.select("compound_id").join(known, on="compound_id", how="left", maintain_order="left")
+    return both["value"].fill_null(float("nan")).to_numpy()
 
 
 def _library(raw: pl.DataFrame, is_tested: BoolArray) -> Candidates:

@@ -94,8 +94,9 @@ def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFram
         calibration = load_calibration(promise / "calibration-picked.json")
         weights = _weights(read_json(promise / "promise.json")["weights"], joined)
         p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
-    # Predictions of before there were similarities say nothing of them.
-    known = joined if "similarity" in joined.columns else joined.with_columns(similarity=pl.lit(float("nan")))
+    # Predictions of earlier versions lack these.
+    missing = [name for name in ("similarity", "p_hit") if name not in joined.columns]
+    known = joined.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing)
     columns = {"p": p, "least": least, "p_picked": p_picked, "least_picked": least_picked}
     return known.with_columns(**{k: pl.Series(v) for k, v in columns.items()}).select(list(SCHEMA)).cast(SCHEMA)
 

@@ -2,7 +2,8 @@
 
 A met table (met.parquet of evaluate) has one row per compound that was picked by a belief and measured: compound_id,
 reason, mean, spread, similarity (to the nearest tested compound at that time), label, and conformal p-values:
-``p`` by the plain calibration, ``p_picked`` by that of the picks, each with the least it could have been.
+``p`` by the plain calibration, ``p_picked`` by that of the picks, each with the least it could have been; ``p_hit``,
+the probability of a hit as it was believed then, null in tables of before it was kept.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nextplate.acquisition.stopping import Yield
 from nextplate.conformal import Known, RoundRecord, joined, once_each
 from nextplate.conformal import asked_level as level_to_ask
 from nextplate.prediction import BY_LOT
@@ -27,7 +29,7 @@ SCHEMA = pl.Schema(
         "spread": pl.Float64,
         "similarity": pl.Float64,
         "label": pl.Float64,
-        **dict.fromkeys(("p", "least", "p_picked", "least_picked"), pl.Float64),
+        **dict.fromkeys(("p", "least", "p_picked", "least_picked", "p_hit"), pl.Float64),
     }
 )
 
@@ -37,9 +39,32 @@ def read_met(inputs: Mapping[str, Path]) -> dict[int, pl.DataFrame]:
 
     Rounds without a row, and those judged before there were such tables, are left out.
     """
+    return {r: table for r, table in _met_tables(inputs).items() if len(table)}
+
+
+def cold_rounds(inputs: Mapping[str, Path]) -> tuple[int, ...]:
+    """List the rounds that were judged and of which nothing had been predicted: their plates were drawn by lot."""
+    return tuple(r for r, table in _met_tables(inputs).items() if table.is_empty())
+
+
+def _met_tables(inputs: Mapping[str, Path]) -> dict[int, pl.DataFrame]:
     named = {int(name.removeprefix("met-")): path for name, path in inputs.items() if name.startswith("met-")}
-    tables = {r: pl.read_parquet(f) for r, path in sorted(named.items()) if (f := path / "met.parquet").exists()}
-    return {r: table for r, table in tables.items() if len(table)}
+    found = {r: pl.read_parquet(f) for r, path in sorted(named.items()) if (f := path / "met.parquet").exists()}
+    nothing = pl.lit(None, pl.Float64)
+    return {r: t if "p_hit" in t.columns else t.with_columns(p_hit=nothing) for r, t in found.items()}
+
+
+def yields(met: Mapping[int, pl.DataFrame], threshold: float) -> tuple[Yield, ...]:
+    """Tell of every earlier plate what its picks promised and gave, oldest first.
+
+    Rounds of before P(hit) was kept are left out.
+
+    Args:
+        met: met tables by round.
+        threshold: the least label of a hit.
+    """
+    told = [table.filter(pl.col("p_hit").is_finite()) for table in met.values()]
+    return tuple(Yield(float(t["p_hit"].sum()), int((t["label"] >= threshold).sum())) for t in told if len(t))
 
 
 def known_out_of_fold(oof: pl.DataFrame) -> Known:

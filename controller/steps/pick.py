@@ -19,15 +19,16 @@ from controller.steps.data import (
     write_json,
     write_picks,
 )
+from controller.steps.foresight import cold_rounds, read_met, yields
 from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
-from nextplate.acquisition.stopping import outlook
+from nextplate.acquisition.stopping import Yield, outlook
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
-from nextplate.prediction import Pick, Prediction
+from nextplate.prediction import BY_LOT, Pick, Prediction
 from protocols.draws import n_transfers
 
 _NOTHING_KNOWN = 0.5
@@ -62,22 +63,49 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_available": int(available.sum()),
         "unavailable": unavailable,
         "notes": list(notes),
-        "outlook": _outlook(prediction, new, {*tested["compound_id"]}),
+        "outlook": _outlook(prediction, new, {*tested["compound_id"]}, *_earlier(inputs, tested, params)),
     }
 
 
-def _outlook(prediction: Prediction | None, new: Sequence[Pick], tested: set[str]) -> dict[str, Any] | None:
+def _outlook(
+    prediction: Prediction | None,
+    new: Sequence[Pick],
+    tested: set[str],
+    history: Sequence[Yield] = (),
+    by_lot: Sequence[Yield] = (),
+) -> dict[str, Any] | None:
     """Estimate the hits left and the next plate's yield, each with a 90 % interval.
 
-    None before there is a belief, and where nothing calibrates: then P(hit) is a half for every compound.
+    Earlier plates tell how far P(hit) was right: history of the next plate, by_lot of what is left. None before there
+    is a belief, and where nothing calibrates: then P(hit) is a half for every compound.
     """
-    if prediction is None or not new:
-        return None
-    if (prediction.p_hit == _NOTHING_KNOWN).all():
+    if prediction is None or not new or (prediction.p_hit == _NOTHING_KNOWN).all():
         return None
     is_left = np.array([name not in tested for name in prediction.compound_ids])
-    told = outlook(prediction.p_hit[is_left], [pick.p_hit for pick in new])
-    return asdict(told)
+    return asdict(outlook(prediction.p_hit[is_left], [pick.p_hit for pick in new], history, by_lot))
+
+
+def _earlier(
+    inputs: Mapping[str, Path], tested: pl.DataFrame, params: Mapping[str, Any]
+) -> tuple[tuple[Yield, ...], tuple[Yield, ...]]:
+    """Tell what earlier plates (inputs ``met-ROUND``) promised and gave: each, and all compounds drawn by lot."""
+    met = read_met(inputs)
+    return yields(met, params["hit_threshold"]), _by_lot(inputs, met, tested) if "predictions" in inputs else ()
+
+
+def _by_lot(inputs: Mapping[str, Path], met: Mapping[int, pl.DataFrame], tested: pl.DataFrame) -> tuple[Yield, ...]:
+    """Tell what compounds drawn by lot promised, out of fold, and gave: first plates, and explore picks since."""
+    lots = [table.filter(pl.col("reason") == BY_LOT)["compound_id"] for table in met.values()]
+    # Without a plate that counts there is no column of rounds.
+    first = [tested.filter(pl.col("round").is_in(cold_rounds(inputs)))["compound_id"]] if len(tested) else []
+    names = {name for lot in (*first, *lots) for name in lot}
+    predictions = pl.scan_parquet(inputs["predictions"])
+    if not names or "p_hit_unseen" not in predictions.collect_schema():
+        return ()
+    unseen = predictions.filter(pl.col("compound_id").is_in(names) & pl.col("p_hit_unseen").is_finite())
+    hits = tested.group_by("compound_id").agg(pl.col("is_hit").any())
+    both = unseen.select("compound_id", "p_hit_unseen").collect().join(hits, on="compound_id")
+    return (Yield(float(both["p_hit_unseen"].sum()), int(both["is_hit"].sum())),) if len(both) else ()
 
 
 def _in_stock(path: Path, params: Mapping[str, Any]) -> Mapping[str, int]:

@@ -9,7 +9,8 @@ import pytest
 from night_lab import Assay, NightLab, make_library, noise
 
 from controller.steps.evaluate import drift
-from controller.steps.foresight import SCHEMA, asked_level, known_once, read_met
+from controller.steps.foresight import SCHEMA, asked_level, known_once, read_met, records, yields
+from nextplate.acquisition.stopping import Yield
 from nextplate.chem.library import load_features
 from nextplate.chem.similarity import tanimoto
 
@@ -168,7 +169,8 @@ def met_table(p, reason="exploit"):
     n = len(p)
     columns = {"compound_id": [f"C{i}" for i in range(n)], "reason": [reason] * n}
     columns |= dict.fromkeys(("mean", "spread", "similarity", "label"), [0.5] * n)
-    return pl.DataFrame({**columns, "p": p, "least": [0.0] * n, "p_picked": p, "least_picked": [0.0] * n}, SCHEMA)
+    columns |= {"p": p, "least": [0.0] * n, "p_picked": p, "least_picked": [0.0] * n, "p_hit": [0.25] * n}
+    return pl.DataFrame(columns, SCHEMA)
 
 
 def test_the_level_rises_with_misses_and_picks_by_lot_do_not_move_it():
@@ -197,6 +199,33 @@ def test_rounds_judged_before_there_were_met_tables_are_left_out(tmp_path):
     found = read_met({f"met-{r}": tmp_path / str(r) for r in (10, 3, 2, 1)})
     assert {r: len(table) for r, table in found.items()} == {3: 2, 10: 1}
     assert list(found) == [3, 10]
+
+
+def test_the_outlook_learns_from_earlier_plates(good):
+    first, last = (good.said["pick"][r]["summary"]["outlook"] for r in (1, 3))
+    assert any("no earlier plate tells" in note for note in first["notes"])
+    assert last["notes"] == [], "plates by score, and compounds drawn by lot, are behind it"
+    assert first["hits_left"]["ratio"] != 1, "the first plate was drawn by lot: its out-of-fold P(hit) is judged"
+    met = {r: pl.read_parquet(good.file("evaluate", r, "met.parquet")) for r in (1, 2)}
+    told = yields(met, 0.5)
+    assert [y.realised for y in told] == [int((t["label"] >= 0.5).sum()) for t in met.values()]
+    assert [y.expected for y in told] == pytest.approx([t["p_hit"].sum() for t in met.values()])
+    made = pl.read_parquet(good.file("calibrate", 1, "predictions.parquet"))
+    both = met[1].join(made, on="compound_id", suffix="_made")
+    assert (both["p_hit"] == both["p_hit_made"]).all(), "P(hit) is kept as it was believed before measuring"
+    assert made.filter(pl.col("tested"))["p_hit_unseen"].is_between(0, 1).all()
+    assert made.filter(~pl.col("tested"))["p_hit_unseen"].is_nan().all()
+
+
+def test_met_tables_of_before_p_hit_was_kept_are_read_and_give_no_yield(tmp_path):
+    for r, table in {1: met_table([0.5]).drop("p_hit"), 2: met_table([0.1, 0.2])}.items():
+        (tmp_path / str(r)).mkdir()
+        table.write_parquet(tmp_path / str(r) / "met.parquet")
+    found = read_met({f"met-{r}": tmp_path / str(r) for r in (1, 2)})
+    assert found[1]["p_hit"].to_list() == [None]
+    assert yields(found, 0.5) == (Yield(0.5, 2),)
+    assert asked_level(found, 0.9) == pytest.approx(asked_level({1: met_table([0.5]), 2: found[2]}, 0.9))
+    assert len(records(found, 0.9)) == 6
 
 
 def test_every_labelled_compound_calibrates_once_as_it_was_foreseen():

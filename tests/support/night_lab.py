@@ -94,7 +94,7 @@ class NightLab:
             judged |= {"predictions": inputs["predictions"], "promise": self._folder("calibrate", r)}
         params = {**PickingSection().model_dump(mode="json"), "n_wells": self.n_wells, "n_confirm": 0, "controls": []}
         params |= {"dose_um": 10.0, "transfer_ul": 0.05, "well_volume_ul": 49.95, "hit_threshold": 0.5, "excluded": []}
-        self._step("pick", r, inputs, params)
+        self._step("pick", r, {**inputs, **self._met(r)}, params)
         judged["picks"] = f"{self._folder('pick', r)}/picks.parquet"
         self._measure(r)
         self._step("evaluate", r, {**judged, **self._met(r)}, {"confidence": 0.9})

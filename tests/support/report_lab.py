@@ -302,7 +302,7 @@ class ReportLab:
     def _met(self) -> pl.DataFrame:
         names = {"compound_id": [f"C{n}" for n in range(350)], "reason": ["exploit"] * 317 + ["explore"] * 33}
         p = {name: np.random.default_rng(8).random(350) for name in ("p", "p_picked")}
-        zero = dict.fromkeys(("mean", "spread", "similarity", "label", "least", "least_picked"), [0.0] * 350)
+        zero = dict.fromkeys(("mean", "spread", "similarity", "label", "p_hit", "least", "least_picked"), [0.0] * 350)
         return pl.DataFrame({**names, **p, **zero}).select(list(SCHEMA))
 
 

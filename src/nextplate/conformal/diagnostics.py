@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nextplate.conformal.arrays import BoolArray, FloatArray, Names, check_level, flags, names, vector
-from nextplate.conformal.coverage import wilson_interval
+from nextplate.conformal.coverage import between_interval, wilson_interval
 
 SHOWN_LEVELS = (0.8, 0.9, 0.95)
+BETWEEN_ROUNDS, WITHIN_ROUND = "between rounds", "within round"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class CoverageRow:
     """Share inside; NaN when n is 0."""
     n: int
     low: float
-    """Lower end of the 95 % Wilson interval of the share (binomial)."""
+    """Lower end of the 95 % interval of the share."""
     high: float
     n_infinite: int
     """How many were inside only because their interval was infinite."""
+    interval: str
+    """BETWEEN_ROUNDS: t interval of the share, from how much rounds differ, as wells of a round are not independent
+    (``between_interval``); WITHIN_ROUND: of a single round nothing else is known than Wilson's, as if they were."""
 
 
 def coverage_rows(records: Sequence[RoundRecord], levels: Sequence[float] = SHOWN_LEVELS) -> tuple[CoverageRow, ...]:
@@ -78,7 +82,7 @@ def coverage_rows(records: Sequence[RoundRecord], levels: Sequence[float] = SHOW
         for group, members in _groups(own, number):
             if not members.any() and group != "all":
                 continue
-            rows += [_row(method, group, level, p[members], least[members]) for level in levels]
+            rows += [_row(method, group, level, p[members], least[members], number[members]) for level in levels]
     return tuple(rows)
 
 
@@ -125,24 +129,34 @@ def _classes(records: Sequence[RoundRecord]) -> tuple[Names, BoolArray]:
     return np.concatenate(values), np.concatenate(told)
 
 
-def _row(method: str, group: str, level: float, p: FloatArray, least: FloatArray) -> CoverageRow:
+def _row(
+    method: str, group: str, level: float, p: FloatArray, least: FloatArray, number: npt.NDArray[np.intp]
+) -> CoverageRow:
     edge = 1 - level + 1e-12
-    n, n_inside = len(p), int((p > edge).sum())
-    low, high = wilson_interval(n_inside, n)
+    is_inside = p > edge
+    n, n_inside = len(p), int(is_inside.sum())
+    _, at, sizes = np.unique(number, return_inverse=True, return_counts=True)
+    found = between_interval(np.bincount(at, weights=is_inside, minlength=len(sizes)), sizes)
+    low, high = wilson_interval(n_inside, n) if found is None else found
+    interval = WITHIN_ROUND if found is None else BETWEEN_ROUNDS
     empirical = n_inside / n if n else float("nan")
-    return CoverageRow(method, group, level, empirical, n, low, high, int((least > edge).sum()))
+    return CoverageRow(method, group, level, empirical, n, low, high, int((least > edge).sum()), interval)
 
 
 def coverage_text(rows: Sequence[CoverageRow]) -> str:
     """Set the rows as a table for a terminal."""
-    head = f"{'method':<12} {'group':<24} {'nominal':>8} {'inside':>8} {'95 % interval':>16} {'n':>7} {'infinite':>9}"
+    head = (
+        f"{'method':<12} {'group':<24} {'nominal':>8} {'inside':>8} {'95 % interval':>16} {'':<14} {'n':>7} "
+        f"{'infinite':>9}"
+    )
     return "\n".join([head, *(_line(row) for row in rows)])
 
 
 def _line(row: CoverageRow) -> str:
     inside = "-" if row.n == 0 else f"{100 * row.empirical:.1f} %"
     between = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+    infinite = "-" if row.n == 0 else f"{100 * row.n_infinite / row.n:.1f} %"
     return (
-        f"{row.method:<12} {row.group:<24} {100 * row.nominal:>6.0f} % {inside:>8} {between:>16} {row.n:>7,} "
-        f"{row.n_infinite:>9,}"
+        f"{row.method:<12} {row.group:<24} {100 * row.nominal:>6.0f} % {inside:>8} {between:>16} {row.interval:<14} "
+        f"{row.n:>7,} {infinite:>9}"
     )

@@ -13,7 +13,7 @@ _ROW_INCHES = 0.34
 
 
 def coverage_picture(rows: Sequence[CoverageRow], title: str = "Coverage of intervals made before measuring") -> bytes:
-    """Draw one panel per level: a line per group, a mark and its binomial interval per method; PNG bytes.
+    """Draw one panel per level: a line per group, a mark and its interval per method; PNG bytes.
 
     Hollow marks hold infinite intervals, which are inside by being empty promises.
 

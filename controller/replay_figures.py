@@ -28,6 +28,7 @@ def strategy_figures(strategy: str, campaigns: Sequence[Campaign]) -> dict[str, 
         **points[-1],
         **_covered(curves),
         **_listed(curves),
+        **_foretold([r for curve in curves for r in curve.rounds]),
         "notes": sorted({note for curve in curves for r in curve.rounds for note in r.notes})[:20],
         "seconds_mean": round(float(np.mean([campaign.seconds for campaign in campaigns])), 3),
         "curve": points,
@@ -101,6 +102,18 @@ def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
     }
 
 
+def _foretold(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:
+    """Hits of a plate as foretold with a 90 % interval, and as found: share inside, mean foretold, mean found."""
+    told = [r.foretold for r in rounds if r.foretold is not None]
+    if not told:
+        return {"yield_90": None, "yield_foretold_mean": None, "yield_found_mean": None}
+    return {
+        "yield_90": float(np.mean([one.count.low <= one.n_hits <= one.count.high for one in told])),
+        "yield_foretold_mean": float(np.mean([one.count.expected for one in told])),
+        "yield_found_mean": float(np.mean([one.n_hits for one in told])),
+    }
+
+
 def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
     rounds = [curve.rounds[number] for curve in curves]
     chance = [r.n_tested * c.n_hits / c.n_compounds for r, c in zip(rounds, curves, strict=True)]
@@ -115,7 +128,7 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
     for name, numbers in columns.items():
         point[f"{name}_mean"] = float(np.mean(numbers))
         point[f"{name}_sd"] = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
-    return {**point, **_promised(rounds)}
+    return {**point, **_promised(rounds), **_foretold(rounds)}
 
 
 def _promised(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:

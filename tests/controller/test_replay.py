@@ -51,11 +51,16 @@ def test_a_replay_is_written_and_said(request_):
     assert by["ucb"]["recall_structures_mean"] > by["random"]["recall_structures_mean"]
     assert 0 <= by["ucb"]["coverage_90_low"] <= by["ucb"]["coverage_90"] <= by["ucb"]["coverage_90_high"] <= 1
     assert by["ucb"]["n_covered_of"] > 20
+    assert by["ucb"]["coverage_90_interval"] == "t between 2 seeds"
+    assert by["ucb"]["coverage_90_trivial"] == 0.0
+    assert by["ucb"]["yield_90"] is not None
     assert by["random"]["coverage_90"] is None
+    assert by["random"]["coverage_90_interval"] is None
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
     (line,) = (one for one in text.splitlines() if one.startswith("ucb"))
     assert line.count(" ± ") == 6, "structures, scores, hits, scaffolds, times chance, false discoveries"
+    assert "cover 90%, t 95%" in text
     assert f"{100 * by['ucb']['coverage_90_low']:.1f} to {100 * by['ucb']['coverage_90_high']:.1f}" in line
 
 
@@ -65,6 +70,37 @@ def test_one_seed_shows_no_deviation(request_):
     (line,) = (one for one in replay_text(body).splitlines() if one.startswith("random"))
     assert line.count("(1 seed)") == 5
     assert "±" not in line
+
+
+def test_the_interval_of_a_coverage_is_between_seeds_else_between_rounds_else_missing(request_):
+    one = replace(request_, seeds=1, strategies=("nearest",))
+    told = run_replay(one, lambda *_: None)["strategies"][0]
+    assert told["coverage_90_interval"] == "t between 2 rounds"
+    alone = run_replay(replace(one, rounds=1), lambda *_: None)
+    told = alone["strategies"][0]
+    assert told["coverage_90"] is not None
+    assert told["coverage_90_low"] is told["coverage_90_high"] is told["coverage_90_interval"] is None
+    assert " to " not in next(line for line in replay_text(alone).splitlines() if line.startswith("nearest"))
+
+
+def test_intervals_that_promise_nothing_are_told_beside_the_coverage(request_):
+    """Of 6 compounds no interval at 90 % is finite: coverage is full, and empty."""
+    body = run_replay(replace(request_, initial="6", rounds=1, strategies=("nearest",)), lambda *_: None)
+    told = body["strategies"][0]
+    assert (told["coverage_90"], told["coverage_90_trivial"], told["coverage_90_plain_trivial"]) == (1.0, 1.0, 1.0)
+    (line,) = (one for one in replay_text(body).splitlines() if one.startswith("nearest"))
+    assert "100.0, 100.0" in line
+
+
+def test_label_sets_are_told_class_by_class(request_):
+    lines = request_.file.read_text().splitlines()
+    flags = [f"{line.split(',')[0]},{int(n % 30 > 22)}" for n, line in enumerate(lines[1:])]
+    request_.file.write_text("\n".join([lines[0], *flags]) + "\n")
+    body = run_replay(replace(request_, goal="hits", strategies=("nearest",)), lambda *_: None)
+    told = body["strategies"][0]
+    assert 0 <= told["coverage_90_trivial"] <= told["coverage_90"] <= 1
+    assert told["coverage_90_hits"] is not None
+    assert told["coverage_90_rest"] is not None
 
 
 def test_hits_are_recalled_over_all_hits(request_):

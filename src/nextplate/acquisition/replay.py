@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from nextplate.acquisition import Knobs, choose, cold_start, scored
 from nextplate.acquisition.retrospect import (
+    Foretold,
     Kept,
     Listed,
     Memory,
     Outlook,
     Terms,
+    foretell,
     judge,
     list_hits,
     look_ahead,
@@ -80,6 +82,8 @@ class ReplayRound:
     sets. None: nothing was promised."""
     kept_plain: Kept | None
     """The same for what all out-of-fold predictions alike would have promised."""
+    foretold: Foretold | None
+    """Hits this batch was to give, and gave, at the threshold known then; None: no belief."""
     listed: Listed | None
     """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
     notes: tuple[str, ...] = ()
@@ -270,8 +274,10 @@ def _most_similar(
 
 def _round(truth: _Truth, tested: Index, batch: _Batch, memory: Memory) -> ReplayRound:
     kept: tuple[Kept | None, Kept | None] = (None, None)
+    foretold = None
     if batch.outlook is not None:
         kept = judge(memory, batch.outlook, batch.picked, truth.values)
+        foretold = foretell(memory, batch.outlook, batch.rows, truth.values)
     found = truth.values[tested]
     k = len(truth.top)
     n_above, n_at = int((found > truth.cutoff).sum()), int((found == truth.cutoff).sum())
@@ -283,6 +289,7 @@ def _round(truth: _Truth, tested: Index, batch: _Batch, memory: Memory) -> Repla
         int((found >= truth.threshold).sum()),
         _n_scaffolds(truth, tested.tolist()),
         *kept,
+        foretold,
         batch.listed,
         () if batch.outlook is None else (*batch.outlook.notes, *batch.notes),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.acquisition.stopping import Count, Yield, count_hits
 from nextplate.chem.similarity import max_similarity, nearest_other
 from nextplate.compound import Features
 from nextplate.conformal import (
@@ -65,6 +66,8 @@ class Memory:
     """Shape (len(foreseen),): where each stood among the likely picks of its round; NaN of those drawn by lot."""
     p_values: tuple[FloatArray, ...] = ()
     """Of each such batch but those drawn by lot, under what was promised: the level asked for learns from them."""
+    yields: tuple[Yield, ...] = ()
+    """What each such batch promised and gave in hits."""
     nearest: npt.NDArray[np.float32] | None = None
     """Shape (n,): similarity of every compound to the nearest of the first n_near labelled; None: of none yet."""
     n_near: int = 0
@@ -110,6 +113,14 @@ class Listed:
     n_listed: int
     n_false: int
     n_hits_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """How many hits a batch was to give, and how many it gave."""
+
+    count: Count
+    n_hits: int
 
 
 def no_memory() -> Memory:
@@ -198,8 +209,10 @@ def remember(memory: Memory, outlook: Outlook, rows: Index, picked: Index, value
     is_picked = np.isin(batch.ids, picked)
     p_values, _ = _p_values(outlook, batch.take(is_picked))
     where = np.where(is_picked, _places(outlook, batch.ids), np.nan)
+    gave = Yield(float(outlook.prediction.p_hit[batch.ids].sum()), int(batch.is_hit.sum()))
     return replace(
         memory,
+        yields=(*memory.yields, gave),
         foreseen=joined([memory.foreseen, batch]),
         places=np.concatenate([memory.places, where]),
         p_values=(*memory.p_values, p_values),
@@ -256,6 +269,14 @@ def _kept_sets(sets: LabelSets, batch: Known) -> Kept:
 def _kept(is_inside: Mask, is_trivial: Mask, is_hit: Mask) -> Kept:
     return Kept(
         len(is_hit), int(is_inside.sum()), int(is_trivial.sum()), int(is_hit.sum()), int((is_inside & is_hit).sum())
+    )
+
+
+def foretell(memory: Memory, outlook: Outlook, rows: Index, values: FloatArray) -> Foretold:
+    """Foretell the hits of a batch as every night does (``stopping``), and count them; arguments as ``judge``."""
+    return Foretold(
+        count_hits(outlook.prediction.p_hit[rows], memory.yields),
+        int((values[rows] >= outlook.threshold).sum()),
     )
 
 

@@ -53,6 +53,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "confidence": confidence,
         "n": n,
         "n_inside": round(at[0]["empirical"] * n) if n else 0,
+        "n_infinite": at[0]["n_infinite"] if n else 0,
         "low": at[0]["low"] if n else None,
         "high": at[0]["high"] if n else None,
         "coverage": rows,

@@ -2,10 +2,10 @@
 
 Picks are the top of a library. Among them a compound that is no hit scores as high as it needs to be picked, while
 those of the first plate score low; by their scores nearly every pick would be called a hit (MAPK1, first predicted
-plate: in four of six campaigns 26 to 74 % of sets were right where 90 % was promised). Nor do scores of one belief mean what they meant under the
-belief before. What lasts is where among the likely picks a compound stands, its *place*: hits stand in the front,
-and within each class places of one round are much like those of the next. So sets rest on the places of earlier picks,
-and before there are any on scores weighted for our own selection.
+plate: in four of six campaigns 26 to 74 % of sets were right where 90 % was promised). Nor do scores of one belief
+mean what they meant under the belief before. What lasts is where among the likely picks a compound stands, its
+*place*: hits stand in the front, and within each class places of one round are much like those of the next. So sets
+rest on the places of earlier picks, and before there are any on scores weighted for our own selection.
 """
 
 import numpy as np

@@ -1,14 +1,31 @@
 """Fit, calibrate, evaluate: the tasks of the belief, and which belief is in use."""
 
+from typing import Any
+
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
+from controller.recipe.wells import n_samples
 from controller.state import LabState
+
+DRAWING = ("thompson", "top-k", "bald")
+"""Rules that want joint draws of the belief."""
 
 
 def fit(c: Context) -> Built:
     """Fit a belief to the plates that count."""
-    params = {**seeded(c, "fit"), **c.plan.section("belief")}
+    params = {**seeded(c, "fit"), **c.plan.section("belief"), **_told_to_fit(c)}
     return c.compute({"library": "@library", **responses(c)}, params)
+
+
+def _told_to_fit(c: Context) -> dict[str, Any]:
+    """What the fit is told of the assay and the rule, where it needs it; nothing else, so that keys stay."""
+    assay, picking, belief = (c.plan.section(name) for name in ("assay", "picking", "belief"))
+    told: dict[str, Any] = {}
+    if belief.get("viability", "gate") == "endpoint":
+        told |= {"hit_threshold": assay["hit_threshold"], "min_viability": assay["min_viability"]}
+    if picking["rule"] in DRAWING:
+        told |= {"hit_threshold": assay["hit_threshold"], "draws_for": picking["rule"]}
+    return told
 
 
 def deployed_round(state: LabState, up_to: int) -> int | None:
@@ -38,11 +55,10 @@ def calibrate(c: Context) -> Built:
     inputs = {"library": "@library", "fitted": c.outcome("fit").result["folder"]}
     if (deployed := deployed_round(c.state, c.round - 1)) is not None:
         inputs["deployed"] = c.outcome("fit", deployed).result["folder"]
-    plate = c.plan.section("plate")
     params = {
         "confidence": c.plan.section("belief")["confidence"],
         "threshold": c.plan.section("assay")["hit_threshold"],
-        "n_picks": plate["wells"] - plate["n_negative"] - plate["n_positive"],
+        "n_picks": n_samples(c.plan),
         "beta": c.plan.section("picking")["beta"],
     }
     return c.compute({**inputs, **met(c)}, params)

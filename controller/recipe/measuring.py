@@ -35,7 +35,18 @@ def normalise(c: Context) -> Built:
     keys = ("hit_threshold", "min_viability", "min_z_prime")
     inputs = {"wells": c.file("measure", "wells.parquet"), "layout": c.file("layout", "layout.csv")}
     params = {**{k: assay[k] for k in keys}, "undosed": _undosed(c), "accepts_failed": c.task == "admit"}
+    params |= _labelling(c.plan)
     return Compute(c.key, c.task, c.round, "normalise", inputs, params)
+
+
+def _labelling(plan: Plan) -> dict[str, Any]:
+    """What is learned from a well, where lab.toml says other than by default: so that keys stay."""
+    assay, told = plan.section("assay"), dict[str, Any]()
+    if plan.section("belief").get("viability", "gate") == "endpoint":
+        told["viability"] = "endpoint"
+    if assay.get("dose_series_um"):
+        told["dose_um"] = assay["dose_um"]
+    return told
 
 
 def _undosed(c: Context) -> dict[str, str]:

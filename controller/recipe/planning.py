@@ -4,19 +4,20 @@ from controller.actions import Note
 from controller.recipe.beliefs import deployed_round
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds
+from controller.recipe.wells import n_controls, picking_params
 
 
 def pick(c: Context) -> Built:
     """Choose compounds by the belief in use."""
-    assay, plate = c.plan.section("assay"), c.plan.section("plate")
+    assay = c.plan.section("assay")
     inputs = {"library": "@library", "stock": "@stock", **responses(c)}
     if (deployed := deployed_round(c.state, c.round)) is not None:
         inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
+        inputs["fitted"] = c.outcome("fit", deployed).result["folder"]
     params = {
         **seeded(c, "pick"),
-        **c.plan.section("picking"),
-        "n_wells": plate["wells"] - plate["n_negative"] - plate["n_positive"],
-        "n_confirm": plate["n_confirm"],
+        **{k: v for k, v in c.plan.section("picking").items() if k != "budget"},
+        **picking_params(c.plan),
         "controls": [assay["negative_control"], assay["positive_control"]],
         "dose_um": assay["dose_um"],
         "transfer_ul": assay["transfer_ul"],
@@ -24,6 +25,8 @@ def pick(c: Context) -> Built:
         "hit_threshold": assay["hit_threshold"],
         "excluded": sorted(_tested_unseen(c)),
     }
+    if deployed is not None and (noise := c.outcome("fit", deployed).result["summary"].get("noise")) is not None:
+        params["noise"] = noise
     return c.compute(inputs, params)
 
 
@@ -36,13 +39,13 @@ def _tested_unseen(c: Context) -> set[str]:
 
 def layout(c: Context) -> Built:
     """Draw the plate."""
-    plate = c.plan.section("plate")
+    n_negative, n_positive = n_controls(c.plan)
     params = {
         **seeded(c, "layout"),
         "barcode": c.barcode,
-        "wells": plate["wells"],
-        "n_negative": plate["n_negative"],
-        "n_positive": plate["n_positive"],
+        "wells": c.plan.section("plate")["wells"],
+        "n_negative": n_negative,
+        "n_positive": n_positive,
         "dose_um": c.plan.section("assay")["dose_um"],
     }
     return c.compute({"picks": c.file("pick", "picks.parquet")}, params)

@@ -1,7 +1,7 @@
 """lab.toml: the settings of a lab, validated; an error names file, line, key, value found and values allowed."""
 
 from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
-from controller.settings.choosing import BeliefSection, PickingSection
+from controller.settings.choosing import BeliefSection, BudgetSection, PickingSection
 from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
 from controller.settings.loading import load_settings
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
@@ -12,6 +12,7 @@ __all__ = [
     "ApprovalSection",
     "AssaySection",
     "BeliefSection",
+    "BudgetSection",
     "CampaignSection",
     "DeviceKind",
     "DeviceSection",

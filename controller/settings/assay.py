@@ -1,11 +1,17 @@
 """The lab, the campaign, the assay, its plate, and how its images are read."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from controller.settings.section import Name, Section, Share
 from nextplate.errors import DataError, SettingsError
+
+FEWEST_DOSES = 4
+"""A sigmoid curve has four numbers."""
+MIN_STEP = 1.2
+"""Least ratio of two doses of a series: no stock well may give both (protocols.stock.DOSE_TOLERANCE)."""
 
 
 class LabSection(Section):
@@ -40,6 +46,21 @@ class AssaySection(Section):
     """On the response scale: 0 negative control, 1 positive control."""
     min_viability: Share = 0.5
     min_z_prime: float = 0.3
+    dose_series_um: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = ()
+    """Final concentrations of a dose-response series, one well each, in any order; a stock well has to give each.
+    Empty: no series."""
+
+    @field_validator("dose_series_um")
+    @classmethod
+    def _doses_differ(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 < len(doses) < FEWEST_DOSES:
+            raise ValueError(f"a series of {len(doses)} doses gives no curve; name at least {FEWEST_DOSES}")
+        ordered = sorted(doses)
+        near = [(a, b) for a, b in pairwise(ordered) if b < a * MIN_STEP]
+        if near:
+            a, b = near[0]
+            raise ValueError(f"{a:g} and {b:g} uM are too near: a stock well could give both; keep a factor {MIN_STEP}")
+        return doses
 
 
 class PlateSection(Section):

@@ -1,7 +1,9 @@
 """The whole of lab.toml, and what its tables must agree on."""
 
-from collections.abc import Iterator
-from typing import Annotated, get_args
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +12,17 @@ from controller.settings.choosing import BeliefSection, PickingSection
 from controller.settings.devices import DeviceKind, DeviceSection, SimSection, default_devices
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
+from nextplate.errors import PlanError
 from protocols.labware import LABWARE, pipette, robot_deck
+
+ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "assay": ("dose_series_um",),
+        "picking": ("budget",),
+        "belief": ("viability", "replicates", "censored_above", "censored_below"),
+    }
+)
+"""Settings, by table, that older campaigns' journals do not have."""
 
 
 class Settings(Section):
@@ -59,6 +71,39 @@ class Settings(Section):
         if problems := list(_liquid_problems(self)):
             raise ValueError("; ".join(problems))
         return self
+
+    @model_validator(mode="after")
+    def _budget_divides_the_plate(self) -> "Settings":
+        budget, plate = self.picking.budget, self.plate
+        if budget is None:
+            return self
+        if budget.dose_response and not self.assay.dose_series_um:
+            raise ValueError("picking.budget.dose_response needs assay.dose_series_um, the doses of a series")
+        # Loaded only where it is needed: some commands must answer at once.
+        from nextplate.acquisition.budget import divide_plate
+
+        try:
+            n_doses = max(1, len(self.assay.dose_series_um))
+            divide_plate(plate.wells, plate.n_negative, plate.n_positive, budget.shares(), n_doses)
+        except PlanError as error:
+            raise ValueError(f"picking.budget: {error}") from error
+        return self
+
+    def journal_body(self) -> dict[str, Any]:
+        """Return the settings that shape a campaign's decisions, as the journal keeps them: JSON values.
+
+        What was added later stays out while nobody uses it, so that journals stay what they were.
+        """
+        default = type(self)()
+        unused: dict[str, Any] = {"lab": True, "sim": True}
+        if self.readout == default.readout:
+            unused["readout"] = True
+        for table, names in ADDED_LATER.items():
+            mine, usual = getattr(self, table), getattr(default, table)
+            if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
+                unused[table] = idle
+        body: dict[str, Any] = json.loads(self.model_dump_json(exclude=unused))
+        return body
 
     @property
     def is_simulated(self) -> bool:

@@ -45,21 +45,22 @@ def write_endpoints(
         known nothing is written, and a note says so.
     """
     rows = pl.DataFrame({"compound_id": list(features.compound_ids), "row": np.arange(len(features.compound_ids))})
-    known = tested.filter(pl.col("label").is_not_null() & pl.col("viability").is_finite().fill_null(value=False))
+    wells = tested.with_columns(pl.col("viability").cast(pl.Float64))
+    known = wells.filter(pl.col("label").is_not_null() & pl.col("viability").is_finite().fill_null(value=False))
     means = known.group_by("compound_id").agg(y=pl.col("viability").clip(0.0, 2.0).mean(), n=pl.len())
-    wells = rows.join(means, on="compound_id").sort("row")
-    if wells.is_empty():
+    seen = rows.join(means, on="compound_id").sort("row")
+    if seen.is_empty():
         return {"n": 0, "notes": ["viability: no well tells it, so picks are not weighed by it"]}
-    viability = believe(features, _viability(wells, params), seed)
+    viability = believe(features, _viability(seen, params), seed)
     kind_of(params["kind"]).save(viability.belief, out / "viability")
     correlation = _write(features, _activity(labels, activity, params), viability, out)
-    n_toxic = int((wells["y"] < params["min_viability"]).sum())
+    n_toxic = int((seen["y"] < params["min_viability"]).sum())
     note = (
-        f"viability: believed on {len(wells)} compounds, {n_toxic} of them toxic; its errors go with those of "
+        f"viability: believed on {len(seen)} compounds, {n_toxic} of them toxic; its errors go with those of "
         f"activity by {correlation:.2f}"
     )
     told = [f"viability: {text}" for text in getattr(viability.belief, "notes", ())]
-    return {"n": len(wells), "n_toxic": n_toxic, "correlation": correlation, "notes": [note, *told]}
+    return {"n": len(seen), "n_toxic": n_toxic, "correlation": correlation, "notes": [note, *told]}
 
 
 def _viability(wells: pl.DataFrame, params: Mapping[str, Any]) -> Endpoint:

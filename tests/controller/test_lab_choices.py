@@ -1,6 +1,7 @@
 """What lab.toml chooses reaches the steps: viability, replicates, censoring, joint draws, and the well budget."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from controller_fakes import FakeLab
 from night_lab import Assay, NightLab, make_library, noise
 
 from controller.settings import Settings
+from controller.step import run_step
 from controller.steps.data import with_labels
 from controller.steps.labels import gather
 from controller.steps.scoring import weigh
 from nextplate.chem.library import load_features
+from nextplate.errors import ModelFileError, NextplateError, StepError
 
 N = 200
 
@@ -264,3 +267,62 @@ def test_a_kind_without_joint_draws_says_so(library, tmp_path):
 def test_rules_that_want_no_draws_store_none(toxic):
     assert not toxic.file("fit", 1, "draws.npy").exists()
     assert json.loads(toxic.file("fit", 1, "record.json").read_text())["outputs"].keys() >= {"endpoints.parquet"}
+
+
+# a belief that was tampered with
+
+
+def calibrated_again(lab: NightLab) -> None:
+    """Judge the belief of round 2 beside the deployed one of round 1, as a step that was never run before."""
+    inputs = {"library": "library", "fitted": lab.said["fit"][2]["folder"], "deployed": lab.said["fit"][1]["folder"]}
+    params = {"confidence": 0.85, "threshold": 0.5, "n_picks": 24, "beta": 0.5}
+    run_step(lab.folder, "calibrate", inputs, params, lambda *_: None)
+
+
+def picked_again(lab: NightLab) -> None:
+    """Pick by the deployed belief of round 1."""
+    fitted, calibrated = lab.said["fit"][1]["folder"], lab.said["calibrate"][1]["folder"]
+    inputs = {"library": "library", "stock": "stock.parquet", "responses-0": "responses-0.parquet", "fitted": fitted}
+    inputs["predictions"] = f"{calibrated}/predictions.parquet"
+    run_step(lab.folder, "pick", inputs, {"seed": 99}, lambda *_: None)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+TAMPERED = [
+    ("fit", "belief/process.npz", "process.npz: was cut short or altered since the belief was saved"),
+    ("fit", "belief/card.json", "card.json: was cut short or altered since its step wrote it"),
+    ("fit", "raw.parquet", "raw.parquet: was cut short or altered since its step wrote it"),
+    ("fit", "record.json", "record.json: was cut short or altered"),
+    ("calibrate", "predictions.parquet", "predictions.parquet: was cut short or altered since its step wrote it"),
+]
+
+
+@pytest.mark.parametrize("again", [calibrated_again, picked_again])
+@pytest.mark.parametrize(("step", "name", "says"), TAMPERED)
+def test_a_deployed_belief_that_was_tampered_with_is_named_with_the_fix(toxic, tmp_path, again, step, name, says):
+    shutil.copytree(toxic.folder, tmp_path / "lab")
+    lab = NightLab(tmp_path / "lab", N, toxic.assay, said=toxic.said)
+    path = lab.file(step, 1, name)
+    if step == "calibrate" and again is calibrated_again:
+        pytest.skip("the gate does not look at the deployed belief's calibration")
+    before = sorted(p.name for p in path.parents[1 + name.count("/")].iterdir())
+    cut(path) if name != "record.json" else path.write_text("{")
+    with pytest.raises(NextplateError, match=re.escape(says)) as caught:
+        again(lab)
+    assert "nextplate model rollback ROUND" in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert sorted(p.name for p in path.parents[1 + name.count("/")].iterdir()) == before, "nothing half-made"
+
+
+def test_a_belief_that_is_gone_or_has_a_file_too_many_is_named(toxic, tmp_path):
+    shutil.copytree(toxic.folder, tmp_path / "lab")
+    lab = NightLab(tmp_path / "lab", N, toxic.assay, said=toxic.said)
+    (lab.file("fit", 1, "belief") / "more.npz").write_bytes(b"x")
+    with pytest.raises(ModelFileError, match=r"more\.npz: is not of this belief"):
+        picked_again(lab)
+    shutil.rmtree(lab.file("fit", 1, "belief"))
+    with pytest.raises(StepError, match=r"belief/card\.json: is missing; put it back from a copy"):
+        picked_again(lab)

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from controller.settings.section import Name, Section, Share
 from nextplate.errors import DataError, SettingsError
 
-FEWEST_DOSES = 4
-"""A sigmoid curve has four numbers."""
+FEWEST_DOSES = 5
+"""A sigmoid curve has four numbers, and nextplate.assay fits none through fewer doses than these."""
 MIN_STEP = 1.2
 """Least ratio of two doses of a series: no stock well may give both (protocols.stock.DOSE_TOLERANCE)."""
 

@@ -25,9 +25,9 @@ from protocols.labware import robot_deck
 from protocols.model import Protocol
 from protocols.stock import StockWell
 
-N, DOSES = 120, (1.0, 3.0, 10.0, 30.0)
+N, DOSES = 120, (1.0, 3.0, 10.0, 30.0, 100.0)
 PLATE_384, RESERVOIR = "corning_384_wellplate_112ul_flat", "nest_12_reservoir_15ml"
-WELLS = {"exploit": 40, "explore": 8, "confirm": 4, "dose-response": 16}
+WELLS = {"exploit": 40, "explore": 8, "confirm": 4, "dose-response": 20}
 LIQUID = {"transfer_ul": 5.0, "well_volume_ul": 45.0, "dose_um": 10.0}
 
 
@@ -73,7 +73,7 @@ def predictions(path: Path) -> Path:
 
 def pick(tmp_path: Path, library: Path, stock: Path, tested: Path, **more: Any) -> dict[str, Any]:
     inputs = {"library": library, "stock": stock, "responses-0": tested, "predictions": predictions(tmp_path)}
-    params = {**PickingSection().model_dump(mode="json"), "n_wells": 68, "n_confirm": 4, **LIQUID}
+    params = {**PickingSection().model_dump(mode="json"), "n_wells": 72, "n_confirm": 4, **LIQUID}
     params |= {"controls": ["DMSO", "REF-1"], "hit_threshold": 0.5, "excluded": [], "seed": 1, "round": 1}
     params |= {"purpose": "pick", "budget": {"wells": WELLS, "doses_um": list(DOSES)}, **more}
     return dict(pick_step.run(inputs, params, tmp_path, lambda *_: None))
@@ -98,7 +98,7 @@ def test_a_series_ends_in_the_plate_and_in_the_protocol(tmp_path: Path, library:
     why = pl.read_parquet(tmp_path / "picks.parquet").filter(pl.col("reason") == "dose-response")["why"][0]
     assert why.startswith("C0003: dose-response, a hit without a curve (4 of 56 picks)")
     assert "measured 0.87" in why
-    assert "4 wells: 1, 3, 10, 30 uM" in why
+    assert "5 wells: 1, 3, 10, 30, 100 uM" in why
 
     params = {"seed": 1, "round": 1, "purpose": "layout", "barcode": "NP-1", "wells": 96, "dose_um": 10.0}
     params |= {"n_negative": 12, "n_positive": 8}
@@ -115,7 +115,7 @@ def test_a_series_ends_in_the_plate_and_in_the_protocol(tmp_path: Path, library:
     strength = {(w["source_plate"], w["source_well"]): w for w in pl.read_parquet(stock).to_dicts()}
     moved = Protocol.from_json((tmp_path / "protocol.json").read_text()).transfers
     samples = [t for t in moved if t.destination_well in planned]
-    assert len(samples) == 68
+    assert len(samples) == 72
     for t in samples:
         source, well = strength[t.source_plate, t.source_well], planned[t.destination_well]
         assert source["compound_id"] == well.compound_id
@@ -125,10 +125,10 @@ def test_a_series_ends_in_the_plate_and_in_the_protocol(tmp_path: Path, library:
 def test_hits_whose_stock_gives_no_series_are_counted_and_their_wells_used(tmp_path: Path, library: Path):
     said = pick(tmp_path, library, stock_of(tmp_path, with_series=1), responses(tmp_path, HITS))
     assert said["notes"] == [
-        "dose-response: 1 compounds got a series; of 11 hits no stock wells give every dose; its other 12 wells go to "
+        "dose-response: 1 compounds got a series; of 11 hits no stock wells give every dose; its other 15 wells go to "
         "new compounds"
     ]
-    assert sum(p.n_wells for p in read_picks(tmp_path / "picks.parquet")) == 68
+    assert sum(p.n_wells for p in read_picks(tmp_path / "picks.parquet")) == 72
     assert said["reasons"]["explore"] == 8, "what is left over is picked by score"
 
 
@@ -146,11 +146,11 @@ def test_a_compound_with_a_series_gets_no_second_one_and_its_low_doses_teach_not
 
 def test_wells_of_no_use_in_a_first_round_go_to_new_compounds(tmp_path: Path, library: Path):
     inputs = {"library": library, "stock": stock_of(tmp_path, 0)}
-    params = {**PickingSection().model_dump(mode="json"), "n_wells": 68, "n_confirm": 4, **LIQUID, "excluded": []}
+    params = {**PickingSection().model_dump(mode="json"), "n_wells": 72, "n_confirm": 4, **LIQUID, "excluded": []}
     params |= {"controls": ["DMSO", "REF-1"], "seed": 1, "round": 0, "purpose": "pick", "hit_threshold": 0.5}
     params |= {"budget": {"wells": WELLS, "doses_um": list(DOSES)}}
     pick_step.run(inputs, params, tmp_path, lambda *_: None)
-    assert sum(p.n_wells for p in read_picks(tmp_path / "picks.parquet")) == 68
+    assert sum(p.n_wells for p in read_picks(tmp_path / "picks.parquet")) == 72
 
 
 def test_picks_of_before_there_were_doses_can_be_read(tmp_path: Path, library: Path):
@@ -167,8 +167,8 @@ def test_doses_that_do_not_fit_the_wells_are_refused():
     from nextplate.plate import PLATE_96
     from nextplate.prediction import Pick
 
-    one = Pick("C1", "dose-response", *[0.0] * 7, 4, DOSES)
-    with pytest.raises(PlanError, match="C1 has 4 doses for 3 wells"):
+    one = Pick("C1", "dose-response", *[0.0] * 7, 5, DOSES)
+    with pytest.raises(PlanError, match="C1 has 5 doses for 3 wells"):
         layout("NP-1", [replace(one, n_wells=3)], PLATE_96, 4, 4, 10.0, 1)
 
 
@@ -209,6 +209,7 @@ def test_a_measured_series_gets_its_curve(tmp_path: Path, library: Path):
     )
     assert told["n_curves"] == 4
     curves = pl.read_csv(tmp_path / "dose_response.csv")
+    assert "too-few-doses" not in curves["verdict"].to_list()
     assert sorted(curves["compound_id"]) == ["C0000", "C0001", "C0003", "C0004"]
     learned = pl.read_parquet(tmp_path / "responses.parquet").filter(pl.col("label").is_not_null())
     assert learned["dose_um"].unique().to_list() == [10.0]

@@ -83,9 +83,15 @@ CASES = [
         "[picking.budget]\nexploit = 0.99\ncontrols = 0.01\n",
         "picking.budget: the budget leaves 2 negative and 2 positive control wells; 3 of each are needed",
     ),
-    ("[assay]\ndose_series_um = [1.0, 10.0]\n", "a series of 2 doses gives no curve; name at least 4"),
-    ("[assay]\ndose_series_um = [1.0, 10.0, 1.1, 3.0]\n", "1 and 1.1 uM are too near: a stock well could give both"),
-    ("[assay]\ndose_series_um = [1.0, 10.0, -1.0, 3.0]\n", "lab.toml:2: assay.dose_series_um.2 = -1.0: input should"),
+    ("[assay]\ndose_series_um = [1.0, 10.0]\n", "a series of 2 doses gives no curve; name at least 5"),
+    (
+        "[assay]\ndose_series_um = [1.0, 10.0, 1.1, 3.0, 30.0]\n",
+        "1 and 1.1 uM are too near: a stock well",
+    ),
+    (
+        "[assay]\ndose_series_um = [1.0, 10.0, -1.0, 3.0, 30.0]\n",
+        "lab.toml:2: assay.dose_series_um.2 = -1.0: ",
+    ),
     ('[belief]\nviability = "model"\n', "belief.viability = 'model': input should be 'gate' or 'endpoint'"),
     ('[belief]\nreplicates = "mean"\n', "belief.replicates = 'mean': input should be 'count' or 'noise'"),
     ("[belief]\ncensored_above = 3.0\n", "belief.censored_above = 3.0: input should be less than or equal to 2"),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nextplate.compound import Features
 from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
 from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack
@@ -25,6 +27,33 @@ def generator(params: Mapping[str, Any]) -> np.random.Generator:
 def integer_seed(params: Mapping[str, Any]) -> int:
     """Derive a seed for libraries that want a 31-bit integer."""
     return int(generator(params).integers(2**31 - 1))
+
+
+def open_library(folder: Path) -> Features:
+    """Open the features of a library; in a lab the folder bears the first digits of its digest.
+
+    Raises:
+        DataError: a file is missing, cut short or altered, or the folder holds another library.
+    """
+    # Loaded only where it is needed: reports read step files without any chemistry.
+    from nextplate.chem.folder import load_features
+
+    features = load_features(folder)
+    return of_library(features, folder.name) if re.fullmatch("[0-9a-f]{16}", folder.name) else features
+
+
+def of_library(features: Features, digest: str) -> Features:
+    """Return features that are of the library with this digest, or whose digest begins with it.
+
+    Raises:
+        DataError: they are of another one.
+    """
+    if not features.digest.startswith(digest):
+        raise DataError(
+            f"{features.folder}: holds another library ({features.digest[:16]}); move it away and add the library "
+            f"{digest[:16]} again: nextplate library add FILE"
+        )
+    return features
 
 
 def tested_responses(inputs: Mapping[str, Path]) -> pl.DataFrame:

@@ -9,12 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import integer_seed, tested_responses
+from controller.steps.data import integer_seed, open_library, tested_responses
 from controller.steps.drawing import write_draws
 from controller.steps.labels import Labels, gather
 from controller.steps.second import write_endpoints
 from nextplate.chem.kernel import max_tanimoto, tanimoto
-from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.models import fit_and_cross, kind_of, predict_library
 
@@ -35,7 +34,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     negative control; the notes say so. Where the settings ask for it, endpoints.parquet tells of viability beside
     activity (controller.steps.second), and draws.npy holds joint draws (controller.steps.drawing).
     """
-    features, tested = load_features(inputs["library"]), tested_responses(inputs)
+    features, tested = open_library(inputs["library"]), tested_responses(inputs)
     seed = integer_seed(params)
     labels = gather(tested, features, params, seed)
     known = labels.compounds

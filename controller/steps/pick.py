@@ -13,6 +13,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
+    open_library,
     read_prediction,
     stock_wells,
     tested_responses,
@@ -27,7 +28,6 @@ from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
 from nextplate.acquisition.stopping import outlook
 from nextplate.chem.kernel import max_tanimoto
-from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
 from nextplate.prediction import Pick, Prediction
@@ -39,7 +39,7 @@ _NOTHING_KNOWN = 0.5
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write picks.parquet and unavailable.json (why compounds could not be picked, with counts)."""
-    features = load_features(inputs["library"])
+    features = open_library(inputs["library"])
     tested = tested_responses(inputs)
     in_stock = stock_at(inputs["stock"], params, params["dose_um"])
     curves, notes = series(tested, inputs["stock"], params)
@@ -53,13 +53,17 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     }
     if not (available.any() or again):
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
-        raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
+        is_used_up = unavailable["tested"] == len(features.compound_ids)
+        fix = "the library is used up: answer abort" if is_used_up else "add stock and answer retry, or abort"
+        raise PlanError(f"no compound can be picked ({counts}); {fix}")
     n_wells = params["n_wells"] - sum(p.n_wells for p in again)
     prediction = None
     if "predictions" in inputs:
         prediction = under_viability(read_prediction(inputs["predictions"], 0.0), inputs)
     new, told = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
     picks = (*again, *new)
+    if (n_empty := params["n_wells"] - sum(p.n_wells for p in picks)) > 0:
+        told = (*told, f"{n_empty} of {params['n_wells']} wells stay empty: only {len(picks)} compounds can be picked")
     write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
     return {

@@ -87,8 +87,12 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
         PlanError: a size, strategy or goal cannot be meant.
     """
     strategies = _strategies(request)
-    columns = {"smiles_column": request.smiles_column, "value_column": request.value_column}
-    data = read_valued(request.file, **columns, encoding=request.encoding)
+    data = read_valued(
+        request.file,
+        smiles_column=request.smiles_column,
+        value_column=request.value_column,
+        encoding=request.encoding,
+    )
     plan, values = _plan(request, data)
     with _folder(request.out):
         return _run(request, data, plan, values, strategies, progress)

@@ -27,6 +27,8 @@ def pick(c: Context) -> Built:
     }
     if deployed is not None and (noise := c.outcome("fit", deployed).result["summary"].get("noise")) is not None:
         params["noise"] = noise
+    if params.get("goal") == "pareto":
+        params["min_viability"] = assay["min_viability"]
     return c.compute(inputs, params)
 
 

@@ -54,6 +54,10 @@ class PickingSection(Section):
     """Most compounds of one Murcko scaffold a plate picks by score; 0: no cap."""
     source_plate_cost: Annotated[float, Field(ge=0)] = 0.0
     """What a pick has to bring more to open another source plate; 1 is from the median score to the best."""
+    goal: Literal["constraint", "pareto"] = "constraint"
+    """With belief.viability = "endpoint". constraint: scores of the rule, weighed by the probability of viability.
+    pareto: instead of the rule, the area that a compound is expected to add under the front of activity and viability
+    (nextplate.models.pareto)."""
     budget: BudgetSection | None = None
     """How the plate's wells are divided; left out: plate.n_confirm and exploration_share."""
 

@@ -18,7 +18,7 @@ from protocols.labware import LABWARE, pipette, robot_deck
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "assay": ("dose_series_um",),
-        "picking": ("budget",),
+        "picking": ("budget", "goal"),
         "belief": ("viability", "replicates", "censored_above", "censored_below"),
     }
 )
@@ -70,6 +70,12 @@ class Settings(Section):
         # A campaign keeps the settings it began with: what no protocol can do must be told before, not at the robot.
         if problems := list(_liquid_problems(self)):
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _front_has_two_objectives(self) -> "Settings":
+        if self.picking.goal == "pareto" and self.belief.viability != "endpoint":
+            raise ValueError("picking.goal = 'pareto' needs belief.viability = 'endpoint', the second objective")
         return self
 
     @model_validator(mode="after")

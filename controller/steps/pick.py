@@ -107,8 +107,7 @@ def _new(
     rng = generator(params)
     if prediction is None:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
-    best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    found = score_all(inputs, params, prediction, available, best, rng)
+    found = score_all(inputs, params, prediction, available, tested, rng)
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     picks = choose(

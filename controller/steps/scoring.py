@@ -13,6 +13,7 @@ from controller.steps.drawing import with_draws
 from controller.steps.second import FILE as ENDPOINTS
 from nextplate.acquisition import Knobs, scored
 from nextplate.acquisition.rules.rule import Told
+from nextplate.models.pareto import expected_hypervolume_improvement
 from nextplate.prediction import Prediction
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,7 +34,7 @@ def score_all(
     params: Mapping[str, Any],
     prediction: Prediction,
     available: BoolArray,
-    best: float,
+    tested: pl.DataFrame,
     rng: np.random.Generator,
 ) -> Told:
     """Score every compound of the library.
@@ -43,12 +44,16 @@ def score_all(
         params: of the step pick.
         prediction: of n compounds.
         available: shape (n,).
-        best: highest response measured so far.
+        tested: sample wells so far, with label, and viability where it is known.
         rng: of the rule.
 
     Returns:
         Scores, shape (n,), and what was done otherwise than by the rule alone.
     """
+    ends = _endpoints(inputs)
+    if ends is not None and params.get("goal") == "pareto":
+        return _by_front(prediction, ends, tested, params["min_viability"])
+    best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     rule, knobs = params["rule"], _knobs(inputs, params, available, best)
     drawn = with_draws(prediction, inputs["fitted"]) if "fitted" in inputs else None
     if drawn is None or not available[drawn[1]].any():
@@ -57,11 +62,28 @@ def score_all(
         part, rows = drawn
         inner = scored(rule, part, replace(knobs, available=available[rows]), rng)
         found = Told(_others_behind(inner.scores, rows, prediction.mean), inner.notes)
-    ends = _endpoints(inputs)
     if ends is None or rule in BY_CHANCE or rule == "random":
         return found
     note = "scores above the median of the available are weighed by the probability of viability"
     return Told(weigh(found.scores, ends["p_viable"].to_numpy(), available), (*found.notes, note))
+
+
+def _by_front(prediction: Prediction, ends: pl.DataFrame, tested: pl.DataFrame, min_viability: float) -> Told:
+    """Score by the area that a compound is expected to add to what the measured ones dominate."""
+    known = tested.filter(pl.col("label").is_not_null()).with_columns(pl.col("viability").cast(pl.Float64))
+    means = (
+        known.group_by("compound_id", maintain_order=True)
+        .agg("label", "viability")
+        .select(pl.col("label").list.mean(), pl.col("viability").list.mean().fill_null(float("nan")))
+    )
+    mean = np.column_stack([prediction.mean, ends["viability"].to_numpy()])
+    spread = np.column_stack([prediction.spread, ends["viability_spread"].to_numpy()])
+    scores = expected_hypervolume_improvement(mean, spread, means.to_numpy(), [0.0, min_viability])
+    note = (
+        f"scores are the area expected to be added under the front of activity (above 0) and viability (above "
+        f"{min_viability:g}) of {len(means)} measured compounds, instead of the rule's"
+    )
+    return Told(scores, (note,))
 
 
 def weigh(scores: FloatArray, p_viable: FloatArray, available: BoolArray) -> FloatArray:

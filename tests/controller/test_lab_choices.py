@@ -181,6 +181,17 @@ def test_a_score_is_weighed_above_the_median_of_what_can_be_picked():
     np.testing.assert_allclose(weigh(scores, np.ones(4), available), scores)
 
 
+def test_a_front_of_activity_and_viability_can_be_pushed_out(toxic, near, library, tmp_path):
+    picking = {"exploration_share": 0.0, "goal": "pareto", "min_viability": 0.5}
+    lab = a_lab(tmp_path, library, toxic.assay, "gp", belief=toxic.belief, picking=picking).run(3)
+    assert "scores are the area expected to be added under the front" in lab.notes("pick", 1)
+    assert "of 48 measured compounds" in lab.notes("pick", 2)
+    picks = pl.read_parquet(lab.file("pick", 2, "picks.parquet"))
+    assert (picks["score"] >= 0).all()
+    settings = {"picking": {"goal": "pareto"}, "belief": {"viability": "endpoint"}}
+    assert params_of(settings, "pick")["params"]["min_viability"] == 0.5
+
+
 # replicates and censored labels
 
 

@@ -93,6 +93,7 @@ CASES = [
         "lab.toml:2: assay.dose_series_um.2 = -1.0: ",
     ),
     ('[belief]\nviability = "model"\n', "belief.viability = 'model': input should be 'gate' or 'endpoint'"),
+    ('[picking]\ngoal = "pareto"\n', "picking.goal = 'pareto' needs belief.viability = 'endpoint'"),
     ('[belief]\nreplicates = "mean"\n', "belief.replicates = 'mean': input should be 'count' or 'noise'"),
     ("[belief]\ncensored_above = 3.0\n", "belief.censored_above = 3.0: input should be less than or equal to 2"),
     (

@@ -62,12 +62,28 @@ def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], 
     labels = _counted(compounds, notes)
     if params.get("replicates", "count") == "noise" and len(compounds):
         labels = _by_noise(labels, used, features)
+    else:
+        labels = replace(labels, notes=(*labels.notes, *_contradictions(compounds, features)))
     return _uncensored(labels, used, features, params, seed)
 
 
 def _counted(compounds: pl.DataFrame, notes: tuple[str, ...]) -> Labels:
     rows, y = compounds["row"].to_numpy().astype(np.intp), compounds["label"].to_numpy()
     return Labels(compounds, rows, y, compounds["n_wells"].to_numpy().astype(np.float64), np.arange(len(rows)), notes)
+
+
+def _contradictions(compounds: pl.DataFrame, features: Features) -> tuple[str, ...]:
+    """Name structures that are in the library more than once, and of which one entry is a hit and another is not."""
+    smiles = pl.Series("smiles", [features.smiles[row] for row in compounds["row"].to_list()], pl.String)
+    told = compounds.with_columns(smiles).group_by("smiles", maintain_order=True).agg("compound_id", "is_hit")
+    apart = told.filter(pl.col("is_hit").list.any() & ~pl.col("is_hit").list.all())
+    if apart.is_empty():
+        return ()
+    named = "; ".join(" and ".join(ids) for ids in apart["compound_id"].to_list()[:_N_NAMED])
+    return (
+        f"{len(apart)} structures are in the library more than once and are a hit in one entry and none in another "
+        f"({named}): each entry counts by itself; belief.replicates = 'noise' merges them",
+    )
 
 
 def _by_noise(labels: Labels, used: pl.DataFrame, features: Features) -> Labels:

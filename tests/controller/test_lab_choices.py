@@ -217,6 +217,18 @@ def test_noisy_wells_weigh_less_and_duplicates_of_a_structure_are_one(tmp_path):
     assert any("1 labelled compounds have the structure of another one" in note for note in merged.notes)
 
 
+def test_entries_of_one_structure_that_contradict_each_other_are_named(tmp_path):
+    from nextplate.chem.library import LibraryRow, featurise
+
+    smiles = ["CCO", "CCO", "CCCC", "CCCC"]
+    featurise([LibraryRow(i + 2, f"C{i}", s, s, "") for i, s in enumerate(smiles)], tmp_path / "library", n_jobs=1)
+    tested = pl.DataFrame({"compound_id": ["C0", "C1", "C2", "C3"], "label": [0.9, 0.1, 0.0, 0.1]})
+    tested = tested.with_columns(is_hit=pl.col("label") > 0.5)
+    (note,) = gather(tested, load_features(tmp_path / "library"), {"kind": "nearest"}, 0).notes
+    assert note.startswith("1 structures are in the library more than once and are a hit in one entry")
+    assert "(C0 and C1): each entry counts by itself; belief.replicates = 'noise' merges them" in note
+
+
 def test_conflicting_wells_are_named_and_zeros_and_ones_are_counted(library):
     features = load_features(library)
     ids = [f"C{i:04d}" for i in range(40) for _ in range(2)]

@@ -261,7 +261,7 @@ def test_censored_labels_teach_more_than_their_bound_and_are_calibrated_as_measu
 # draws
 
 
-@pytest.mark.parametrize(("rule", "kind"), [("thompson", "gp"), ("top-k", "lightgbm"), ("bald", "forest")])
+@pytest.mark.parametrize(("rule", "kind"), [("thompson", "gp"), ("top-k", "minmax-gp"), ("bald", "forest")])
 def test_a_rule_that_compares_compounds_gets_joint_draws(library, near, tmp_path, rule, kind):
     def assay(rows, r):
         return {"activity": near[rows].max(axis=1) + noise(rows, r)}

@@ -16,7 +16,6 @@ from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
-from controller.settings import ReadoutSection
 from controller.snapshots import resolve
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
@@ -83,10 +82,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
 
 def settings_body(lab: Lab) -> dict[str, Any]:
     """Return the settings that shape a campaign's decisions, as the journal keeps them."""
-    # A table that was added later stays out while nobody uses it, so that journals stay what they were.
-    unused = {"readout"} if lab.settings.readout == ReadoutSection() else set()
-    body: dict[str, Any] = json.loads(lab.settings.model_dump_json(exclude={"lab", "sim", *unused}))
-    return body
+    return lab.settings.journal_body()
 
 
 def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:

@@ -42,7 +42,9 @@ def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[
     if strangers:
         first = ", ".join(f"{w.compound_id!r} in {w.source_plate} {w.source_well}" for w in strangers[:_SHOWN])
         yield f"{len(strangers)} stock wells hold what is neither in the library nor a control in lab.toml: {first}"
-    yield from _dose_problem(settings, [w for w in wells if w.compound_id in known])
+    samples = [w for w in wells if w.compound_id in known]
+    yield from _dose_problem(settings, samples)
+    yield from _series_problem(settings, samples)
 
 
 def _dose_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[str]:
@@ -57,3 +59,19 @@ def _dose_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[
         f"no stock well gives the dose of {assay.dose_um:g} uM (assay.dose_um) when {assay.transfer_ul:g} ul go into "
         f"{assay.well_volume_ul:g} ul: {made}; change dose_um, transfer_ul or well_volume_ul, or dilute the stock"
     )
+
+
+def _series_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[str]:
+    """Tell where wells are kept for dose-response series and no compound can get one."""
+    assay, budget = settings.assay, settings.picking.budget
+    if budget is None or not budget.dose_response:
+        return
+    transfer_nl, well_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
+    at = [{w.compound_id for w in samples if w.gives(dose, transfer_nl, well_nl)} for dose in assay.dose_series_um]
+    if not set.intersection(*at):
+        without = [f"{dose:g}" for dose, names in zip(assay.dose_series_um, at, strict=True) if not names]
+        what = f"none gives {', '.join(without)} uM" if without else "no compound has a well for each"
+        yield (
+            f"picking.budget keeps wells for dose-response series, and no compound has stock wells that give every "
+            f"dose of assay.dose_series_um ({what}); add a dilution series to the stock, or leave dose_response out"
+        )

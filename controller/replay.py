@@ -3,7 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class ReplayRequest:
     """What recall is counted over; with the goal hits it is all the hits."""
     out: Path
     """Folder for replay.json and replay.png."""
+    encoding: str = "utf-8"
+    """Of a file without byte-order mark."""
 
 
 def parse_size(text: str, n: int) -> int:
@@ -84,8 +87,41 @@ def run_replay(request: ReplayRequest, progress: Progress) -> dict[str, Any]:
         PlanError: a size, strategy or goal cannot be meant.
     """
     strategies = _strategies(request)
-    data = read_valued(request.file, smiles_column=request.smiles_column, value_column=request.value_column)
+    data = read_valued(
+        request.file,
+        smiles_column=request.smiles_column,
+        value_column=request.value_column,
+        encoding=request.encoding,
+    )
     plan, values = _plan(request, data)
+    with _folder(request.out):
+        return _run(request, data, plan, values, strategies, progress)
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Make the folder now, as minutes of computing shall not end where nothing can be written; none stays empty."""
+    is_new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be made a folder ({error.strerror}); name another with --out") from error
+    try:
+        yield
+    except BaseException:
+        if is_new and not any(out.iterdir()):
+            out.rmdir()
+        raise
+
+
+def _run(
+    request: ReplayRequest,
+    data: ValuedStructures,
+    plan: ReplayPlan,
+    values: np.ndarray[Any, Any],
+    strategies: Sequence[str],
+    progress: Progress,
+) -> dict[str, Any]:
     campaigns: dict[str, list[Campaign]] = {}
     n_all = len(strategies) * request.seeds
     for number in range(n_all):
@@ -131,12 +167,14 @@ def _plan(request: ReplayRequest, data: ValuedStructures) -> tuple[ReplayPlan, n
     values = -data.values if request.goal == "minimize" else data.values
     n, n_scored = len(values), int(np.isfinite(values).sum())
     if n_scored == 0:
-        raise DataError(f"{request.file}: column {request.value_column!r} holds no value")
+        what = f" ({data.n_infinite} are infinite, which no assay measures)" if data.n_infinite else ""
+        raise DataError(f"{request.file}: column {request.value_column!r} holds no value{what}; name another (--value)")
     threshold = request.threshold if request.goal == "hits" else None
     top_k = min(parse_size(request.top, n), n_scored) if threshold is None else int((values >= threshold).sum())
     if top_k == 0:
         raise DataError(
-            f"{request.file}: no value reaches the threshold {threshold}; the highest is {np.nanmax(values):g}"
+            f"{request.file}: no value reaches the threshold {threshold:g}; the highest is {np.nanmax(values):g}; set "
+            "a lower one (--threshold)"
         )
     initial, batch = parse_size(request.initial, n), parse_size(request.batch, n)
     return ReplayPlan("random", initial, batch, request.rounds, top_k, threshold), values

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.files import full_disk_named, sync_entry, sync_folder, write_text
-from nextplate.errors import StepError
+from nextplate.errors import ModelFileError, StepError
 
 HOMES = {
     "fit": "models",
@@ -30,6 +30,13 @@ HOMES = {
     "check": "protocols",
 }
 """Folder of the lab each step writes to, and so the list of steps."""
+
+RECORD, CARD = "record.json", "card.json"
+"""What vouches for a step's folder, and for a belief's."""
+_REPAIR = (
+    "put it back from a copy, or go back to an earlier belief (nextplate model list, nextplate model rollback ROUND), "
+    "and answer retry"
+)
 
 Progress = Callable[[int, int], None]
 StepFunction = Callable[[Mapping[str, Path], Mapping[str, Any], Path, Progress], Mapping[str, Any]]
@@ -46,15 +53,18 @@ def run_step(
         folder (relative to the lab), key, outputs (file name -> sha256) and summary.
 
     Raises:
-        StepError: an unknown step or a missing input. Other NextplateErrors come from the step itself.
+        StepError: an unknown step, or an input that is missing or was altered since a step wrote it.
+        ModelFileError: a belief among the inputs was altered. Other NextplateErrors come from the step itself.
     """
     if step not in HOMES:
         raise StepError(f"no step is called {step!r}; known: {', '.join(HOMES)}")
     paths = {name: lab / path for name, path in inputs.items()}
     key = step_key(step, paths, params)
     folder = lab / HOMES[step] / f"{step}-{key[:16]}"
-    record = folder / "record.json"
+    record = folder / RECORD
     if not record.exists():
+        for path in paths.values():
+            check_unaltered(path)
         with full_disk_named(folder):
             _run(step, key, paths, inputs, params, folder, progress)
     body = json.loads(record.read_text())
@@ -88,7 +98,7 @@ def _run(
         started = time.perf_counter()
         summary = function(paths, params, scratch, progress)
         seconds = time.perf_counter() - started
-        outputs = {f.name: _digest_file(f) for f in sorted(scratch.iterdir()) if f.is_file()}
+        outputs = {f.relative_to(scratch).as_posix(): _digest_file(f) for f in _vouched(scratch)}
         record = {
             "step": step,
             "key": key,
@@ -97,9 +107,9 @@ def _run(
             "code": code_digest(),
         }
         record |= {"outputs": outputs, "summary": dict(summary), "seconds": f"{seconds:.3f}"}
-        write_text(scratch / "record.json", json.dumps(record, indent=1, sort_keys=True))
+        write_text(scratch / RECORD, json.dumps(record, indent=1, sort_keys=True))
         sync_folder(scratch)
-        if not (folder / "record.json").exists():
+        if not (folder / RECORD).exists():
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
             sync_entry(folder)
@@ -111,21 +121,68 @@ def digest_path(path: Path) -> str:
     """Digest a file, or a folder's file names and contents; the digest of a step's folder is its key.
 
     Raises:
-        StepError: nothing is there.
+        StepError: nothing is there, or the record of a step's folder is damaged.
     """
     if path.is_file():
         return _digest_file(path)
     if not path.is_dir():
         raise StepError(f"input {path} is missing; it was moved or deleted since it was made")
-    record = path / "record.json"
+    record = path / RECORD
     if record.exists():
-        key: str = json.loads(record.read_text())["key"]
+        key: str = _recorded(record, "key")
         return key
-    card = path / "card.json"
+    card = path / CARD
     if card.exists():
         return _digest_file(card)
     sums = "".join(f"{_digest_file(f)} {f.relative_to(path)}\n" for f in sorted(path.rglob("*")) if f.is_file())
     return hashlib.sha256(sums.encode()).hexdigest()
+
+
+def _vouched(folder: Path) -> list[Path]:
+    """List the files that a step's record vouches for: its own, and cards of beliefs, which vouch for theirs."""
+    own = [f for f in folder.iterdir() if f.is_file() and f.name != RECORD]
+    return sorted([*own, *folder.glob(f"*/{CARD}")])
+
+
+def check_unaltered(path: Path) -> None:
+    """Check that an input is what the step that made it wrote; what no step made is taken as it is.
+
+    Args:
+        path: a step's folder, or a file in one; beliefs in the folder are checked file by file.
+
+    Raises:
+        StepError: a file of it is missing, cut short or altered.
+        ModelFileError: a file of a belief is, or there is one too many.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not (folder / RECORD).exists():
+        return
+    outputs: Mapping[str, str] = _recorded(folder / RECORD, "outputs")
+    for name in outputs if path.is_dir() else (path.name,):
+        _check_output(folder / name, outputs.get(name))
+
+
+def _recorded(record: Path, what: str) -> Any:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))[what]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StepError(f"{record}: was cut short or altered ({error}); {_REPAIR}") from error
+
+
+def _check_output(path: Path, sha256: str | None) -> None:
+    if not path.is_file():
+        raise StepError(f"{path}: is missing; {_REPAIR}")
+    if sha256 is not None and _digest_file(path) != sha256:
+        size = path.stat().st_size
+        raise StepError(f"{path}: was cut short or altered since its step wrote it ({size} bytes); {_REPAIR}")
+    if path.name == CARD:
+        # Loaded only where there is a belief: workers of other steps need no models.
+        from nextplate.models.storage import read_card
+
+        try:
+            read_card(path.parent)
+        except ModelFileError as error:
+            raise ModelFileError(f"{error} ({_REPAIR})") from error
 
 
 def _digest_file(path: Path) -> str:

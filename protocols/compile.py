@@ -27,6 +27,7 @@ def compile_protocol(
     name: str,
     *,
     destination_labware: str | None = None,
+    well_volume_nl: int | None = None,
 ) -> Protocol:
     """Turn a layout into a protocol: one transfer with a fresh tip into every well that is not empty.
 
@@ -43,6 +44,8 @@ def compile_protocol(
         controls: the compound_id in stock that fills control wells, by role.
         name: of the protocol, for people.
         destination_labware: load name of the assay plate; None takes the usual one of the layout's format.
+        well_volume_nl: in the assay well before the transfer; a sample well is then served only by source wells of
+            the strength that makes its dose. None: any well of the compound serves.
 
     Raises:
         PlanError: volume outside the pipette's range, stock or tips that do not suffice, barcodes that clash.
@@ -51,10 +54,10 @@ def compile_protocol(
     target = _destination(layout, destination_labware)
     tool = pipette(deck.pipette)
     racks = _usable_racks(tips, tool)
-    demands = list(_demands(layout, controls))
+    demands = list(_demands(layout, controls, is_by_dose=well_volume_nl is not None))
     _check_volume(transfer_nl, tool, racks, demands)
     _check_stock(stock)
-    draws = choose_draws(demands, stock, transfer_nl)
+    draws = choose_draws(demands, stock, transfer_nl, well_volume_nl)
     tip_list = _take_tips(racks, len(draws), tool)
     _check_barcodes(layout.barcode, draws, [rack for rack, _ in tip_list])
     loads = _build_loads(layout.barcode, target, deck, transfer_nl, draws, tip_list)
@@ -72,19 +75,20 @@ def _destination(layout: Layout, load_name: str | None) -> str:
     return chosen
 
 
-def _demands(layout: Layout, controls: Mapping[Role, str]) -> Iterator[Demand]:
-    wells: dict[tuple[str, bool], list[str]] = {}
+def _demands(layout: Layout, controls: Mapping[Role, str], *, is_by_dose: bool) -> Iterator[Demand]:
+    wells: dict[tuple[str, bool, float | None], list[str]] = {}
     for w in layout.wells:
         if w.role in (Role.NEGATIVE, Role.POSITIVE):
             if w.role not in controls:
                 raise PlanError(f"well {w.well} is a {w.role.value} control, and no liquid is named for that role")
-            wells.setdefault((controls[w.role], True), []).append(w.well)
+            wells.setdefault((controls[w.role], True, None), []).append(w.well)
         elif w.compound_id is not None:
-            wells.setdefault((w.compound_id, False), []).append(w.well)
-    for (compound, is_control), targets in wells.items():
-        if is_control and (compound, False) in wells:
+            wells.setdefault((w.compound_id, False, w.dose_um if is_by_dose else None), []).append(w.well)
+    samples = {compound for compound, is_control, _ in wells if not is_control}
+    for (compound, is_control, dose_um), targets in wells.items():
+        if is_control and compound in samples:
             raise PlanError(f"{compound} is both a control and a sample on plate {layout.barcode}")
-        yield Demand(compound, tuple(targets), is_control)
+        yield Demand(compound, tuple(targets), is_control, dose_um)
 
 
 def _usable_racks(tips: Sequence[TipRack], tool: Pipette) -> list[TipRack]:

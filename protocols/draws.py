@@ -20,6 +20,8 @@ class Demand:
     wells: tuple[str, ...]
     is_control: bool
     """Controls are drawn evenly from all their wells; a compound from its fullest."""
+    dose_um: float | None = None
+    """Only source wells of the strength that makes this dose serve it; None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +32,40 @@ class Draw:
     destination_well: str
 
 
-def choose_draws(demands: Sequence[Demand], stock: Iterable[StockWell], volume_nl: int) -> list[Draw]:
+def choose_draws(
+    demands: Sequence[Demand], stock: Iterable[StockWell], volume_nl: int, well_volume_nl: int | None = None
+) -> list[Draw]:
     """Serve every demand from wells that keep their dead volume, using as few source plates as possible.
+
+    Args:
+        demands: one per compound and dose; no source well may serve two.
+        stock: every source well.
+        volume_nl: of a transfer.
+        well_volume_nl: in a destination well before it; needed where demands have doses.
 
     Raises:
         PlanError: lists every compound that cannot be served and how much is missing.
     """
-    wanted = {demand.compound_id for demand in demands}
-    wells: dict[str, list[StockWell]] = {compound: [] for compound in wanted}
+    held: dict[str, list[StockWell]] = {demand.compound_id: [] for demand in demands}
     for item in stock:
-        if item.compound_id in wanted:
-            wells[item.compound_id].append(item)
-    shortages = [words for demand in demands if (words := _shortage(demand, wells[demand.compound_id], volume_nl))]
+        if item.compound_id in held:
+            held[item.compound_id].append(item)
+    wells = {demand: _of_strength(demand, held[demand.compound_id], volume_nl, well_volume_nl) for demand in demands}
+    shortages = [words for demand in demands if (words := _shortage(demand, wells[demand], volume_nl))]
     if shortages:
         raise PlanError("the stock cannot serve this plate:\n  " + "\n  ".join(shortages))
     plates = _fewest_plates(demands, wells, volume_nl)
     draws = []
     for demand in demands:
-        usable = [item for item in wells[demand.compound_id] if item.source_plate in plates]
+        usable = [item for item in wells[demand] if item.source_plate in plates]
         draws += _draw(demand, usable, volume_nl)
     return draws
+
+
+def _of_strength(demand: Demand, wells: list[StockWell], volume_nl: int, well_volume_nl: int | None) -> list[StockWell]:
+    if demand.dose_um is None or well_volume_nl is None:
+        return wells
+    return [item for item in wells if item.gives(demand.dose_um, volume_nl, well_volume_nl)]
 
 
 def n_transfers(item: StockWell, volume_nl: int) -> int:
@@ -67,15 +83,17 @@ def _shortage(demand: Demand, wells: Sequence[StockWell], volume_nl: int) -> str
         f"{labware(item.labware).dead_volume_nl} of them dead volume"
         for item in wells[:6]
     )
-    return f"{demand.compound_id} for {into}: {short * volume_nl} nl missing ({held or 'not in stock'})"
+    dose = "" if demand.dose_um is None else f" at {demand.dose_um:g} uM"
+    none = "not in stock" if demand.dose_um is None else "not in stock at the strength that makes it"
+    return f"{demand.compound_id}{dose} for {into}: {short * volume_nl} nl missing ({held or none})"
 
 
-def _fewest_plates(demands: Sequence[Demand], wells: Mapping[str, Sequence[StockWell]], volume_nl: int) -> set[str]:
+def _fewest_plates(demands: Sequence[Demand], wells: Mapping[Demand, Sequence[StockWell]], volume_nl: int) -> set[str]:
     """Return the plates to draw from; a small integer program where compounds sit on several plates."""
     forced: set[str] = set()
     open_demands = []
     for demand in demands:
-        plates = {item.source_plate for item in wells[demand.compound_id] if n_transfers(item, volume_nl)}
+        plates = {item.source_plate for item in wells[demand] if n_transfers(item, volume_nl)}
         if demand.is_control or len(plates) == 1:
             forced |= plates
         else:
@@ -84,20 +102,20 @@ def _fewest_plates(demands: Sequence[Demand], wells: Mapping[str, Sequence[Stock
 
 
 def _cover(
-    demands: Sequence[Demand], wells: Mapping[str, Sequence[StockWell]], volume_nl: int, forced: set[str]
+    demands: Sequence[Demand], wells: Mapping[Demand, Sequence[StockWell]], volume_nl: int, forced: set[str]
 ) -> set[str]:
     from ortools.sat.python import cp_model
 
-    room: dict[str, dict[str, int]] = {}
+    room: dict[Demand, dict[str, int]] = {}
     for demand in demands:
-        for item in wells[demand.compound_id]:
-            by_plate = room.setdefault(demand.compound_id, {})
+        for item in wells[demand]:
+            by_plate = room.setdefault(demand, {})
             by_plate[item.source_plate] = by_plate.get(item.source_plate, 0) + n_transfers(item, volume_nl)
     model = cp_model.CpModel()
     names = sorted({plate for by_plate in room.values() for plate in by_plate})
     used = {plate: model.NewBoolVar(plate) for plate in names}
     for demand in demands:
-        by_plate = room[demand.compound_id]
+        by_plate = room[demand]
         need = len(demand.wells)
         # No more than the need counts, which makes the relaxation tight.
         model.Add(sum(min(n, need) * used[plate] for plate, n in by_plate.items()) >= need)

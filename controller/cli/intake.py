@@ -94,11 +94,15 @@ def _added_lines(file: Path, result: "LibraryAdded", report: Sequence[str]) -> l
 def library_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Show the libraries of a lab, what standardisation made of them, their alerts, and a few compounds.
 
+    Every file of a library is checked against its digest; a damaged one is named.
+
     Example: nextplate library show --lab mylab
     """
     from controller.lab import open_lab
     from controller.snapshots import library_folder
+    from controller.steps.data import of_library
     from controller.store import open_store
+    from nextplate.chem.folder import load_features
     from nextplate.chem.report import as_lines, library_report
 
     opened = open_lab(lab)
@@ -107,7 +111,10 @@ def library_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
         first = {
             r["library"]: store.select("compounds", {"library": r["library"], "row": range_of(5)}) for r in libraries
         }
-    reports = {r["library"]: library_report(opened.folder / library_folder(r["library"])) for r in libraries}
+    folders = {r["library"]: opened.folder / library_folder(r["library"]) for r in libraries}
+    for name, folder in folders.items():
+        of_library(load_features(folder, recheck=True), name)
+    reports = {name: library_report(folder) for name, folder in folders.items()}
     body = {
         "libraries": [{**r, "first": first[r["library"]], "report": asdict(reports[r["library"]])} for r in libraries]
     }

@@ -35,6 +35,7 @@ def replay(
         ),
     ] = "auto",
     top: Annotated[str, typer.Option(help="What counts as found: the best share (1%) or count.")] = "1%",
+    encoding: Annotated[str, typer.Option(help="Encoding of a file that is not UTF-8, e.g. latin-1.")] = "utf-8",
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the curves.")] = Path("replay"),
     as_json: JsonOption = False,
 ) -> None:
@@ -62,9 +63,8 @@ def replay(
         strategies=tuple(s.strip() for s in strategy.split(",") if s.strip()),
         top=top,
         out=out,
+        encoding=encoding,
     )
-    # Minutes of computing shall not end at a folder that cannot be written.
-    out.mkdir(parents=True, exist_ok=True)
     with progress_bar("replay", as_json) as progress:
         body = run_replay(request, progress)
     say(body, replay_text(body), as_json)

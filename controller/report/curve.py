@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.report import estimates
 from controller.report.model import Curve, CurvePoint, Estimate, RoundView, WellView
+from controller.report.plates import is_at_plate_dose
 from controller.report.referee import Verdict
 from controller.report.source import Source
 
@@ -42,7 +43,7 @@ def _batch(source: Source, view: RoundView) -> Batch:
     assert view.plate is not None
     wells: dict[str, list[WellView]] = {}
     for well in view.plate.wells:
-        if well.compound_id:
+        if well.compound_id and is_at_plate_dose(source, well):
             wells.setdefault(well.compound_id, []).append(well)
     picks = source.frame("pick", view.round, "picks.parquet")
     ranked = list(picks["compound_id"]) if picks is not None else []

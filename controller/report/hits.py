@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.report.chain import gather_chain
 from controller.report.model import Estimate, Hit, PickView, PlateView, RoundView, WellView
-from controller.report.plates import control_activities
+from controller.report.plates import control_activities, is_at_plate_dose
 from controller.report.source import Source
 from nextplate.plate import Role
 
@@ -25,12 +25,16 @@ class _Seen:
 
 
 def gather_hits(source: Source, rounds: Sequence[RoundView], smiles: Mapping[str, str]) -> tuple[Hit, ...]:
-    """List every compound called a hit on a plate that counts, by mean activity, best first."""
+    """List every compound called a hit on a plate that counts, by mean activity, best first.
+
+    Wells at other doses, of a dose-response series, are left to its curve.
+    """
     seen: dict[str, list[_Seen]] = {}
     for view in rounds:
         if view.plate is not None and view.plate.counts:
             for well in view.plate.wells:
-                if well.compound_id and well.is_used and well.activity is not None:
+                is_known = well.is_used and well.activity is not None
+                if well.compound_id and is_known and is_at_plate_dose(source, well):
                     seen.setdefault(well.compound_id, []).append(_Seen(view.plate, well))
     called = {name: wells for name, wells in seen.items() if any(s.well.is_hit for s in wells)}
     ranked = sorted(called, key=lambda name: (-_mean(called[name]), name))

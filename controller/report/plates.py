@@ -13,6 +13,7 @@ from controller.report.model import PlateView, Quality, WellView
 from controller.report.shots import choose_shots
 from controller.report.source import Source
 from nextplate.plate import FORMATS, Role
+from protocols.stock import DOSE_TOLERANCE
 
 JSON = Mapping[str, Any]
 _SHOWN_APART = {"plate", "n_wells", "n_flagged", "flags", "z_prime", "z_prime_robust", "ssmd", "passed", "reasons"}
@@ -96,6 +97,12 @@ def _quality(source: Source, round_number: int) -> Quality | None:
 def _why(name: str, reasons: Sequence[str]) -> str:
     said = (r.partition(_UNKNOWN)[2] for r in reasons if r.startswith(f"{name}{_UNKNOWN}"))
     return next(said, "the controls do not allow it")
+
+
+def is_at_plate_dose(source: Source, well: WellView) -> bool:
+    """Tell whether a sample well has the dose that hits are called at, rather than another of a series."""
+    dose_um: float = source.plan.section("assay")["dose_um"]
+    return abs(well.dose_um / dose_um - 1) <= DOSE_TOLERANCE
 
 
 def control_activities(wells: Sequence[WellView], role: Role) -> npt.NDArray[np.float64]:

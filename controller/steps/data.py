@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nextplate.compound import Features
 from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
-from protocols.stock import StockWell, TipRack
+from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack
 
 
 def generator(params: Mapping[str, Any]) -> np.random.Generator:
@@ -27,6 +29,33 @@ def integer_seed(params: Mapping[str, Any]) -> int:
     return int(generator(params).integers(2**31 - 1))
 
 
+def open_library(folder: Path) -> Features:
+    """Open the features of a library; in a lab the folder bears the first digits of its digest.
+
+    Raises:
+        DataError: a file is missing, cut short or altered, or the folder holds another library.
+    """
+    # Loaded only where it is needed: reports read step files without any chemistry.
+    from nextplate.chem.folder import load_features
+
+    features = load_features(folder)
+    return of_library(features, folder.name) if re.fullmatch("[0-9a-f]{16}", folder.name) else features
+
+
+def of_library(features: Features, digest: str) -> Features:
+    """Return features that are of the library with this digest, or whose digest begins with it.
+
+    Raises:
+        DataError: they are of another one.
+    """
+    if not features.digest.startswith(digest):
+        raise DataError(
+            f"{features.folder}: holds another library ({features.digest[:16]}); move it away and add the library "
+            f"{digest[:16]} again: nextplate library add FILE"
+        )
+    return features
+
+
 def tested_responses(inputs: Mapping[str, Path]) -> pl.DataFrame:
     """Gather the sample wells of all accepted plates; columns round and label are added."""
     named = sorted((int(n.removeprefix("responses-")), p) for n, p in inputs.items() if n.startswith("responses-"))
@@ -37,16 +66,30 @@ def tested_responses(inputs: Mapping[str, Path]) -> pl.DataFrame:
 
 
 def labelled(responses: pl.DataFrame) -> pl.DataFrame:
-    """Keep the sample wells and add what is learned from each: label, null where nothing is.
+    """Keep the sample wells, with the label of each: as the plate's step normalise gave it, else by the default."""
+    told = responses if "label" in responses.columns else with_labels(responses)
+    return told.filter((pl.col("role") == "sample") & pl.col("compound_id").is_not_null())
 
-    The label is the activity under the constraint of viability: a toxic well counts as inactive, whatever its few
-    dying cells look like, since such a compound can never be a hit. Beyond [-1, 2] activity is an artefact and is
-    cut off, as one well may not outweigh a hundred; an infinite one is no measurement at all.
+
+def with_labels(responses: pl.DataFrame, viability: str = "gate", dose_um: float | None = None) -> pl.DataFrame:
+    """Add what is learned from each sample well: label, null where nothing is.
+
+    The label is the activity. Beyond [-1, 2] it is an artefact and is cut off, as one well may not outweigh a
+    hundred; an infinite one is no measurement at all.
+
+    Args:
+        responses: as the step normalise writes them.
+        viability: gate: a toxic well counts as inactive, whatever its few dying cells look like, since such a
+            compound can never be a hit. endpoint: only where its activity is not known.
+        dose_um: the dose that labels are for; wells of another, of a dose-response series, have none. None: all are.
     """
-    is_known = pl.col("is_used") & pl.col("activity").is_finite()
-    gated = pl.when(pl.col("is_toxic")).then(0.0).when(is_known).then(pl.col("activity").clip(-1.0, 2.0))
-    samples = responses.filter((pl.col("role") == "sample") & pl.col("compound_id").is_not_null())
-    return samples.with_columns(label=gated.fill_nan(None))
+    is_sample = (pl.col("role") == "sample") & pl.col("compound_id").is_not_null()
+    is_known = pl.col("is_used") & pl.col("activity").is_finite().fill_null(value=False)
+    counts_as_none = pl.col("is_toxic") if viability == "gate" else pl.col("is_toxic") & ~is_known
+    label = pl.when(counts_as_none).then(0.0).when(is_known).then(pl.col("activity").clip(-1.0, 2.0)).fill_nan(None)
+    if dose_um is not None:
+        is_sample = is_sample & ((pl.col("dose_um") / dose_um - 1).abs() <= DOSE_TOLERANCE)
+    return responses.with_columns(label=pl.when(is_sample).then(label))
 
 
 def stock_wells(path: Path) -> tuple[StockWell, ...]:
@@ -63,13 +106,20 @@ def tip_racks(path: Path) -> tuple[TipRack, ...]:
 def write_picks(picks: Sequence[Pick], path: Path, why: Sequence[str] | None = None) -> None:
     """Write picks in rank order, with a line each that says why where it is given."""
     columns = {f.name: [getattr(p, f.name) for p in picks] for f in fields(Pick)}
-    pl.DataFrame(columns if why is None else {**columns, "why": list(why)}).write_parquet(path)
+    doses = pl.Series("doses_um", [list(p.doses_um) for p in picks], pl.List(pl.Float64))
+    table = pl.DataFrame({**columns, "doses_um": doses})
+    (table if why is None else table.with_columns(why=pl.Series(list(why), dtype=pl.String))).write_parquet(path)
 
 
 def read_picks(path: Path) -> tuple[Pick, ...]:
     """Read picks in rank order."""
-    columns = [f.name for f in fields(Pick)]
-    return tuple(Pick(**row) for row in pl.read_parquet(path, columns=columns).to_dicts())
+    names = {f.name for f in fields(Pick)}
+    rows = pl.read_parquet(path).to_dicts()
+    return tuple(Pick(**{k: _kept(v) for k, v in row.items() if k in names}) for row in rows)
+
+
+def _kept(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def write_prediction(prediction: Prediction, path: Path, **more: Iterable[Any]) -> None:

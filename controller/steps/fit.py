@@ -1,6 +1,6 @@
 """fit: responses so far -> a belief, its cross-validated predictions, its predictions for the whole library."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,17 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import integer_seed, tested_responses
+from controller.steps.data import integer_seed, open_library, tested_responses
+from controller.steps.drawing import write_draws
+from controller.steps.labels import Labels, gather
+from controller.steps.second import write_endpoints
 from nextplate.chem.kernel import max_tanimoto, tanimoto
-from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.models import fit_and_cross, kind_of, predict_library
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
+Pair = tuple[FloatArray, FloatArray]
 
 NOTHING_KNOWN = (0.0, 1.0)
 """Mean and spread before any label: like the negative control, give or take the distance to the positive one."""
@@ -28,44 +31,68 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
     Both tables tell the similarity (Tanimoto, ECFP4) to the nearest labelled compound other than itself, NaN where
     there is none. Without a single usable label there is no belief/, and every compound is believed to be like the
-    negative control; the notes say so.
+    negative control; the notes say so. Where the settings ask for it, endpoints.parquet tells of viability beside
+    activity (controller.steps.second), and draws.npy holds joint draws (controller.steps.drawing).
     """
-    features = load_features(inputs["library"])
-    labels, notes = _labels(inputs, features.compound_ids)
-    rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
-    unseen, everywhere, told = _believed(features, labels, params, out)
-    notes += told
-    own, near = similarities(features, rows)
-    oof = {"mean": unseen[0], "spread": unseen[1], "similarity": own}
-    labels.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
+    features, tested = open_library(inputs["library"]), tested_responses(inputs)
+    seed = integer_seed(params)
+    labels = gather(tested, features, params, seed)
+    known = labels.compounds
+    belief, unseen, everywhere, told = _believed(features, labels, params, seed, out)
+    own, near = similarities(features, known["row"].to_numpy().astype(np.intp))
+    mean, spread = (values[labels.at] for values in unseen)
+    oof = {"mean": mean, "spread": spread, "similarity": own}
+    known.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
     raw = {"compound_id": list(features.compound_ids), "mean": everywhere[0], "spread": everywhere[1]}
     pl.DataFrame({**raw, "similarity": near}).write_parquet(out / "raw.parquet")
-    rmse, rmse_error = root_mean_square((unseen[0] - y) ** 2)
+    rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
+    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     return {
-        "n_compounds": len(labels),
-        "n_hits": int(labels["is_hit"].sum()),
+        "n_compounds": len(known),
+        "n_hits": int(known["is_hit"].sum()),
         "rmse": rmse if np.isfinite(rmse) else None,
         "rmse_error": rmse_error if np.isfinite(rmse_error) else None,
-        "notes": list(notes),
+        **further,
+        "notes": [*labels.notes, *told, *further.get("notes", ())],
     }
 
 
+def _further(
+    tested: pl.DataFrame,
+    features: Features,
+    labels: Labels,
+    believed: tuple[Any, Pair, Pair],
+    params: Mapping[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well."""
+    told: dict[str, Any] = {} if np.isnan(labels.noise) else {"noise": labels.noise}
+    notes: list[str] = []
+    belief, everywhere, _ = believed
+    if belief is not None and params.get("viability", "gate") == "endpoint":
+        second = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
+        notes += second.pop("notes")
+        told["viability"] = second
+    if belief is not None and "draws_for" in params:
+        notes += write_draws(belief, features, labels.compounds, everywhere, params, out)
+    return {**told, "notes": notes} if told or notes else {}
+
+
 def _believed(
-    features: Features, labels: pl.DataFrame, params: Mapping[str, Any], out: Path
-) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray], tuple[str, ...]]:
-    """Fit and save a belief; left-out predictions of the labelled, predictions of all, and notes."""
-    if labels.is_empty():
+    features: Features, labels: Labels, params: Mapping[str, Any], seed: int, out: Path
+) -> tuple[Any, Pair, Pair, tuple[str, ...]]:
+    """Fit and save a belief; the belief, left-out predictions of the labels, predictions of all, and notes."""
+    if len(labels.y) == 0:
         n = len(features.compound_ids)
         nothing, (mean, spread) = np.empty(0), NOTHING_KNOWN
         note = "no belief: no well has a usable response; every compound is believed to be like the negative control"
-        return (nothing, nothing), (np.full(n, mean), np.full(n, spread)), (note,)
-    rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
-    weight = labels["n_wells"].to_numpy().astype(np.float64)
+        return None, (nothing, nothing), (np.full(n, mean), np.full(n, spread)), (note,)
     kind = kind_of(params["kind"])
-    belief, unseen_mean, unseen_spread = fit_and_cross(kind, features, rows, y, weight, integer_seed(params))
-    rmse, _ = root_mean_square((unseen_mean - y) ** 2)
+    belief, *unseen = fit_and_cross(kind, features, labels.rows, labels.y, labels.weight, seed)
+    rmse, _ = root_mean_square((unseen[0] - labels.y) ** 2)
     kind.save(belief, out / "belief", metrics={"rmse": rmse})
-    return (unseen_mean, unseen_spread), predict_library(kind, belief, features), tuple(getattr(belief, "notes", ()))
+    notes = tuple(getattr(belief, "notes", ()))
+    return belief, (unseen[0], unseen[1]), predict_library(kind, belief, features), notes
 
 
 def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArray]:
@@ -101,16 +128,3 @@ def root_mean_square(squares: npt.NDArray[np.float64]) -> tuple[float, float]:
     if len(squares) < 2 or not root > 0:
         return root, float("nan")
     return root, float(squares.std(ddof=1)) / (2 * root * np.sqrt(len(squares)))
-
-
-def _labels(inputs: Mapping[str, Path], compound_ids: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Average the labels of each compound's wells, in library order; also what was left out."""
-    tested = tested_responses(inputs)
-    used = tested.filter(pl.col("label").is_not_null())
-    rows = pl.DataFrame({"compound_id": list(compound_ids), "row": np.arange(len(compound_ids))})
-    means = used.group_by("compound_id").agg(
-        label=pl.col("label").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
-    )
-    n_infinite = int(tested["activity"].is_infinite().sum()) if "activity" in tested.columns else 0
-    notes = (f"{n_infinite} wells with an infinite response were left out",) if n_infinite else ()
-    return rows.join(means, on="compound_id").sort("row"), notes

@@ -13,6 +13,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
+    open_library,
     read_prediction,
     stock_wells,
     tested_responses,
@@ -20,12 +21,14 @@ from controller.steps.data import (
     write_picks,
 )
 from controller.steps.foresight import cold_rounds, read_met, yields
-from nextplate.acquisition import Knobs, choose, cold_start, scored
+from controller.steps.retest import confirm, series
+from controller.steps.retest import in_stock as stock_at
+from controller.steps.scoring import score_all, under_viability
+from nextplate.acquisition import choose, cold_start
 from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
 from nextplate.acquisition.stopping import Yield, outlook
 from nextplate.chem.kernel import max_tanimoto
-from nextplate.chem.library import load_features
 from nextplate.compound import Features
 from nextplate.errors import PlanError
 from nextplate.prediction import BY_LOT, Pick, Prediction
@@ -37,23 +40,31 @@ _NOTHING_KNOWN = 0.5
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write picks.parquet and unavailable.json (why compounds could not be picked, with counts)."""
-    features = load_features(inputs["library"])
+    features = open_library(inputs["library"])
     tested = tested_responses(inputs)
-    in_stock = _in_stock(inputs["stock"], params)
-    confirm = _confirm(tested, in_stock, params)
+    in_stock = stock_at(inputs["stock"], params, params["dose_um"])
+    curves, notes = series(tested, inputs["stock"], params)
+    confirmed = confirm(tested, in_stock, params, [p.compound_id for p in curves])
+    again = (*confirmed, *curves)
     done = {*tested["compound_id"], *params["excluded"]}
     available = np.array([i in in_stock and i not in done for i in features.compound_ids])
     unavailable = {
         "tested": sum(i in done for i in features.compound_ids),
         "no stock well that gives the dose": sum(i not in in_stock for i in features.compound_ids),
     }
-    if not (available.any() or confirm):
+    if not (available.any() or again):
         counts = ", ".join(f"{n} {why}" for why, n in unavailable.items())
-        raise PlanError(f"no compound can be picked ({counts}); add stock and answer retry, or abort")
-    n_wells = params["n_wells"] - len(confirm)
-    prediction = read_prediction(inputs["predictions"], 0.0) if "predictions" in inputs else None
-    new, notes = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
-    picks = (*confirm, *new)
+        is_used_up = unavailable["tested"] == len(features.compound_ids)
+        fix = "the library is used up: answer abort" if is_used_up else "add stock and answer retry, or abort"
+        raise PlanError(f"no compound can be picked ({counts}); {fix}")
+    n_wells = params["n_wells"] - sum(p.n_wells for p in again)
+    prediction = None
+    if "predictions" in inputs:
+        prediction = under_viability(read_prediction(inputs["predictions"], 0.0), inputs)
+    new, told = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
+    picks = (*again, *new)
+    if (n_empty := params["n_wells"] - sum(p.n_wells for p in picks)) > 0:
+        told = (*told, f"{n_empty} of {params['n_wells']} wells stay empty: only {len(picks)} compounds can be picked")
     write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
     write_json(unavailable, out / "unavailable.json")
     return {
@@ -62,7 +73,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "reasons": dict(Counter(p.reason for p in picks)),
         "n_available": int(available.sum()),
         "unavailable": unavailable,
-        "notes": list(notes),
+        "notes": [*notes, *told],
         "outlook": _outlook(prediction, new, {*tested["compound_id"]}, *_earlier(inputs, tested, params)),
     }
 
@@ -108,31 +119,6 @@ def _by_lot(inputs: Mapping[str, Path], met: Mapping[int, pl.DataFrame], tested:
     return (Yield(float(both["p_hit_unseen"].sum()), int(both["is_hit"].sum())),) if len(both) else ()
 
 
-def _in_stock(path: Path, params: Mapping[str, Any]) -> Mapping[str, int]:
-    """Count the transfers that each compound's wells of the right strength can give; at least one."""
-    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
-    counts: Counter[str] = Counter()
-    for well in stock_wells(path):
-        if well.compound_id not in params["controls"] and well.gives(params["dose_um"], transfer_nl, well_volume_nl):
-            counts[well.compound_id] += n_transfers(well, transfer_nl)
-    return {compound: n for compound, n in counts.items() if n}
-
-
-def _confirm(tested: pl.DataFrame, in_stock: Mapping[str, int], params: Mapping[str, Any]) -> tuple[Pick, ...]:
-    """Test the best hits that had a single well once more: a hit seen twice is worth more than two seen once."""
-    if tested.is_empty() or not params["n_confirm"]:
-        return ()
-    nan = float("nan")
-    used = tested.filter(pl.col("is_used"))
-    each = used.group_by("compound_id").agg(n=pl.len(), activity=pl.col("activity").mean(), hit=pl.col("is_hit").any())
-    once = each.filter((pl.col("n") == 1) & pl.col("hit") & pl.col("compound_id").is_in(sorted(in_stock)))
-    best = once.sort("activity", "compound_id", descending=[True, False]).head(params["n_confirm"])
-    return tuple(
-        Pick(r["compound_id"], "confirm", r["activity"], r["activity"], nan, nan, nan, nan, 1.0, 1)
-        for r in best.to_dicts()
-    )
-
-
 def _new(
     inputs: Mapping[str, Path],
     params: Mapping[str, Any],
@@ -149,13 +135,7 @@ def _new(
     rng = generator(params)
     if prediction is None:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
-    best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    found = scored(
-        params["rule"],
-        prediction,
-        Knobs(best, params["beta"], available=available, threshold=params["hit_threshold"]),
-        rng,
-    )
+    found = score_all(inputs, params, prediction, available, tested, rng)
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     picks = choose(
@@ -165,12 +145,19 @@ def _new(
         available=available,
         n_picks=n_wells,
         rng=rng,
-        exploration_share=params["exploration_share"],
+        exploration_share=_exploration_share(params, n_wells),
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
         **_batch_limits(inputs["stock"], params, features),
     )
     return picks, found.notes
+
+
+def _exploration_share(params: Mapping[str, Any], n_wells: int) -> float:
+    """Give the share of new compounds by lot; a budget names their wells, and what others left go by score."""
+    if (budget := params.get("budget")) is None:
+        return float(params["exploration_share"])
+    return min(1.0, float(budget["wells"].get("explore", 0)) / max(n_wells, 1))
 
 
 def _why(

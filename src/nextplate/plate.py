@@ -124,7 +124,7 @@ class LayoutWell:
     dose_um: float
     """Final concentration in micromolar; 0 in negative controls and empty wells."""
     reason: str
-    """The word of the pick: cold-start, exploit, explore, confirm, control."""
+    """The word of the pick: cold-start, exploit, explore, confirm, dose-response; control, empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Pick:
 
     compound_id: str
     reason: str
-    """cold-start, exploit, explore or confirm."""
+    """cold-start, exploit, over-cap, explore, confirm or dose-response."""
     score: float
     """The acquisition rule's score; NaN for a random or cold-start pick."""
     mean: float
@@ -54,3 +54,5 @@ class Pick:
     """Tanimoto similarity to the nearest compound tested before; NaN when none was."""
     n_wells: int
     """How many wells of the plate it gets."""
+    doses_um: tuple[float, ...] = ()
+    """Final concentrations of its wells, micromolar, one each; empty: all get the dose of the plate."""

@@ -61,6 +61,19 @@ def test_a_lab_with_everything_may_start():
         check_ready(Settings(), FakeStore(), None)
 
 
+def test_a_series_that_no_stock_gives_is_named_before_the_campaign():
+    doses = (1.0, 2.0, 5.0, 10.0, 20.0)
+    body = {"assay": {"dose_series_um": doses}, "picking": {"budget": {"exploit": 0.9, "dose_response": 0.1}}}
+    settings = Settings.model_validate(body)
+    with pytest.raises(PlanError, match="none gives 1, 2, 5, 20 uM"):
+        check_ready(settings, FakeStore(), "L")
+    diluted = [SAMPLE._replace(source_plate=f"D{dose:g}", concentration_um=10 * dose) for dose in doses]
+    check_ready(settings, FakeStore(stock=(*diluted, *CONTROLS)), "L")
+    parted = [w._replace(compound_id=f"C{i % 2 + 1}") for i, w in enumerate(diluted)]
+    with pytest.raises(PlanError, match="no compound has a well for each"):
+        check_ready(settings, FakeStore(stock=(*parted, SAMPLE, *CONTROLS), known=("C1", "C2")), "L")
+
+
 def test_what_may_change_while_a_campaign_runs_and_what_may_not():
     from controller_fakes import FakeLab
 

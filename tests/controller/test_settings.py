@@ -65,6 +65,41 @@ CASES = [
     ('[readout]\nz = "top"\n', "lab.toml:2: readout.z = 'top': write 'projection', 'middle', 'max' or the number"),
     ("[readout]\nt = -1\n", "lab.toml:2: readout.t = -1: input should be greater than or equal to 0"),
     ('[readout]\nreader = "harmony"\npattern = "(?P<well>.+)"\n', "lab.toml:1: readout: reader and pattern are both"),
+    (
+        "[picking.budget]\nexploit = 0.5\n",
+        "lab.toml:1: picking.budget: the shares add up to 0.5; they must add up to 1",
+    ),
+    (
+        "[picking.budget]\nexploit = 1.2\n",
+        "lab.toml:2: picking.budget.exploit = 1.2: input should be less than or equal",
+    ),
+    ("[picking.budget]\nexplit = 1.0\n", "picking.budget.explit is not a setting; did you mean exploit?"),
+    (
+        "[picking.budget]\nexploit = 0.9\ndose_response = 0.1\n",
+        "picking.budget.dose_response needs assay.dose_series_um",
+    ),
+    ("[picking.budget]\nconfirm = 1.0\n", "picking.budget: the budget leaves no well for new compounds"),
+    (
+        "[picking.budget]\nexploit = 0.99\ncontrols = 0.01\n",
+        "picking.budget: the budget leaves 2 negative and 2 positive control wells; 3 of each are needed",
+    ),
+    ("[assay]\ndose_series_um = [1.0, 10.0]\n", "a series of 2 doses gives no curve; name at least 5"),
+    (
+        "[assay]\ndose_series_um = [1.0, 10.0, 1.1, 3.0, 30.0]\n",
+        "1 and 1.1 uM are too near: a stock well",
+    ),
+    (
+        "[assay]\ndose_series_um = [1.0, 10.0, -1.0, 3.0, 30.0]\n",
+        "lab.toml:2: assay.dose_series_um.2 = -1.0: ",
+    ),
+    ('[belief]\nviability = "model"\n', "belief.viability = 'model': input should be 'gate' or 'endpoint'"),
+    ('[picking]\ngoal = "pareto"\n', "picking.goal = 'pareto' needs belief.viability = 'endpoint'"),
+    ('[belief]\nreplicates = "mean"\n', "belief.replicates = 'mean': input should be 'count' or 'noise'"),
+    ("[belief]\ncensored_above = 3.0\n", "belief.censored_above = 3.0: input should be less than or equal to 2"),
+    (
+        "[belief]\ncensored_above = 0.1\ncensored_below = 0.2\n",
+        "belief: censored_below = 0.2 is not below censored_above = 0.1",
+    ),
     ('[[device]]\nname = "a"\nkind = "imager"\n', "0 devices of kind 'liquid-handler'; exactly one is needed"),
 ]
 
@@ -91,6 +126,31 @@ def test_the_file_that_init_writes_says_what_the_defaults_are(tmp_path: Path):
     path = tmp_path / "lab.toml"
     path.write_text(default_settings())
     assert load_settings(path) == Settings()
+
+
+def test_what_init_writes_as_a_comment_is_allowed(tmp_path: Path):
+    asked = ("dose_series_um", "[picking.budget]", "exploit", "explore", "confirm", "dose_response", "controls")
+    asked += ("censored_above", "censored_below")
+    lines = default_settings().splitlines()
+    bare = [line[2:] if line.startswith(tuple(f"# {name}" for name in asked)) else line for line in lines]
+    (tmp_path / "lab.toml").write_text("\n".join(bare))
+    settings = load_settings(tmp_path / "lab.toml")
+    assert settings.picking.budget is not None
+    assert sum(settings.picking.budget.shares().values()) == pytest.approx(1)
+    assert settings.assay.dose_series_um == (0.1, 0.3, 1.0, 3.0, 10.0)
+    assert (settings.belief.censored_above, settings.belief.censored_below) == (1.5, -0.5)
+
+
+def test_a_journal_knows_later_settings_only_where_they_are_used():
+    plain = Settings().journal_body()
+    assert not {"lab", "sim", "readout"} & plain.keys()
+    assert "budget" not in plain["picking"]
+    assert "dose_series_um" not in plain["assay"]
+    assert plain["belief"] == {"kind": "lightgbm", "confidence": 0.9}
+    used = Settings.model_validate({"belief": {"viability": "endpoint"}, "picking": {"budget": {"exploit": 1.0}}})
+    assert used.journal_body()["belief"]["viability"] == "endpoint"
+    assert used.journal_body()["picking"]["budget"]["exploit"] == 1.0
+    assert Settings.model_validate(used.journal_body()) == used
 
 
 @pytest.mark.parametrize("prefix", ["﻿", ""])

@@ -9,6 +9,7 @@ from protocol_lab import PLATE, RESERVOIR, full_rack, small_layout
 
 from controller.steps import compile as compile_step
 from controller.steps import pick as pick_step
+from controller.steps.retest import in_stock
 from nextplate.compound import Features
 from nextplate.design import layout_to_csv
 from nextplate.errors import PlanError
@@ -46,7 +47,7 @@ def run_compile(stock: Path, compounds: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_only_a_compound_with_a_well_of_the_right_strength_can_be_picked(stock: Path):
-    assert pick_step._in_stock(stock, PARAMS) == {"C1": 3, "C4": 11}
+    assert in_stock(stock, PARAMS, 10.0) == {"C1": 3, "C4": 11}
 
 
 def test_only_a_compound_with_liquid_for_two_wells_gets_two():
@@ -54,11 +55,11 @@ def test_only_a_compound_with_liquid_for_two_wells_gets_two():
     bits = np.random.default_rng(0).integers(0, 256, (n, 256), dtype=np.uint8)
     names = tuple(f"C{i}" for i in range(n))
     features = Features(Path(), "", names, names, bits, np.zeros((n, 0), np.float32), (), bits, bits)
-    in_stock = {name: 1 + i % 2 for i, name in enumerate(names)}
-    picks = pick_step._first(features, np.ones(n, dtype=bool), in_stock, 30, 8, np.random.default_rng(1))
+    held = {name: 1 + i % 2 for i, name in enumerate(names)}
+    picks = pick_step._first(features, np.ones(n, dtype=bool), held, 30, 8, np.random.default_rng(1))
     assert sum(p.n_wells for p in picks) == 30
     assert [p.n_wells for p in picks].count(2) == 8
-    assert all(in_stock[p.compound_id] >= p.n_wells for p in picks)
+    assert all(held[p.compound_id] >= p.n_wells for p in picks)
 
 
 def test_a_well_of_another_strength_is_never_drawn_from(stock: Path, monkeypatch: pytest.MonkeyPatch):
@@ -68,7 +69,7 @@ def test_a_well_of_another_strength_is_never_drawn_from(stock: Path, monkeypatch
 
 
 def test_a_compound_of_another_strength_alone_cannot_be_compiled(stock: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(PlanError, match="C2 for A01: 5000 nl missing"):
+    with pytest.raises(PlanError, match="C2 at 10 uM for A01: 5000 nl missing"):
         run_compile(stock, ["C2"], monkeypatch)
 
 

@@ -64,7 +64,8 @@ def test_a_readout_that_changed_since_it_was_taken_is_not_measured(readout: Path
 def test_what_is_not_set_stays_out_of_the_step_and_the_journal(tmp_path: Path):
     from controller.campaign import settings_body
     from controller.lab import Lab
-    from controller.recipe import Plan, _reading
+    from controller.recipe import Plan
+    from controller.recipe.measuring import reading
 
     bodies = [
         settings_body(Lab(tmp_path, Settings.model_validate(body)))
@@ -73,4 +74,4 @@ def test_what_is_not_set_stays_out_of_the_step_and_the_journal(tmp_path: Path):
     assert "readout" not in bodies[0]
     assert "readout" not in bodies[1]
     plans = [Plan("first", 1, 1, body) for body in bodies]
-    assert [_reading(plan) for plan in plans] == [{}, {}, {"readout": {"z": "max", "t": 2}}]
+    assert [reading(plan) for plan in plans] == [{}, {}, {"readout": {"z": "max", "t": 2}}]

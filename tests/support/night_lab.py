@@ -36,6 +36,10 @@ class NightLab:
     kind: str = "nearest"
     n_wells: int = 24
     seed: int = 3
+    belief: Mapping[str, Any] = field(default_factory=dict)
+    """What the step fit is told beside the kind."""
+    picking: Mapping[str, Any] = field(default_factory=dict)
+    """What the step pick is told other than by default."""
     said: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> "NightLab":
@@ -75,7 +79,7 @@ class NightLab:
         if r == 0:
             return
         responses = {f"responses-{k}": f"responses-{k}.parquet" for k in range(r)}
-        self._step("fit", r, {"library": "library", **responses}, {"kind": self.kind})
+        self._step("fit", r, {"library": "library", **responses}, {"kind": self.kind, **self.belief})
         inputs = {"library": "library", "fitted": self._folder("fit", r), **self._met(r)}
         if r > 1:
             inputs["deployed"] = self._folder("fit", r - 1)
@@ -90,10 +94,12 @@ class NightLab:
         judged = {"responses": f"responses-{r}.parquet"}
         if r:
             inputs["predictions"] = f"{self._folder('calibrate', r)}/predictions.parquet"
+            inputs["fitted"] = self._folder("fit", r)
             judged["calibration"] = f"{self._folder('calibrate', r)}/calibration.json"
             judged |= {"predictions": inputs["predictions"], "promise": self._folder("calibrate", r)}
         params = {**PickingSection().model_dump(mode="json"), "n_wells": self.n_wells, "n_confirm": 0, "controls": []}
         params |= {"dose_um": 10.0, "transfer_ul": 0.05, "well_volume_ul": 49.95, "hit_threshold": 0.5, "excluded": []}
+        params |= self.picking
         self._step("pick", r, {**inputs, **self._met(r)}, params)
         judged["picks"] = f"{self._folder('pick', r)}/picks.parquet"
         self._measure(r)

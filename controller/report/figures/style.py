@@ -16,6 +16,7 @@ REASONS: Mapping[str, str] = {
     "exploit": "#4a93c9",
     "explore": ORANGE,
     "confirm": PURPLE,
+    "dose-response": YELLOW,
     "negative": "#8b979f",
     "positive": GREEN,
     "empty": "#f0f2f3",

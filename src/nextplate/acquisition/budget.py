@@ -1,11 +1,64 @@
 """Divide a plate's wells among purposes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import floor, isfinite
 
 from nextplate.errors import PlanError
 
 PURPOSES = ("exploit", "explore", "confirm", "dose-response", "controls")
+
+FEWEST_CONTROLS = 3
+"""Wells of each control that a plate needs at least: fewer give no scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateWells:
+    """How many wells of a plate serve what."""
+
+    n_negative: int
+    n_positive: int
+    samples: Mapping[str, int]
+    """Wells by purpose: exploit, explore, confirm and dose-response."""
+
+    @property
+    def n_samples(self) -> int:
+        """Wells that hold compounds."""
+        return sum(self.samples.values())
+
+
+def divide_plate(
+    n_wells: int, n_negative: int, n_positive: int, shares: Mapping[str, float], n_doses: int = 1
+) -> PlateWells:
+    """Divide a plate by a budget.
+
+    Where the shares name controls, these are shares of the whole plate, and the controls' wells are shared out as
+    n_negative to n_positive. Where they do not, what the n_negative and n_positive wells leave is divided.
+
+    Args:
+        n_wells: of the plate.
+        n_negative: wells for the negative control, or its part of those for controls.
+        n_positive: likewise for the positive control.
+        shares: of the purposes in PURPOSES, 1 together.
+        n_doses: wells a compound of a dose-response series takes.
+
+    Raises:
+        PlanError: as ``well_budget``; too few wells for controls, or none for new compounds.
+    """
+    has_controls = "controls" in shares
+    divided = n_wells if has_controls else n_wells - n_negative - n_positive
+    wells = well_budget(divided, shares, {"dose-response": n_doses} if "dose-response" in shares else None)
+    if has_controls:
+        n_controls = wells["controls"]
+        n_positive = round(n_controls * n_positive / (n_negative + n_positive))
+        n_negative = n_controls - n_positive
+    if min(n_negative, n_positive) < FEWEST_CONTROLS:
+        what = f"{n_negative} negative and {n_positive} positive control wells"
+        raise PlanError(f"the budget leaves {what}; {FEWEST_CONTROLS} of each are needed: give controls a larger share")
+    samples = {name: n for name, n in wells.items() if name != "controls"}
+    if samples.get("exploit", 0) + samples.get("explore", 0) == 0:
+        raise PlanError("the budget leaves no well for new compounds; give exploit or explore a larger share")
+    return PlateWells(n_negative, n_positive, samples)
 
 
 def well_budget(

@@ -12,11 +12,15 @@ from math import isfinite
 
 from nextplate.prediction import Pick
 
+_RETESTED = frozenset(("confirm", "dose-response"))
+"""Reasons for picking what was measured before."""
+
 _MEANS = {
     "cold-start": "first plate, drawn by lot among unlike structures",
     "exploit": "exploit",
     "explore": "explore, drawn by lot to keep the calibration honest",
     "confirm": "confirm, a hit seen in one well only",
+    "dose-response": "dose-response, a hit without a curve",
 }
 
 
@@ -53,7 +57,7 @@ def explain(
         _nearest(pick, nearest),
         _kin(scaffold, cluster),
         f"alerts {', '.join(alerts)}" if alerts else "",
-        f"{pick.n_wells} wells" if pick.n_wells > 1 else "",
+        _wells(pick),
     )
     return f"{pick.compound_id}: " + "; ".join(part for part in parts if part)
 
@@ -90,7 +94,7 @@ def _place(pick: Pick, rank: int | None, n_picks: int | None, rule: str | None, 
     text = _MEANS.get(pick.reason, pick.reason) + share
     if rank is not None:
         text += f", {ordinal(rank)} of the batch"
-    if pick.reason != "confirm" and isfinite(pick.score):
+    if pick.reason not in _RETESTED and isfinite(pick.score):
         text += f", {f'{rule} ' if rule else ''}score {pick.score:.3g}"
     return text
 
@@ -98,7 +102,7 @@ def _place(pick: Pick, rank: int | None, n_picks: int | None, rule: str | None, 
 def _believed(pick: Pick, confidence: float | None) -> str:
     if not isfinite(pick.mean):
         return ""
-    text = f"{'measured' if pick.reason == 'confirm' else 'predicted'} {pick.mean:.3g}"
+    text = f"{'measured' if pick.reason in _RETESTED else 'predicted'} {pick.mean:.3g}"
     if isfinite(pick.lower) and isfinite(pick.upper):
         level = "" if confidence is None else f"{confidence:.0%} interval "
         text += f" ({level}{pick.lower:.3g} to {pick.upper:.3g})"
@@ -106,7 +110,7 @@ def _believed(pick: Pick, confidence: float | None) -> str:
 
 
 def _nearest(pick: Pick, nearest: str | None) -> str:
-    if not isfinite(pick.nearest_tested) or pick.reason == "confirm":
+    if not isfinite(pick.nearest_tested) or pick.reason in _RETESTED:
         return ""
     return f"nearest tested {f'{nearest}, ' if nearest else ''}similarity {pick.nearest_tested:.2f}"
 
@@ -114,6 +118,12 @@ def _nearest(pick: Pick, nearest: str | None) -> str:
 def _kin(scaffold: str | None, cluster: str | None) -> str:
     known = "" if scaffold is None else f"scaffold {scaffold}" if scaffold else "no ring"
     return ", ".join(part for part in (known, f"cluster {cluster}" if cluster else "") if part)
+
+
+def _wells(pick: Pick) -> str:
+    if pick.doses_um:
+        return f"{pick.n_wells} wells: {', '.join(f'{dose:g}' for dose in pick.doses_um)} uM"
+    return f"{pick.n_wells} wells" if pick.n_wells > 1 else ""
 
 
 def ordinal(n: int) -> str:

@@ -50,7 +50,9 @@ def sound_features(folder: Path, digest: str) -> Features | None:
     except DataError:
         return None
     if features.digest != digest:
-        raise DataError(f"{folder}: holds another library ({features.digest[:12]}); choose another folder")
+        raise DataError(
+            f"{folder}: holds another library ({features.digest[:12]}); move it away, or choose another folder"
+        )
     return features
 
 

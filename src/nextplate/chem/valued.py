@@ -17,6 +17,10 @@ from nextplate.chem.workers import map_chunks
 from nextplate.compound import Features
 from nextplate.errors import DataError
 
+LARGEST = 1e30
+"""Values beyond are no measurements, and their squares leave the range of numbers."""
+LEAST_SPAN = 1e-30
+"""Values nearer together than this, and not equal, cannot be told apart by their squares."""
 _MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "-"))
 
 
@@ -39,6 +43,7 @@ def read_valued(
     *,
     smiles_column: str,
     value_column: str,
+    encoding: str = "utf-8",
     n_jobs: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValuedStructures:
@@ -47,26 +52,29 @@ def read_valued(
     Rows whose structure cannot be used are left out and listed; an empty value (or NA, NaN, null) is unknown.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, a value is not a number, or no row is usable.
+        DataError: the file cannot be read, a column is missing, a value is not a number or beyond LARGEST, or no row
+            is usable; the message names line and column.
     """
-    table = read_delimited(path)
+    table = read_delimited(path, encoding=encoding)
     header = table.records[0].cells
     smiles_at = column_index(path, header, smiles_column, "smiles column")
     value_at = column_index(path, header, value_column, "value column")
     records = table.records[1:]
-    values = [_value(path, record, value_at) for record in records]
+    values = [_value(path, record, value_at, header[value_at]) for record in records]
     raws = [record.cells[smiles_at] if smiles_at < len(record.cells) else "" for record in records]
     chunks = list(map_chunks(_standard, raws, n_jobs=n_jobs, progress=progress))
     results = [result for chunk in chunks for result in chunk.results]
     left_out = [f"line {r.line}: {s}" for r, s in zip(records, results, strict=True) if isinstance(s, str)]
     usable = [(i, s.smiles) for i, s in enumerate(results) if not isinstance(s, str)]
     if not usable:
-        raise DataError(f"{path}: no row holds a usable structure in column {smiles_column!r}")
+        why = f"the first: {left_out[0]}; name another column, or correct it" if left_out else "it has no rows"
+        raise DataError(f"{path}: no row holds a usable structure in column {header[smiles_at]!r} ({why})")
     ids = [f"line {records[i].line}" for i, _ in usable]
     features = _in_memory(ids, [smiles for _, smiles in usable], [chunk.encoded for chunk in chunks])
     used = np.array([values[i] for i, _ in usable])
     is_infinite = np.isinf(used)
     used[is_infinite] = np.nan
+    _refuse_too_near(path, header[value_at], used)
     return ValuedStructures(features, used, int(is_infinite.sum()), tuple(left_out))
 
 
@@ -93,16 +101,28 @@ def _standard(raws: Sequence[str]) -> _Chunk:
     return _Chunk(results, encoded(mols))
 
 
-def _value(path: Path, record: Record, column: int) -> float:
+def _value(path: Path, record: Record, column: int, name: str) -> float:
     cell = record.cells[column] if column < len(record.cells) else ""
     if cell.lower() in _MISSING:
         return float("nan")
+    where = f"{path}: line {record.line}, column {name!r}"
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError as error:
+        raise DataError(f"{where}: the value {cell!r} is not a number; empty it or correct it") from error
+    if LARGEST < abs(value) < float("inf"):
+        raise DataError(f"{where}: the value {cell!r} lies beyond {LARGEST:g}; empty it, correct it or change the unit")
+    return value
+
+
+def _refuse_too_near(path: Path, name: str, values: npt.NDArray[np.float64]) -> None:
+    known = values[~np.isnan(values)]
+    span = float(np.ptp(known)) if len(known) else 0.0
+    if 0 < span < LEAST_SPAN:
         raise DataError(
-            f"{path}: line {record.line}: the value {cell!r} is not a number; empty it or correct it"
-        ) from error
+            f"{path}: column {name!r}: the values lie within {span:.3g} of one another, too near to compute with; "
+            "change the unit"
+        )
 
 
 def encode_library(

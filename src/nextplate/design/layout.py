@@ -41,11 +41,11 @@ def layout(
 
     Args:
         barcode: of the assay plate.
-        picks: compounds with their number of wells; each compound once.
+        picks: compounds with their number of wells, and their doses where they have their own; each compound once.
         plate_format: of the assay plate.
         n_negative: wells for the negative control.
         n_positive: wells for the positive control.
-        dose_um: final concentration of samples and positive control, micromolar.
+        dose_um: final concentration of the positive control, and of samples without doses of their own, micromolar.
         seed: any whole number from 0.
 
     Raises:
@@ -73,6 +73,11 @@ def _count_empty(picks: Sequence[Pick], plate_format: PlateFormat, n_negative: i
         if count < 0:
             raise PlanError(f"{count} {what} control wells asked for; give 0 or more")
     problems = [f"{p.compound_id} asks for {p.n_wells} wells; give 1 or more" for p in picks if p.n_wells < 1]
+    problems += [
+        f"{p.compound_id} has {len(p.doses_um)} doses for {p.n_wells} wells; give each well one"
+        for p in picks
+        if p.doses_um and len(p.doses_um) != p.n_wells
+    ]
     often = Counter(pick.compound_id for pick in picks)
     problems += [f"{name} is picked {n} times; set n_wells instead" for name, n in sorted(often.items()) if n > 1]
     if problems:
@@ -111,7 +116,8 @@ def _seat_repeated(
     groups, notes = place_replicates(plate_format, free, [pick.n_wells for pick in repeated], n_empty, rng)
     for pick, group in zip(repeated, groups, strict=True):
         for replicate, well in enumerate(group):
-            seats[well] = (Role.SAMPLE, pick.compound_id, replicate, dose_um, pick.reason)
+            dose = pick.doses_um[replicate] if pick.doses_um else dose_um
+            seats[well] = (Role.SAMPLE, pick.compound_id, replicate, dose, pick.reason)
     return notes
 
 
@@ -126,4 +132,5 @@ def _seat_single(
     single = [pick for pick in picks if pick.n_wells == 1]
     free = [well for well in range(plate_format.n_wells) if well not in seats]
     for pick, well in zip(single, rng.permutation(free).tolist(), strict=True):
-        seats[int(well)] = (Role.SAMPLE, pick.compound_id, 0, dose_um, pick.reason)
+        dose = pick.doses_um[0] if pick.doses_um else dose_um
+        seats[int(well)] = (Role.SAMPLE, pick.compound_id, 0, dose, pick.reason)

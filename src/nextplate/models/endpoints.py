@@ -11,7 +11,7 @@ from scipy.special import ndtri, roots_legendre
 from nextplate.compound import Features
 from nextplate.conformal import calibrate, hit_probability
 from nextplate.errors import ModelError
-from nextplate.models.crossing import cross_predict, predict_library
+from nextplate.models.crossing import fit_and_cross, predict_library
 from nextplate.models.kinds import kind_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,20 +64,39 @@ def believe_each(features: Features, endpoints: Sequence[Endpoint], seed: int = 
     names = [endpoint.name for endpoint in endpoints]
     if not names or len(set(names)) < len(names):
         raise ModelError(f"endpoints {names}: give at least one, each with its own name")
-    return tuple(_believe(features, endpoint, seed + i) for i, endpoint in enumerate(endpoints))
+    return tuple(believe(features, endpoint, seed + i) for i, endpoint in enumerate(endpoints))
 
 
-def _believe(features: Features, endpoint: Endpoint, seed: int) -> Believed:
+def believe(features: Features, endpoint: Endpoint, seed: int = 0) -> Believed:
+    """Fit a belief of one endpoint.
+
+    Raises:
+        ModelError: as the kind's fit.
+    """
     kind, y = kind_of(endpoint.kind), np.asarray(endpoint.y, dtype=np.float64)
-    belief = kind.fit(features, endpoint.rows, y, endpoint.weight, seed)
-    mean, spread = predict_library(kind, belief, features)
-    oof_mean, oof_spread = cross_predict(kind, features, endpoint.rows, y, endpoint.weight, seed)
+    belief, *unseen = fit_and_cross(kind, features, endpoint.rows, y, endpoint.weight, seed)
+    return judged(endpoint, belief, predict_library(kind, belief, features), (unseen[0], unseen[1]))
+
+
+def judged(
+    endpoint: Endpoint, belief: Any, everywhere: tuple[FloatArray, FloatArray], unseen: tuple[FloatArray, FloatArray]
+) -> Believed:
+    """Tell how probably each compound satisfies an endpoint, of a belief that was fitted already.
+
+    Args:
+        endpoint: what it was fitted to.
+        belief: of the endpoint's kind.
+        everywhere: mean and spread of the library, each shape (n_compounds,).
+        unseen: mean and spread of the labelled without their own label, each shape (len(rows),).
+    """
+    y = np.asarray(endpoint.y, dtype=np.float64)
+    mean, spread = everywhere
     p = mean
     if not np.isin(y, (0.0, 1.0)).all():
-        p = hit_probability(calibrate(oof_mean, oof_spread, y), mean, spread, endpoint.threshold)
+        p = hit_probability(calibrate(*unseen, y), mean, spread, endpoint.threshold)
     # where nothing calibrates, nothing is known
     p = np.where(np.isnan(p), 0.5, p)
-    return Believed(endpoint, belief, mean, spread, p, y - oof_mean)
+    return Believed(endpoint, belief, mean, spread, p, y - unseen[0])
 
 
 def residual_correlation(a: Believed, b: Believed) -> float:

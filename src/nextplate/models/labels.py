@@ -13,6 +13,8 @@ from nextplate.models.belief import Learned
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
+_LARGEST = 1e30
+"""Squares of labels beyond leave the range of single precision, which networks and boosters compute in."""
 FEWEST_LABELS = 12
 """Fewer labels than this cannot grow a tree worth having: a leaf takes three, and a bootstrap loses a third."""
 
@@ -72,6 +74,11 @@ def _finite(labels: FloatArray) -> None:
         raise ModelError(f"all {n_missing} labels are missing; measure a plate before fitting a belief")
     if n_missing:
         raise ModelError(f"{n_missing} of {len(labels)} labels are not numbers; leave unmeasured compounds out")
+    if n_huge := int((np.abs(labels) > _LARGEST).sum()) - n_infinite:
+        raise ModelError(
+            f"{n_huge} of {len(labels)} labels lie beyond {_LARGEST:g}, the largest {np.abs(labels).max():g}; correct "
+            "them or change the unit"
+        )
     if n_infinite:
         raise ModelError(f"{n_infinite} of {len(labels)} labels are infinite; leave them out, or say them as censored")
 

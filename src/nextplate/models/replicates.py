@@ -63,12 +63,12 @@ def merge_replicates(features: Features, rows: npt.ArrayLike, y: npt.ArrayLike) 
     known = ~np.isnan(values)
     if not known.any():
         raise ModelError(f"all {len(values)} values are missing; measure a plate before fitting a belief")
-    first = _first_of_structure(features)[index[known]]
+    first = first_of_structure(features)[index[known]]
     is_binary = bool(np.isin(values[known], (0.0, 1.0)).all())
     return _counted(features, first, values[known]) if is_binary else _averaged(features, first, values[known])
 
 
-def _first_of_structure(features: Features) -> Index:
+def first_of_structure(features: Features) -> Index:
     """Give for each row the first row with the same structure, shape (n,)."""
     seen: dict[str, int] = {}
     return np.array([seen.setdefault(smiles, row) for row, smiles in enumerate(features.smiles)], dtype=np.intp)

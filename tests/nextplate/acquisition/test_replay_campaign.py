@@ -121,7 +121,7 @@ def test_a_table_of_values_is_read_with_its_gaps_and_its_faults(tmp_path):
     np.testing.assert_array_equal(data.values, [-9.5, np.nan, np.nan])
     assert data.left_out == ("line 4: 'C1CC' is not valid SMILES",)
     path.write_text("smiles,score\nCCO,high\n")
-    with pytest.raises(DataError, match="line 2: the value 'high' is not a number"):
+    with pytest.raises(DataError, match="line 2, column 'score': the value 'high' is not a number"):
         read_valued(path, smiles_column="smiles", value_column="score")
     with pytest.raises(DataError, match="no column 'affinity'"):
         read_valued(path, smiles_column="smiles", value_column="affinity")

@@ -1,0 +1,45 @@
+"""The recipe of a round: which tasks, in which order, and the action that each one is.
+
+A round is a chain of tasks. Tasks up to ``approve`` compute a checked protocol; then each deck load is set by
+the plate mover and pipetted; the plate incubates, is imaged and measured; ``evaluate`` compares what was
+predicted with what was found. After the last round a closing chain fits once more, so that the campaign ends
+with beliefs that know every plate.
+"""
+
+from controller.recipe.beliefs import deployed_round, has_passed
+from controller.recipe.build import build
+from controller.recipe.context import barcode_of
+from controller.recipe.order import (
+    AFTER_LOADS,
+    BELIEF,
+    PLANNING,
+    WITH_PLATE,
+    accepted_rounds,
+    chain,
+    current,
+    is_past,
+    judged_task,
+    needs_word,
+    not_before,
+)
+from controller.recipe.plan import Plan, plan_of
+
+__all__ = [
+    "AFTER_LOADS",
+    "BELIEF",
+    "PLANNING",
+    "WITH_PLATE",
+    "Plan",
+    "accepted_rounds",
+    "barcode_of",
+    "build",
+    "chain",
+    "current",
+    "deployed_round",
+    "has_passed",
+    "is_past",
+    "judged_task",
+    "needs_word",
+    "not_before",
+    "plan_of",
+]

@@ -1,0 +1,40 @@
+"""Deck loads, moves, incubation and imaging: the tasks that devices do."""
+
+from collections.abc import Callable
+
+from controller.actions import load_command, moves_command, plate_command
+from controller.deck import clear_deck, set_deck
+from controller.recipe.context import Built, Context
+from drivers.ports import Move
+
+
+def deck(c: Context) -> Built:
+    """Set the deck for one load."""
+    wanted = c.outcome("compile").result["summary"]["loads"][c.load]["deck"]
+    return c.operate("plate-mover", moves_command(set_deck(c.state, wanted)))
+
+
+def run(c: Context) -> Built:
+    """Pipette one load, by the file that was proven."""
+    compiled = c.outcome("compile")
+    summary = compiled.result["summary"]
+    folder = compiled.result["folder"]
+    file = summary["loads"][c.load]["file"]
+    proven = compiled.result["outputs"][file]
+    command = load_command(f"{folder}/protocol.json", f"{folder}/{file}", summary["digest"], c.load, proven)
+    return c.operate("liquid-handler", command)
+
+
+def clear(c: Context) -> Built:
+    """Clear the deck but for the assay plate."""
+    return c.operate("plate-mover", moves_command(clear_deck(c.state, c.barcode)))
+
+
+def plate(device: str, verb: str) -> Callable[[Context], Built]:
+    """Return the task in which a device does something with the assay plate."""
+    return lambda c: c.operate(device, plate_command(verb, c.barcode))
+
+
+def move(source: str, target: str) -> Callable[[Context], Built]:
+    """Return the task in which the assay plate is moved."""
+    return lambda c: c.operate("plate-mover", moves_command((Move(c.barcode, source, target),)))

@@ -1,0 +1,90 @@
+"""Which tasks a round has, which are over, and which comes next."""
+
+from datetime import datetime
+
+from controller.recipe.plan import Plan
+from controller.state import LabState, Outcome
+
+BELIEF = ("fit", "calibrate")
+PLANNING = ("pick", "layout", "compile", "check", "approve")
+AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise")
+
+WITH_PLATE = frozenset((*AFTER_LOADS, "admit", "evaluate"))
+"""Tasks, beside the loads, after whose failure the assay plate can be given up and the campaign go on."""
+
+
+def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
+    """List a round's tasks in order; the deck loads appear once the protocol is compiled."""
+    belief = BELIEF if accepted_rounds(state, round_number) else ()
+    if round_number >= plan.rounds:
+        return belief
+    compiled = state.outcome("compile", round_number)
+    if compiled is None or not compiled.is_done:
+        return belief + PLANNING
+    loads = tuple(t for k in range(len(compiled.result["summary"]["loads"])) for t in (f"deck-{k}", f"run-{k}"))
+    admit = ("admit",) if is_admitted(state, round_number) else ()
+    return _until_lost(state, round_number, belief + PLANNING + loads + AFTER_LOADS + admit + ("evaluate",))
+
+
+def _until_lost(state: LabState, round_number: int, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """End a round with the task at which its plate was given up."""
+    answers = (state.faults.get(state.latest_key(t, round_number)) for t in tasks)
+    lost = next((n for n, f in enumerate(answers) if f is not None and f.answer == "lose-plate"), None)
+    return tasks if lost is None else tasks[: lost + 1]
+
+
+def is_admitted(state: LabState, round_number: int) -> bool:
+    """Tell whether somebody said to use a plate that failed: its responses are then made once more, with that word."""
+    fault = state.faults.get(state.latest_key("normalise", round_number))
+    return fault is not None and fault.answer == "use"
+
+
+def judged_task(state: LabState, round_number: int) -> str:
+    """Name the task whose responses of a round hold."""
+    return "admit" if state.outcome("admit", round_number) else "normalise"
+
+
+def is_past(state: LabState, task: str, round_number: int) -> bool:
+    """Tell whether a task is over: done, or failed and accepted by a person or the policy."""
+    if task == "approve":
+        approval = state.approvals.get(round_number)
+        return approval is not None and approval.is_approved
+    outcome = state.outcome(task, round_number)
+    if outcome is None:
+        return False
+    fault = state.faults.get(outcome.key)
+    return fault.answer is not None if fault else not needs_word(task, outcome)
+
+
+def needs_word(task: str, outcome: Outcome) -> bool:
+    """Tell whether an outcome cannot be gone past without somebody's word."""
+    return not outcome.is_done or (task == "normalise" and not outcome.result["summary"]["passed"])
+
+
+def current(state: LabState, plan: Plan) -> tuple[int, str] | None:
+    """Find the first task that is not over, as (round, task); None when the campaign is through."""
+    for round_number in range(plan.rounds + 1):
+        for task in chain(state, plan, round_number):
+            if not is_past(state, task, round_number):
+                return round_number, task
+    return None
+
+
+def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> datetime | None:
+    """Tell the earliest time a task may start; None: at once."""
+    if task != "fetch":
+        return None
+    stored = state.outcome("store", round_number)
+    return stored.time + plan.incubation if stored else None
+
+
+def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:
+    """List the earlier rounds whose plate counts: it passed, or somebody said to use it."""
+    return tuple(r for r in range(before) if _counts(state, r))
+
+
+def _counts(state: LabState, round_number: int) -> bool:
+    outcome = state.outcome(judged_task(state, round_number), round_number)
+    if outcome is None or not outcome.is_done:
+        return False
+    return outcome.result["summary"]["passed"] or is_admitted(state, round_number)

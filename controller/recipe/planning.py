@@ -1,0 +1,94 @@
+"""Pick, layout, compile, check, approve: the tasks that plan a plate."""
+
+from controller.actions import Note
+from controller.recipe.beliefs import deployed_round, met
+from controller.recipe.context import Built, Context, responses, seeded
+from controller.recipe.order import accepted_rounds
+from controller.recipe.wells import n_controls, picking_params
+
+
+def pick(c: Context) -> Built:
+    """Choose compounds by the belief in use."""
+    assay = c.plan.section("assay")
+    inputs = {"library": "@library", "stock": "@stock", **responses(c)}
+    if (deployed := deployed_round(c.state, c.round)) is not None:
+        inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
+        inputs["fitted"] = c.outcome("fit", deployed).result["folder"]
+    params = {
+        **seeded(c, "pick"),
+        **{k: v for k, v in c.plan.section("picking").items() if k != "budget"},
+        **picking_params(c.plan),
+        "controls": [assay["negative_control"], assay["positive_control"]],
+        "dose_um": assay["dose_um"],
+        "transfer_ul": assay["transfer_ul"],
+        "well_volume_ul": assay["well_volume_ul"],
+        "hit_threshold": assay["hit_threshold"],
+        "excluded": sorted(_tested_unseen(c)),
+    }
+    if deployed is not None and (noise := c.outcome("fit", deployed).result["summary"].get("noise")) is not None:
+        params["noise"] = noise
+    if params.get("goal") == "pareto":
+        params["min_viability"] = assay["min_viability"]
+    return c.compute({**inputs, **met(c)}, params)
+
+
+def _tested_unseen(c: Context) -> set[str]:
+    """Compounds pipetted in rounds whose plate does not count: not to be picked as if they were new."""
+    lost = set(range(c.round)) - set(accepted_rounds(c.state, c.round))
+    picked = (c.state.outcome("pick", r) for r in sorted(lost))
+    return {compound for o in picked if o for compound in o.result["summary"]["compounds"]}
+
+
+def layout(c: Context) -> Built:
+    """Draw the plate."""
+    n_negative, n_positive = n_controls(c.plan)
+    params = {
+        **seeded(c, "layout"),
+        "barcode": c.barcode,
+        "wells": c.plan.section("plate")["wells"],
+        "n_negative": n_negative,
+        "n_positive": n_positive,
+        "dose_um": c.plan.section("assay")["dose_um"],
+    }
+    return c.compute({"picks": c.file("pick", "picks.parquet")}, params)
+
+
+def compile_layout(c: Context) -> Built:
+    """Write the protocol."""
+    assay = c.plan.section("assay")
+    handler = next(d for d in c.plan.settings["device"] if d["kind"] == "liquid-handler")
+    params = {
+        "robot": handler["robot"],
+        "transfer_ul": assay["transfer_ul"],
+        "well_volume_ul": assay["well_volume_ul"],
+        "negative": assay["negative_control"],
+        "positive": assay["positive_control"],
+        "labware": c.plan.section("plate")["labware"],
+    }
+    inputs = {"layout": c.file("layout", "layout.csv"), "stock": "@stock", "tips": "@tips"}
+    return c.compute(inputs, params)
+
+
+def check(c: Context) -> Built:
+    """Prove it."""
+    inputs = {"protocol": c.outcome("compile").result["folder"], "stock": "@stock", "tips": "@tips"}
+    assay, plate = c.plan.section("assay"), c.plan.section("plate")
+    params = {
+        "labware": plate["labware"],
+        "well_volume_ul": assay["well_volume_ul"],
+        **c.plan.section("proof"),
+    }
+    return c.compute(inputs, params)
+
+
+def approve(c: Context) -> Built:
+    """Let the round start, or ask a person."""
+    policy = c.plan.section("approval")
+    n = c.outcome("pick").result["summary"]["n_compounds"]
+    if policy["policy"] == "auto" and n <= policy["max_compounds"]:
+        reason = f"{n} compounds, at most {policy['max_compounds']} allowed; protocol proven"
+        what = {"what": "approve", "round": c.round, "by": "policy", "reason": reason}
+        return Note("decision", what)
+    loads = c.outcome("compile").result["summary"]["loads"]
+    question = f"round {c.round + 1}: {n} compounds in {len(loads)} deck loads are proven and wait for approval"
+    return Note("proposal", {"round": c.round, "question": question})

@@ -1,0 +1,51 @@
+"""How the wells of a plate are divided, by the settings of a campaign."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from controller.recipe.plan import Plan
+
+if TYPE_CHECKING:
+    from nextplate.acquisition.budget import PlateWells
+
+
+def n_controls(plan: Plan) -> tuple[int, int]:
+    """Return the wells of the negative and of the positive control."""
+    if (divided := _divided(plan)) is not None:
+        return divided.n_negative, divided.n_positive
+    plate = plan.section("plate")
+    return plate["n_negative"], plate["n_positive"]
+
+
+def n_samples(plan: Plan) -> int:
+    """Return how many wells hold compounds, or stay empty where there are too few."""
+    return int(plan.section("plate")["wells"]) - sum(n_controls(plan))
+
+
+def picking_params(plan: Plan) -> dict[str, Any]:
+    """Return what the step pick is told of the wells; a budget only where lab.toml gives one, so that keys stay."""
+    told = {"n_wells": n_samples(plan), "n_confirm": plan.section("plate")["n_confirm"]}
+    divided = _divided(plan)
+    if divided is None:
+        return told
+    confirm = divided.samples.get("confirm", 0)
+    budget = {"wells": dict(divided.samples), "doses_um": list(_doses(plan))}
+    return {**told, "n_confirm": confirm, "budget": budget}
+
+
+def _doses(plan: Plan) -> tuple[float, ...]:
+    # settings of before there were series have none
+    return tuple(plan.section("assay").get("dose_series_um", ()))
+
+
+def _divided(plan: Plan) -> "PlateWells | None":
+    given: Mapping[str, float | None] | None = plan.section("picking").get("budget")
+    if given is None:
+        return None
+    # Loaded only where it is needed: some commands must answer at once.
+    from nextplate.acquisition.budget import divide_plate
+
+    plate = plan.section("plate")
+    shares = {name.replace("_", "-"): share for name, share in given.items() if share is not None}
+    used = {name: share for name, share in shares.items() if share > 0 or name == "controls"}
+    return divide_plate(plate["wells"], plate["n_negative"], plate["n_positive"], used, max(1, len(_doses(plan))))

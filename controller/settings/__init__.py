@@ -1,0 +1,30 @@
+"""lab.toml: the settings of a lab, validated; an error names file, line, key, value found and values allowed."""
+
+from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
+from controller.settings.choosing import BeliefSection, BudgetSection, PickingSection
+from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
+from controller.settings.loading import load_settings
+from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
+from controller.settings.section import Section
+from controller.settings.whole import Settings
+
+__all__ = [
+    "ApprovalSection",
+    "AssaySection",
+    "BeliefSection",
+    "BudgetSection",
+    "CampaignSection",
+    "DeviceKind",
+    "DeviceSection",
+    "FaultsSection",
+    "LabSection",
+    "PickingSection",
+    "PlateSection",
+    "ProofSection",
+    "ReadoutSection",
+    "Section",
+    "Settings",
+    "SimFaults",
+    "SimSection",
+    "load_settings",
+]

@@ -1,0 +1,147 @@
+"""The lab, the campaign, the assay, its plate, and how its images are read."""
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from controller.settings.section import Name, Section, Share
+from nextplate.errors import DataError, SettingsError
+
+FEWEST_DOSES = 5
+"""A sigmoid curve has four numbers, and nextplate.assay fits none through fewer doses than these."""
+MIN_STEP = 1.2
+"""Least ratio of two doses of a series: no stock well may give both (protocols.stock.DOSE_TOLERANCE)."""
+
+
+class LabSection(Section):
+    """Who and where."""
+
+    name: Name = "lab"
+    database: str = "sqlite:///nextplate.db"
+    """SQLAlchemy URL; a relative SQLite path lies in the lab folder."""
+
+
+class CampaignSection(Section):
+    """One campaign: how many rounds of one plate each, and the seed of every random choice."""
+
+    name: Name = "first"
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 3
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class AssaySection(Section):
+    """What happens in a well and when it counts as a hit."""
+
+    negative_control: str = "DMSO"
+    positive_control: str = "REF-1"
+    dose_um: Annotated[float, Field(gt=0)] = 10.0
+    transfer_ul: Annotated[float, Field(gt=0)] = 5.0
+    well_volume_ul: Annotated[float, Field(gt=0)] = 45.0
+    """Medium and cells in the well before the transfer."""
+    incubation_h: Annotated[float, Field(ge=0)] = 24.0
+    dna_channel: str = "DNA"
+    reporter_channel: str = "Reporter"
+    hit_threshold: Annotated[float, Field(gt=0)] = 0.5
+    """On the response scale: 0 negative control, 1 positive control."""
+    min_viability: Share = 0.5
+    min_z_prime: float = 0.3
+    dose_series_um: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = ()
+    """Final concentrations of a dose-response series, one well each, in any order; a stock well has to give each.
+    Empty: no series."""
+
+    @field_validator("dose_series_um")
+    @classmethod
+    def _doses_differ(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 < len(doses) < FEWEST_DOSES:
+            raise ValueError(f"a series of {len(doses)} doses gives no curve; name at least {FEWEST_DOSES}")
+        ordered = sorted(doses)
+        near = [(a, b) for a, b in pairwise(ordered) if b < a * MIN_STEP]
+        if near:
+            a, b = near[0]
+            raise ValueError(f"{a:g} and {b:g} uM are too near: a stock well could give both; keep a factor {MIN_STEP}")
+        return doses
+
+
+class PlateSection(Section):
+    """The assay plate."""
+
+    wells: Literal[96, 384] = 384
+    labware: str = "corning_384_wellplate_112ul_flat"
+    barcode_prefix: Name = "NP"
+    n_negative: Annotated[int, Field(ge=3)] = 20
+    n_positive: Annotated[int, Field(ge=3)] = 12
+    n_confirm: Annotated[int, Field(ge=0)] = 16
+    """Wells that test an earlier hit once more; duplicates of new compounds in the first round."""
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "PlateSection":
+        taken = self.n_negative + self.n_positive + self.n_confirm
+        if taken >= self.wells:
+            raise ValueError(f"controls and confirmations take {taken} of {self.wells} wells; none is left to pick for")
+        return self
+
+
+def _step_choice(value: Any) -> Any:
+    is_step = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is not None and not is_step and value not in ("projection", "middle", "max"):
+        raise ValueError("write 'projection', 'middle', 'max' or the number of a step")
+    return value
+
+
+class ReadoutSection(Section):
+    """How the images of a plate are opened and measured; what is left out is found out from the folder."""
+
+    reader: str | None = None
+    """A name of nextplate.imaging.READERS."""
+    pattern: str | None = None
+    """A regular expression for names that no reader knows (nextplate.imaging.compile_pattern)."""
+    z: Annotated[Any, AfterValidator(_step_choice)] = None
+    """Which step of a z-stack, counted from 1, 0 the projection; left out: the projection."""
+    t: Annotated[int, Field(ge=0)] | None = None
+    """Which time point, as the microscope numbers it; left out: the first."""
+    features: str | None = None
+    """Features of every nucleus, in all channels, kept with the measurements (nextplate.features.parse_features); left
+    out: none."""
+
+    # Readers are loaded only where a setting needs them: every command reads this file, and some must answer at once.
+    @field_validator("reader")
+    @classmethod
+    def _is_a_reader(cls, name: str | None) -> str | None:
+        if name is not None:
+            from nextplate.imaging import READERS
+
+            known = [reader.name for reader in READERS]
+            if name not in known:
+                raise ValueError(f"there is no such reader (allowed: {', '.join(known)})")
+        return name
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, text: str | None) -> str | None:
+        if text is not None:
+            from nextplate.imaging import compile_pattern
+
+            try:
+                compile_pattern(text)
+            except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return text
+
+    @field_validator("features")
+    @classmethod
+    def _are_features(cls, text: str | None) -> str | None:
+        if text is not None:
+            from nextplate.features import parse_features
+
+            try:
+                parse_features(text)
+            except DataError as error:
+                raise ValueError(str(error)) from error
+        return text
+
+    @model_validator(mode="after")
+    def _one_way_to_read(self) -> "ReadoutSection":
+        if self.reader is not None and self.pattern is not None:
+            raise ValueError("reader and pattern are both set; a pattern is used instead of any reader: leave one out")
+        return self

@@ -1,0 +1,74 @@
+"""The devices, and the simulated lab behind the sim drivers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from controller.settings.section import Name, Section, Share
+
+
+def _plain_value(value: Any) -> Any:
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError("an option is text, a number, true or false")
+    return value
+
+
+DeviceKind = Literal["liquid-handler", "plate-mover", "incubator", "imager"]
+
+
+class DeviceSection(Section):
+    """One device."""
+
+    name: Name
+    kind: DeviceKind
+    driver: Name = "sim"
+    """``sim``, or the name of an entry point in group nextplate.drivers, such as ``folder``."""
+    robot: Literal["flex", "ot2"] | None = None
+    """For a liquid handler."""
+    options: dict[str, Annotated[Any, AfterValidator(_plain_value)]] = Field(default_factory=dict)
+    """For the driver, which checks them; the simulated devices take theirs from [sim]."""
+
+    @model_validator(mode="after")
+    def _robot_for_handler(self) -> "DeviceSection":
+        if (self.kind == "liquid-handler") != (self.robot is not None):
+            raise ValueError("robot is needed for a liquid-handler ('flex' or 'ot2') and for no other kind")
+        return self
+
+    @model_validator(mode="after")
+    def _sim_has_its_own_table(self) -> "DeviceSection":
+        if self.driver == "sim" and self.options:
+            raise ValueError("driver 'sim' takes no options; the table [sim] sets up the simulated lab")
+        return self
+
+
+class SimFaults(Section):
+    """How often the simulated devices fail; the meaning of each rate stands in sim.settings.FaultSettings."""
+
+    reply_lost: Share = 0.0
+    refused: Share = 0.0
+    crash: Share = 0.0
+    stall: Share = 0.0
+    clogged_tip: Share = 0.002
+    unnoticed_clog: Share = 0.0
+    grip_missed: Share = 0.0
+    plate_dropped: Share = 0.0
+    out_of_focus: Share = 0.005
+    missing_image: Share = 0.0
+    truncated_image: Share = 0.0
+
+
+class SimSection(Section):
+    """The simulated lab behind the sim drivers."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    faults: SimFaults = SimFaults()
+
+
+def default_devices() -> tuple[DeviceSection, ...]:
+    """Return the devices of a simulated lab."""
+    return (
+        DeviceSection(name="handler", kind="liquid-handler", robot="flex"),
+        DeviceSection(name="arm", kind="plate-mover"),
+        DeviceSection(name="incubator", kind="incubator"),
+        DeviceSection(name="microscope", kind="imager"),
+    )

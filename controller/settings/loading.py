@@ -1,0 +1,99 @@
+"""Read lab.toml; say of every mistake where it stands."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from controller.settings.whole import Settings
+from nextplate.errors import SettingsError
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate lab.toml.
+
+    Raises:
+        SettingsError: every problem at once, one line each: file, line, key, value found, values allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: no such file; make a lab with: nextplate init {path.parent}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+    try:
+        body = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Settings.model_validate(body)
+    except ValidationError as error:
+        lines = [_explain(path, text, item) for item in error.errors()]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _explain(path: Path, text: str, item: ErrorDetails) -> str:
+    keys = [str(part) for part in item["loc"]]
+    line = _line_of(text, keys) or _line_of(text, keys[:-1])
+    where = f"{path}:{line}" if line else str(path)
+    dotted = ".".join(keys)
+    if item["type"] == "extra_forbidden":
+        return f"{where}: {dotted} is not a setting{_did_you_mean(keys)}"
+    found = "" if isinstance(item["input"], dict | tuple | list) else f" = {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    key = f"{dotted}{found}: " if dotted else ""
+    return f"{where}: {key}{message[0].lower()}{message[1:]}"
+
+
+def _did_you_mean(keys: list[str]) -> str:
+    allowed = _fields_at(keys[:-1])
+    close = difflib.get_close_matches(keys[-1], allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{hint} (allowed: {', '.join(allowed)})"
+
+
+def _fields_at(keys: list[str]) -> list[str]:
+    model: Any = Settings
+    for key in (k for k in keys if not k.isdigit()):
+        annotation = model.model_fields[key].annotation
+        model = _model_in(annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, Union, UnionType, Annotated):
+        return next((m for a in get_args(annotation) if (m := _model_in(a))), None)
+    return None
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """Find the line where a key is set, counting tables as the file writes them."""
+    table, index, seen = "", -1, 0
+    wanted_index = next((int(k) for k in keys if k.isdigit()), None)
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if header := re.match(r"^\[(\[)?\s*([\w.-]+)\s*\]", line):
+            table = header[2]
+            index = seen if header[1] and keys[:1] == [table] else -1
+            seen += index >= 0
+            if ".".join(keys) == table or (
+                len(keys) == 2 and index == wanted_index and keys[0] == table and keys[1].isdigit()
+            ):
+                return number
+        elif (
+            keys
+            and re.match(rf"^{re.escape(keys[-1])}\s*=", line)
+            and (table == ".".join(k for k in keys[:-1] if not k.isdigit()))
+            and (wanted_index is None or index == wanted_index)
+        ):
+            return number
+    return None

@@ -1,0 +1,34 @@
+"""How rounds are let go, proven, and kept going when something fails."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from controller.settings.section import Section
+
+
+class ApprovalSection(Section):
+    """Who lets a round start: the policy inside its limits, or a person."""
+
+    policy: Literal["auto", "hand"] = "auto"
+    max_compounds: Annotated[int, Field(ge=0)] = 400
+    """A round with more compounds than this waits for a person even under the auto policy."""
+
+
+class ProofSection(Section):
+    """How a protocol is proven before it is dispatched."""
+
+    python: str = ""
+    """Interpreter with the opentrons package; empty: the one that runs nextplate."""
+    timeout_s: Annotated[int, Field(ge=10)] = 300
+
+
+class FaultsSection(Section):
+    """What to do when something goes wrong and nobody is there."""
+
+    partial_load: Literal["ask", "accept"] = "ask"
+    """A load that stopped half-way: ask a person, or go on and leave the undosed wells out."""
+    failed_plate: Literal["ask", "discard", "use"] = "ask"
+    """A plate that fails its quality control."""
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    retry_wait_s: Annotated[float, Field(gt=0)] = 30.0

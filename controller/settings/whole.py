@@ -1,0 +1,138 @@
+"""The whole of lab.toml, and what its tables must agree on."""
+
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
+from controller.settings.choosing import BeliefSection, PickingSection
+from controller.settings.devices import DeviceKind, DeviceSection, SimSection, default_devices
+from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
+from controller.settings.section import Section
+from nextplate.errors import PlanError
+from protocols.labware import LABWARE, pipette, robot_deck
+
+ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "assay": ("dose_series_um",),
+        "picking": ("budget", "goal"),
+        "belief": ("viability", "replicates", "censored_above", "censored_below"),
+    }
+)
+"""Settings, by table, that older campaigns' journals do not have."""
+
+
+class Settings(Section):
+    """The whole of lab.toml; every table may be left out."""
+
+    lab: LabSection = LabSection()
+    campaign: CampaignSection = CampaignSection()
+    assay: AssaySection = AssaySection()
+    plate: PlateSection = PlateSection()
+    readout: ReadoutSection = ReadoutSection()
+    picking: PickingSection = PickingSection()
+    belief: BeliefSection = BeliefSection()
+    approval: ApprovalSection = ApprovalSection()
+    proof: ProofSection = ProofSection()
+    faults: FaultsSection = FaultsSection()
+    sim: SimSection = SimSection()
+    device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=default_devices)
+
+    @field_validator("device", mode="after")
+    @classmethod
+    def _devices_make_a_lab(cls, devices: tuple[DeviceSection, ...]) -> tuple[DeviceSection, ...]:
+        names = [d.name for d in devices]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two devices are called {', '.join(map(repr, twice))}; every device needs its own name")
+        kinds = [d.kind for d in devices]
+        for kind in get_args(DeviceKind):
+            if kinds.count(kind) != 1:
+                raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; exactly one is needed")
+        return devices
+
+    @model_validator(mode="after")
+    def _one_kind_of_time(self) -> "Settings":
+        simulated = [d.name for d in self.device if d.driver == "sim"]
+        if simulated and not self.is_simulated:
+            real = ", ".join(f"{d.name} ({d.driver})" for d in self.device if d.driver != "sim")
+            raise ValueError(
+                f"driver 'sim' for {', '.join(simulated)} cannot be mixed with {real}: simulated devices live on "
+                "virtual time; let all devices be 'sim', or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _liquids_fit(self) -> "Settings":
+        # A campaign keeps the settings it began with: what no protocol can do must be told before, not at the robot.
+        if problems := list(_liquid_problems(self)):
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _front_has_two_objectives(self) -> "Settings":
+        if self.picking.goal == "pareto" and self.belief.viability != "endpoint":
+            raise ValueError("picking.goal = 'pareto' needs belief.viability = 'endpoint', the second objective")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_divides_the_plate(self) -> "Settings":
+        budget, plate = self.picking.budget, self.plate
+        if budget is None:
+            return self
+        if budget.dose_response and not self.assay.dose_series_um:
+            raise ValueError("picking.budget.dose_response needs assay.dose_series_um, the doses of a series")
+        # Loaded only where it is needed: some commands must answer at once.
+        from nextplate.acquisition.budget import divide_plate
+
+        try:
+            n_doses = max(1, len(self.assay.dose_series_um))
+            divide_plate(plate.wells, plate.n_negative, plate.n_positive, budget.shares(), n_doses)
+        except PlanError as error:
+            raise ValueError(f"picking.budget: {error}") from error
+        return self
+
+    def journal_body(self) -> dict[str, Any]:
+        """Return the settings that shape a campaign's decisions, as the journal keeps them: JSON values.
+
+        What was added later stays out while nobody uses it, so that journals stay what they were.
+        """
+        default = type(self)()
+        unused: dict[str, Any] = {"lab": True, "sim": True}
+        if self.readout == default.readout:
+            unused["readout"] = True
+        for table, names in ADDED_LATER.items():
+            mine, usual = getattr(self, table), getattr(default, table)
+            if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
+                unused[table] = idle
+        body: dict[str, Any] = json.loads(self.model_dump_json(exclude=unused))
+        return body
+
+    @property
+    def is_simulated(self) -> bool:
+        """Tell whether the lab is a simulated one: all of its devices are, or none."""
+        return all(d.driver == "sim" for d in self.device)
+
+    def device_of(self, kind: str) -> DeviceSection:
+        """Return the one device of a kind."""
+        return next(d for d in self.device if d.kind == kind)
+
+
+def _liquid_problems(settings: Settings) -> Iterator[str]:
+    assay, plate = settings.assay, settings.plate
+    if assay.negative_control == assay.positive_control:
+        yield f"both controls are {assay.negative_control!r}; give each its own liquid"
+    tool = pipette(robot_deck(settings.device_of("liquid-handler").robot or "").pipette)
+    if not tool.min_nl <= assay.transfer_ul * 1000 <= tool.max_nl:
+        allowed = f"{tool.min_nl / 1000:g} to {tool.max_nl / 1000:g}"
+        yield f"transfer_ul = {assay.transfer_ul:g}: {tool.load_name} takes {allowed} microlitres"
+    kind = LABWARE.get(plate.labware)
+    if kind is None or kind.is_tip_rack or kind.n_wells != plate.wells:
+        fits = sorted(n for n, item in LABWARE.items() if item.n_wells == plate.wells and not item.is_tip_rack)
+        yield f"labware = {plate.labware!r} is no known plate of {plate.wells} wells (allowed: {', '.join(fits)})"
+    elif (assay.transfer_ul + assay.well_volume_ul) * 1000 > kind.max_volume_nl:
+        full = f"{assay.well_volume_ul:g} + {assay.transfer_ul:g}"
+        yield f"well_volume_ul and transfer_ul: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"

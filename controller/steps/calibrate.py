@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import write_json, write_prediction
+from controller.steps.data import predicted_in_full, write_json, write_prediction
 from controller.steps.foresight import asked_level, once_each, read_met
 from nextplate.conformal import (
     LEVELS,
@@ -61,8 +61,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """Write calibrations, predictions, the hit list, coverage of the cross-validation itself, and gates.
 
     Files: calibration.json and predictions.parquet (plain, and the columns lower_picked, upper_picked, weight for
-    picks); calibration-picked.json and promise.json (how the latter were made); hits.json and hits.parquet (untested
-    compounds to be called hits at 20 % false discoveries, with p-values); coverage.json; gates.json.
+    picks; intervals without end for compounds that were screened and not predicted in full); calibration-picked.json
+    and promise.json (how the latter were made); hits.json and hits.parquet (untested compounds to be called hits at
+    20 % false discoveries, with p-values); coverage.json; gates.json.
 
     With an input ``deployed``, the folder of the fit in use, the new belief must not be worse than that one. Inputs
     ``met-ROUND`` are folders of evaluate: what was predicted before earlier plates, and what was measured.
@@ -73,8 +74,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     calibration = calibrate(*_arrays(known), params["confidence"])
     save_calibration(calibration, out / "calibration.json")
     probability, told = _hit_probability(known, raw, calibration, params["threshold"])
-    promise = _promise(known, raw, met, is_tested, params)
-    hits = _hit_list(known, raw, met, is_tested, params["n_picks"])
+    # Of what was only screened nothing is promised: it is neither picked for its prediction nor called a hit.
+    is_closed = is_tested | ~predicted_in_full(raw)
+    promise = _promise(known, raw, met, is_closed, params)
+    hits = _hit_list(known, raw, met, is_closed, params["n_picks"])
     _write(raw, calibration, promise, hits, probability, is_tested, params, out)
     rows = _held_out_coverage(known, params["confidence"])
     write_json(rows, out / "coverage.json")
@@ -102,17 +105,21 @@ def _write(
     out: Path,
 ) -> None:
     ids, mean, spread = tuple(raw["compound_id"]), raw["mean"].to_numpy(), raw["spread"].to_numpy()
-    lower, upper = intervals(calibration, mean, spread)
+    in_full = predicted_in_full(raw)
+    lower, upper = _unbounded(intervals(calibration, mean, spread), ~in_full)
     found = candidate_intervals(promise.calibration, mean, spread, level=promise.level, weights=promise.weights)
+    lower_picked, upper_picked = _unbounded((found.lower, found.upper), ~in_full)
     p_value = np.full(len(ids), np.nan)
-    p_value[~is_tested] = hits.p_values
+    p_value[~is_tested & in_full] = hits.p_values
     write_prediction(
         Prediction(ids, mean, spread, lower, upper, params["confidence"], probability),
         out / "predictions.parquet",
         tested=is_tested,
         similarity=raw["similarity"],
-        lower_picked=found.lower,
-        upper_picked=found.upper,
+        in_full=in_full,
+        by_lot=predicted_in_full(raw, "by_lot"),
+        lower_picked=lower_picked,
+        upper_picked=upper_picked,
         weight=np.ones(len(ids)) if promise.weights is None else promise.weights.new,
         p_value=p_value,
     )
@@ -121,13 +128,18 @@ def _write(
     body = {"method": promise.method, "level": promise.level, "nominal": params["confidence"], "weights": own}
     notes = [*promise.notes, *found.notes]
     write_json({**body, "n_effective": promise.n_effective, "notes": notes}, out / "promise.json")
-    called = np.flatnonzero(~is_tested)[hits.rows]
+    called = np.flatnonzero(~is_tested & in_full)[hits.rows]
     columns = {"compound_id": [ids[i] for i in called], "mean": mean[called], "p_hit": probability[called]}
     pl.DataFrame({**columns, "p_value": p_value[called]}).write_parquet(out / "hits.parquet")
     told = {"fdr": hits.fdr, "n": len(called), "expected_hits": hits.expected_hits, "notes": list(hits.notes)}
     write_json(
         {**told, "n_candidates": int((hits.p_values < 1).sum()), "compounds": columns["compound_id"]}, out / "hits.json"
     )
+
+
+def _unbounded(ends: tuple[FloatArray, FloatArray], where: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Take back the intervals of some compounds: what calibrates them was not predicted as they were."""
+    return np.where(where, -np.inf, ends[0]), np.where(where, np.inf, ends[1])
 
 
 def _finite(oof: pl.DataFrame) -> pl.DataFrame:
@@ -225,7 +237,8 @@ def _gates(rows: list[dict[str, float]], oof: pl.DataFrame, confidence: float, d
     if deployed is not None:
         known = pl.read_parquet(deployed / "oof.parquet")["compound_id"]
         unseen = oof.filter(~pl.col("compound_id").is_in(known.to_list()))
-        before = pl.read_parquet(deployed / "raw.parquet").select("compound_id", before="mean")
+        said = pl.read_parquet(deployed / "raw.parquet")
+        before = said.filter(predicted_in_full(said)).select("compound_id", before="mean")
         both = unseen.join(before, on="compound_id", maintain_order="left")
         gates.append(not_worse_gate(*(both[name].to_numpy() for name in ("mean", "before", "label"))))
     return gates

@@ -12,8 +12,10 @@ from controller.step import Progress
 from controller.steps.data import integer_seed, tested_responses
 from nextplate.chem.kernel import max_tanimoto, tanimoto
 from nextplate.chem.library import load_features
+from nextplate.chem.pages import release_pages
 from nextplate.compound import Features
-from nextplate.models import fit_and_cross, kind_of, predict_library
+from nextplate.models import fit_and_cross, kind_of
+from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled, predict_all
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -21,25 +23,29 @@ Index = npt.NDArray[np.intp]
 NOTHING_KNOWN = (0.0, 1.0)
 """Mean and spread before any label: like the negative control, give or take the distance to the positive one."""
 _BLOCK = 1_024
+# Of a library that lies on disk, so that it is never in memory as a whole.
+_ROWS = 100_000
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write belief/, oof.parquet (out-of-fold, one row per labelled compound) and raw.parquet (all compounds).
 
     Both tables tell the similarity (Tanimoto, ECFP4) to the nearest labelled compound other than itself, NaN where
-    there is none. Without a single usable label there is no belief/, and every compound is believed to be like the
-    negative control; the notes say so.
+    there is none. A large library is predicted in two stages where the kind is dear (``models.funnel``): raw.parquet
+    says which compounds were predicted in full and which of them were drawn by lot. Without a single usable label
+    there is no belief/, and every compound is believed to be like the negative control; the notes say so.
     """
     features = load_features(inputs["library"])
     labels, notes = _labels(inputs, features.compound_ids)
     rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
     unseen, everywhere, told = _believed(features, labels, params, out)
-    notes += told
+    notes += (*told, *everywhere.notes)
     own, near = similarities(features, rows)
     oof = {"mean": unseen[0], "spread": unseen[1], "similarity": own}
     labels.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
-    raw = {"compound_id": list(features.compound_ids), "mean": everywhere[0], "spread": everywhere[1]}
-    pl.DataFrame({**raw, "similarity": near}).write_parquet(out / "raw.parquet")
+    said = {name: getattr(everywhere, name) for name in ("mean", "spread", "in_full", "by_lot")}
+    raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
+    pl.DataFrame(raw).write_parquet(out / "raw.parquet")
     rmse, rmse_error = root_mean_square((unseen[0] - y) ** 2)
     return {
         "n_compounds": len(labels),
@@ -52,20 +58,30 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
 def _believed(
     features: Features, labels: pl.DataFrame, params: Mapping[str, Any], out: Path
-) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray], tuple[str, ...]]:
-    """Fit and save a belief; left-out predictions of the labelled, predictions of all, and notes."""
+) -> tuple[tuple[FloatArray, FloatArray], Funnelled, tuple[str, ...]]:
+    """Fit and save a belief; left-out predictions of the labelled, predictions of all, and the belief's notes."""
     if labels.is_empty():
         n = len(features.compound_ids)
         nothing, (mean, spread) = np.empty(0), NOTHING_KNOWN
         note = "no belief: no well has a usable response; every compound is believed to be like the negative control"
-        return (nothing, nothing), (np.full(n, mean), np.full(n, spread)), (note,)
+        everyone = np.ones(n, dtype=bool)
+        return (nothing, nothing), Funnelled(np.full(n, mean), np.full(n, spread), everyone, everyone, ()), (note,)
     rows, y = labels["row"].to_numpy().astype(np.intp), labels["label"].to_numpy()
     weight = labels["n_wells"].to_numpy().astype(np.float64)
-    kind = kind_of(params["kind"])
-    belief, unseen_mean, unseen_spread = fit_and_cross(kind, features, rows, y, weight, integer_seed(params))
+    kind, seed = kind_of(params["kind"]), integer_seed(params)
+    belief, unseen_mean, unseen_spread = fit_and_cross(kind, features, rows, y, weight, seed)
     rmse, _ = root_mean_square((unseen_mean - y) ** 2)
     kind.save(belief, out / "belief", metrics={"rmse": rmse})
-    return (unseen_mean, unseen_spread), predict_library(kind, belief, features), tuple(getattr(belief, "notes", ()))
+    everywhere = predict_all(
+        kind,
+        belief,
+        features,
+        lambda screen: screen.fit(features, rows, y, weight, seed),
+        seed=seed,
+        n_passed=params.get("n_passed", N_PASSED),
+        n_lot=params.get("n_lot", N_LOT),
+    )
+    return (unseen_mean, unseen_spread), everywhere, tuple(getattr(belief, "notes", ()))
 
 
 def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArray]:
@@ -85,7 +101,11 @@ def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArra
         block = tanimoto(known[start : start + _BLOCK], known)
         block[np.arange(len(block)), start + np.arange(len(block))] = -1.0
         own[start : start + _BLOCK] = block.max(axis=1)
-    everywhere = max_tanimoto(features.fingerprints, known)[0].astype(np.float64)
+    everywhere = np.empty(len(features.compound_ids))
+    for start in range(0, len(everywhere), _ROWS):
+        part = slice(start, start + _ROWS)
+        everywhere[part] = max_tanimoto(features.fingerprints[part], known)[0]
+        release_pages(features)
     everywhere[rows] = own
     return own, everywhere
 

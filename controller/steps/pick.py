@@ -13,13 +13,14 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
+    predicted_in_full,
     read_prediction,
     stock_wells,
     tested_responses,
     write_json,
     write_picks,
 )
-from nextplate.acquisition import Knobs, choose, cold_start, scored
+from nextplate.acquisition import Knobs, choose_batch, cold_start, scored
 from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
 from nextplate.acquisition.stopping import outlook
@@ -130,7 +131,7 @@ def _new(
     )
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
-    picks = choose(
+    batch = choose_batch(
         found.scores,
         prediction,
         features,
@@ -140,9 +141,16 @@ def _new(
         exploration_share=params["exploration_share"],
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
+        **_two_stages(inputs["predictions"]),
         **_batch_limits(inputs["stock"], params, features),
     )
-    return picks, found.notes
+    return batch.picks, (*found.notes, *batch.notes)
+
+
+def _two_stages(predictions: Path) -> dict[str, Any]:
+    """Read what may be picked for its score and what lots are drawn from: all of a library predicted in one stage."""
+    frame = pl.read_parquet(predictions)
+    return {"exploit_from": predicted_in_full(frame), "explore_from": predicted_in_full(frame, "by_lot")}
 
 
 def _why(

@@ -36,6 +36,8 @@ class NightLab:
     kind: str = "nearest"
     n_wells: int = 24
     seed: int = 3
+    belief: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the belief beside its kind."""
     said: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> "NightLab":
@@ -75,7 +77,7 @@ class NightLab:
         if r == 0:
             return
         responses = {f"responses-{k}": f"responses-{k}.parquet" for k in range(r)}
-        self._step("fit", r, {"library": "library", **responses}, {"kind": self.kind})
+        self._step("fit", r, {"library": "library", **responses}, {"kind": self.kind, **self.belief})
         inputs = {"library": "library", "fitted": self._folder("fit", r), **self._met(r)}
         if r > 1:
             inputs["deployed"] = self._folder("fit", r - 1)

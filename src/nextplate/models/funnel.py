@@ -83,11 +83,18 @@ def predict_all(
         ModelError: as ``fit``; the library's features are others than those the belief was fitted on.
     """
     n = len(features.compound_ids)
-    if n <= n_passed or not screens(kind, belief.learned.n_labels):
+    if n <= n_passed or not _is_dear(kind, belief):
         everyone = np.ones(n, dtype=bool)
         return Funnelled(*predict_library(kind, belief, features), everyone, everyone, ())
     screen = screen_of(kind, belief, fit)
     return predict_in_two_stages(screen, (kind, belief), features, seed=seed, n_passed=n_passed, n_lot=n_lot)
+
+
+def _is_dear(kind: Kind, belief: Any) -> bool:
+    """Tell whether a belief is dear to ask; a stack that leans on one kind alone is as dear as that kind."""
+    used = np.flatnonzero(getattr(belief, "weights", ())) if hasattr(belief, "members") else ()
+    asked = kind_of(belief.kinds[used[0]]) if len(used) == 1 else kind
+    return bool(screens(asked, belief.learned.n_labels))
 
 
 def screen_of(kind: Kind, belief: Any, fit: Callable[[Kind], Any]) -> Screen:

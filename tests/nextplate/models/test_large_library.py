@@ -1,6 +1,7 @@
 """Libraries of any size are predicted in blocks, several at a time; neither answer nor memory depends on it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from nextplate.chem.enumeration import wehi_smiles
 from nextplate.chem.library import LibraryRow, featurise
 from nextplate.chem.pages import release_pages
-from nextplate.models import auto, crossing, kind_of, predict_library
+from nextplate.models import auto, crossing, gp, kind_of, predict_library
 from nextplate.models.belief import Learned
 from nextplate.models.funnel import Screen, predict_all, predict_in_two_stages, screen_of
 from nextplate.models.fusion import Fusion
@@ -138,11 +139,22 @@ def auto_of_two():
 
 def test_auto_lends_its_own_trees_as_a_screen(features):
     kind = auto_of_two()
-    belief = kind.fit(features, *labelled(features))
+    belief = replace(kind.fit(features, *labelled(features)), weights=np.array([0.8, 0.2]))
     lent = screen_of(kind, belief, refuse)
     assert (lent.name, lent.belief) == ("lightgbm", belief.members[1])
     found = predict_all(kind, belief, features, refuse, n_passed=100, n_lot=50)
     assert "screened by lightgbm" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("weights", "from_labels", "is_dear"), [((1, 0), 50, True), ((1, 0), 99, False), ((0, 1), 0, False)]
+)
+def test_a_stack_that_leans_on_one_kind_is_as_dear_as_that_kind(features, monkeypatch, weights, from_labels, is_dear):
+    kind = auto_of_two()
+    belief = replace(kind.fit(features, *labelled(features)), weights=np.array(weights, dtype=float))
+    monkeypatch.setattr(gp, "DEAR_FROM", from_labels)
+    found = predict_all(kind, belief, features, refuse, n_passed=100, n_lot=50)
+    assert bool(found.notes) is is_dear
 
 
 @pytest.mark.parametrize("name", ["gp", "deep", "mpnn"])
@@ -177,7 +189,7 @@ def test_on_real_scores_the_best_are_those_of_the_dear_belief_alone(tmp_path):
     features = featurise([LibraryRow(i, f"C{i}", s, s, "") for i, s in enumerate(smiles)], tmp_path / "f", n_jobs=1)
     rows = np.random.default_rng(1).choice(len(y), 300, replace=False)
     kind = Variant(auto, {"members": ("gp", "lightgbm")})
-    belief = kind.fit(features, rows, y[rows], None, 1)
+    belief = replace(kind.fit(features, rows, y[rows], None, 1), weights=np.array([0.8, 0.2]))
     alone, _ = predict_library(kind, belief, features)
     found = predict_all(kind, belief, features, refuse, n_passed=600, n_lot=100)
     assert 600 <= found.in_full.sum() < 700

@@ -122,11 +122,13 @@ def _new(
     rng = generator(params)
     if prediction is None:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
+    stages = _two_stages(inputs["predictions"])
+    ranked = available & stages["exploit_from"]
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     found = scored(
         params["rule"],
         prediction,
-        Knobs(best, params["beta"], available=available, threshold=params["hit_threshold"]),
+        Knobs(best, params["beta"], available=ranked if ranked.any() else available, threshold=params["hit_threshold"]),
         rng,
     )
     seen = set(tested["compound_id"])
@@ -141,7 +143,7 @@ def _new(
         exploration_share=params["exploration_share"],
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
-        **_two_stages(inputs["predictions"]),
+        **stages,
         **_batch_limits(inputs["stock"], params, features),
     )
     return batch.picks, (*found.notes, *batch.notes)

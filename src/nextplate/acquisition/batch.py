@@ -159,7 +159,10 @@ def _explore(
         return drawn, ()
     rest = np.setdiff1d(np.flatnonzero(free), np.concatenate([taken, drawn]))
     n_more = n - len(drawn)
-    note = f"{n_more} of {n} picks by lot are of compounds that were only screened: nothing is promised of them"
+    note = (
+        f"{n_more} of {n} picks by lot are drawn from all that is free, as the lot holds no more: nothing is promised "
+        "of those that were only screened"
+    )
     return np.concatenate([drawn, rng.permutation(rest)[:n_more]]), (note,)
 
 

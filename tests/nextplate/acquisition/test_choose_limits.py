@@ -173,7 +173,8 @@ def test_where_too_few_may_be_picked_lots_take_the_wells_and_it_is_told():
     assert (reasons.count("exploit"), reasons.count("explore")) == (5, 15)
     assert batch.notes == (
         "only 5 compounds that may be picked for their score are left: 13 more are drawn by lot",
-        "11 of 15 picks by lot are of compounds that were only screened: nothing is promised of them",
+        "11 of 15 picks by lot are drawn from all that is free, as the lot holds no more: nothing is promised of those "
+        "that were only screened",
     )
 
 

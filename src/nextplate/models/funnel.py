@@ -92,9 +92,16 @@ def predict_all(
 
 def _is_dear(kind: Kind, belief: Any) -> bool:
     """Tell whether a belief is dear to ask; a stack that leans on one kind alone is as dear as that kind."""
-    used = np.flatnonzero(getattr(belief, "weights", ())) if hasattr(belief, "members") else ()
-    asked = kind_of(belief.kinds[used[0]]) if len(used) == 1 else kind
-    return bool(screens(asked, belief.learned.n_labels))
+    used = [name for name, (_, weight) in _stacked(belief).items() if weight > 0]
+    return bool(screens(kind_of(used[0]) if len(used) == 1 else kind, belief.learned.n_labels))
+
+
+def _stacked(belief: Any) -> dict[str, tuple[Any, float]]:
+    """Give the members of a stack and their weights by kind; nothing of a belief that is no stack."""
+    if not (hasattr(belief, "members") and hasattr(belief, "weights")):
+        return {}
+    pairs = zip(belief.members, belief.weights, strict=True)
+    return dict(zip(belief.kinds, pairs, strict=True))
 
 
 def screen_of(kind: Kind, belief: Any, fit: Callable[[Kind], Any]) -> Screen:
@@ -107,14 +114,12 @@ def screen_of(kind: Kind, belief: Any, fit: Callable[[Kind], Any]) -> Screen:
         belief: of that kind.
         fit: fits a kind to the same labels.
     """
-    names, is_stack = screens(kind, belief.learned.n_labels), hasattr(belief, "members")
-    own = dict(zip(belief.kinds, belief.members, strict=True)) if is_stack else {}
-    weights = dict(zip(belief.kinds, belief.weights, strict=True)) if is_stack else {}
+    names, own = screens(kind, belief.learned.n_labels), _stacked(belief)
     lent = [name for name in names if name in own]
     if not lent:
         return Screen(names[0], kind_of(names[0]), fit(kind_of(names[0])))
-    best = max(lent, key=lambda name: weights[name])
-    return Screen(best, kind_of(best), own[best])
+    best = max(lent, key=lambda name: own[name][1])
+    return Screen(best, kind_of(best), own[best][0])
 
 
 def predict_in_two_stages(

@@ -119,7 +119,15 @@ def refuse(kind):
     raise AssertionError("no screen is fitted")
 
 
-CHEAP = [("lightgbm", 100), ("forest", 100), ("extra-trees", 100), ("nearest", 100), ("gp", 100), ("auto", 400)]
+CHEAP = [
+    ("lightgbm", 100),
+    ("forest", 100),
+    ("extra-trees", 100),
+    ("nearest", 100),
+    ("gp", 100),
+    ("committee", 100),
+    ("auto", 400),
+]
 
 
 @pytest.mark.parametrize(("name", "n_passed"), CHEAP)

@@ -53,6 +53,7 @@ def figures(n: int = QUICK, out: Path | None = None) -> list[Figure]:
     found = [_featurised(library, command)]
     found += [_figure(kind, facts, command) for kind in KINDS for facts in taken[kind]]
     found += [_growth(kind, taken[kind], command) for kind in KINDS if len(sizes) > 1]
+    found += [_agreement(measured(library, n, "agreement"), command)] if n > QUICK else []
     if out is None:
         shutil.rmtree(folder)
     return found
@@ -149,9 +150,7 @@ def cycle(library: Path, n: int, name: str) -> dict[str, Any]:
     features = _first(load_features(library), n)
     clock.lap("open")
     rng = np.random.default_rng(1)
-    rows = np.sort(rng.choice(n, N_LABELS, replace=False))
-    known = dict(zip(features.descriptor_names, np.asarray(features.descriptors[rows]).T, strict=True))
-    y = known["log_p"] - known["polar_surface_a2"] / 50 + rng.normal(0, 1.5, N_LABELS)
+    rows, y = _labels(features, rng)
     kind = kind_of(name)
     belief = kind.fit(features, rows, y, None, 1)
     clock.lap("fit")
@@ -180,6 +179,35 @@ def cycle(library: Path, n: int, name: str) -> dict[str, Any]:
     notes = [*belief.notes[:1], *found.notes, *batch.notes]
     facts = {"n": n, "seconds": clock.seconds, "cpu_s": clock.cpu_s(), "peak_mb": _peak_mb()}
     return {**facts, "load": os.getloadavg()[0], "notes": notes}
+
+
+def _labels(features: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+    rows = np.sort(rng.choice(len(features.compound_ids), N_LABELS, replace=False))
+    known = dict(zip(features.descriptor_names, np.asarray(features.descriptors[rows]).T, strict=True))
+    return rows, known["log_p"] - known["polar_surface_a2"] / 50 + rng.normal(0, 1.5, N_LABELS)
+
+
+def agreement(library: Path, n: int) -> dict[str, Any]:
+    """Predict n compounds by auto in two stages and in one, and count the picks that are the same."""
+    from nextplate.chem.folder import load_features
+    from nextplate.models import kind_of, predict_library
+    from nextplate.models.funnel import predict_all
+
+    features = _first(load_features(library), n)
+    rows, y = _labels(features, np.random.default_rng(1))
+    kind = kind_of("auto")
+    belief = kind.fit(features, rows, y, None, 1)
+    clock = _Clock()
+    found = predict_all(kind, belief, features, lambda screen: screen.fit(features, rows, y, None, 1), seed=1)
+    clock.lap("two stages")
+    mean, spread = predict_library(kind, belief, features)
+    clock.lap("one stage")
+    same = {}
+    for name, beta in (("mean", 0.0), ("mean plus spread", 1.0)):
+        passed = np.where(found.in_full, found.mean + beta * found.spread, -np.inf)
+        best = [set(np.argpartition(-score, N_PICKS)[:N_PICKS]) for score in (passed, mean + beta * spread)]
+        same[name] = len(best[0] & best[1])
+    return {"n": n, "seconds": clock.seconds, "same": same, "notes": [belief.notes[0], *found.notes]}
 
 
 class _Clock:
@@ -239,6 +267,17 @@ def _figure(kind: str, facts: dict[str, Any], command: str) -> Figure:
     )
 
 
+def _agreement(facts: dict[str, Any], command: str) -> Figure:
+    same = ", ".join(f"{count} by {name}" for name, count in facts["same"].items())
+    return Figure(
+        f"auto: the best {N_PICKS} of {facts['n']:,} in two stages that are the best in one",
+        same,
+        f"{facts['seconds']['two stages']:.0f} s against {facts['seconds']['one stage']:.0f} s. "
+        + "; ".join(facts["notes"]),
+        command,
+    )
+
+
 def _growth(kind: str, facts: list[dict[str, Any]], command: str) -> Figure:
     """Fit a straight line to the processor seconds, and say how far it is off and where it leads."""
     n, cpu = (np.array([f[key] for f in facts], dtype=float) for key in ("n", "cpu_s"))
@@ -257,7 +296,8 @@ def _growth(kind: str, facts: list[dict[str, Any]], command: str) -> Figure:
 def main(arguments: list[str]) -> None:
     """Measure one cycle for ``measured``, or all figures."""
     if arguments[:1] == ["cycle"]:
-        print(json.dumps(cycle(Path(arguments[1]), int(arguments[2]), arguments[3])))
+        library, n, kind = Path(arguments[1]), int(arguments[2]), arguments[3]
+        print(json.dumps(agreement(library, n) if kind == "agreement" else cycle(library, n, kind)))
     else:
         n = int((arguments or [str(QUICK)])[0].replace("_", ""))
         print(markdown(figures(n, Path(arguments[1]) if len(arguments) > 1 else None)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import write_json, write_prediction
+from controller.steps.data import predicted_in_full, write_json, write_prediction
 from controller.steps.foresight import asked_level, known_once, known_out_of_fold, read_met
 from nextplate.conformal import (
     LEVELS,
@@ -43,8 +43,9 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """Write calibrations, predictions, the hit list, coverage of the cross-validation itself, and gates.
 
     Files: calibration.json and predictions.parquet (plain, and the columns lower_picked, upper_picked, weight for
-    picks; p_hit_unseen: of labelled compounds P(hit) out of fold, NaN of others); calibration-picked.json and
-    promise.json (how those of picks were made); hits.json and hits.parquet (untested compounds to be called hits at
+    picks; intervals without end for compounds that were screened and not predicted in full; p_hit_unseen: of labelled
+    compounds P(hit) out of fold, NaN of others); calibration-picked.json and promise.json (how those of picks were
+    made); hits.json and hits.parquet (untested compounds to be called hits at
     20 % false discoveries, with p-values); coverage.json; gates.json.
 
     With an input ``deployed``, the folder of the fit in use, the new belief must not be worse than that one. Inputs
@@ -53,7 +54,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     oof, raw = (pl.read_parquet(inputs["fitted"] / name) for name in ("oof.parquet", "raw.parquet"))
     met, confidence, n_picks = read_met(inputs), params["confidence"], params["n_picks"]
     is_tested = raw["compound_id"].is_in(oof["compound_id"].to_list()).to_numpy()
-    unseen, library = known_out_of_fold(oof), _library(raw, is_tested)
+    # Of what was only screened nothing is promised: it is neither picked for its prediction nor called a hit.
+    unseen, library = known_out_of_fold(oof), _library(raw, is_tested | ~predicted_in_full(raw))
     known = known_once(oof, met, params["threshold"])
     calibration = calibrate(unseen.mean, unseen.spread, unseen.y, confidence)
     save_calibration(calibration, out / "calibration.json")
@@ -90,15 +92,19 @@ def _write(
     out: Path,
 ) -> None:
     ids, mean, spread = tuple(raw["compound_id"]), raw["mean"].to_numpy(), raw["spread"].to_numpy()
-    lower, upper = intervals(calibration, mean, spread)
+    in_full = predicted_in_full(raw)
+    lower, upper = _unbounded(intervals(calibration, mean, spread), ~in_full)
     found = promised_intervals(promise, mean, spread)
+    lower_picked, upper_picked = _unbounded((found.lower, found.upper), ~in_full)
     write_prediction(
         Prediction(ids, mean, spread, lower, upper, params["confidence"], chances["p_hit"]),
         out / "predictions.parquet",
         tested=is_tested,
         similarity=raw["similarity"],
-        lower_picked=found.lower,
-        upper_picked=found.upper,
+        in_full=in_full,
+        by_lot=predicted_in_full(raw, "by_lot"),
+        lower_picked=lower_picked,
+        upper_picked=upper_picked,
         weight=np.ones(len(ids)) if promise.weights is None else promise.weights.new,
         p_value=hits.p_values,
         p_hit_unseen=chances["p_hit_unseen"],
@@ -124,10 +130,15 @@ def _placed(values: FloatArray, ids: npt.NDArray[np.str_], raw: pl.DataFrame) ->
     return both["value"].fill_null(float("nan")).to_numpy()
 
 
-def _library(raw: pl.DataFrame, is_tested: BoolArray) -> Candidates:
+def _unbounded(ends: tuple[FloatArray, FloatArray], where: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Take back the intervals of some compounds: what calibrates them was not predicted as they were."""
+    return np.where(where, -np.inf, ends[0]), np.where(where, np.inf, ends[1])
+
+
+def _library(raw: pl.DataFrame, is_closed: BoolArray) -> Candidates:
     """Take the library as it is predicted."""
     mean, spread = raw["mean"].to_numpy(), raw["spread"].to_numpy()
-    return Candidates(mean, spread, raw["similarity"].fill_null(float("nan")).to_numpy(), ~is_tested)
+    return Candidates(mean, spread, raw["similarity"].fill_null(float("nan")).to_numpy(), ~is_closed)
 
 
 def _gates(rows: list[dict[str, float]], oof: pl.DataFrame, confidence: float, deployed: Path | None) -> list[Gate]:
@@ -137,7 +148,8 @@ def _gates(rows: list[dict[str, float]], oof: pl.DataFrame, confidence: float, d
     if deployed is not None:
         known = pl.read_parquet(deployed / "oof.parquet")["compound_id"]
         unseen = oof.filter(~pl.col("compound_id").is_in(known.to_list()))
-        before = pl.read_parquet(deployed / "raw.parquet").select("compound_id", before="mean")
+        said = pl.read_parquet(deployed / "raw.parquet")
+        before = said.filter(predicted_in_full(said)).select("compound_id", before="mean")
         both = unseen.join(before, on="compound_id", maintain_order="left")
         gates.append(not_worse_gate(*(both[name].to_numpy() for name in ("mean", "before", "label"))))
     return gates

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nextplate.compound import Features
@@ -140,6 +141,14 @@ def read_prediction(path: Path, confidence: float) -> Prediction:
     ends = ("lower_picked", "upper_picked") if "lower_picked" in frame.columns else ("lower", "upper")
     mean, spread, lower, upper, p_hit = (frame[c].to_numpy() for c in ("mean", "spread", *ends, "p_hit"))
     return Prediction(tuple(frame["compound_id"]), mean, spread, lower, upper, confidence, p_hit)
+
+
+def predicted_in_full(frame: pl.DataFrame, column: str = "in_full") -> npt.NDArray[np.bool_]:
+    """Tell which rows of a prediction were predicted in full, or (``by_lot``) drawn by lot; all where it is not said.
+
+    Large libraries are predicted in two stages (``models.funnel``); of what was only screened nothing is promised.
+    """
+    return frame[column].to_numpy() if column in frame.columns else np.ones(len(frame), dtype=bool)
 
 
 def write_json(body: Any, path: Path) -> None:

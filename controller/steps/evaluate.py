@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.data import finite, generator, labelled, read_json, write_json
+from controller.steps.data import finite, generator, labelled, predicted_in_full, read_json, write_json
 from controller.steps.foresight import SCHEMA, asked_level, read_met, records
 from nextplate.conformal import (
     LEVELS,
@@ -69,7 +69,9 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
     used = labelled(pl.read_parquet(inputs["responses"])).filter(pl.col("label").is_not_null())
     # A compound with several wells counts once, by its first: a mean would be less noisy than what was promised.
     first = used.sort("replicate").group_by("compound_id", maintain_order=True).first()
-    predicted = pl.read_parquet(inputs["predictions"]).filter(~pl.col("tested"))
+    predicted = pl.read_parquet(inputs["predictions"])
+    # Of what was only screened nothing was promised.
+    predicted = predicted.filter(~pl.col("tested") & pl.Series(predicted_in_full(predicted)))
     met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "label"), on="compound_id")
     return met.sort("compound_id")
 

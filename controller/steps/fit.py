@@ -14,8 +14,10 @@ from controller.steps.drawing import write_draws
 from controller.steps.labels import Labels, gather
 from controller.steps.second import write_endpoints
 from nextplate.chem.kernel import max_tanimoto, tanimoto
+from nextplate.chem.pages import release_pages
 from nextplate.compound import Features
-from nextplate.models import fit_and_cross, kind_of, predict_library
+from nextplate.models import fit_and_cross, kind_of
+from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled, predict_all
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -24,15 +26,19 @@ Pair = tuple[FloatArray, FloatArray]
 NOTHING_KNOWN = (0.0, 1.0)
 """Mean and spread before any label: like the negative control, give or take the distance to the positive one."""
 _BLOCK = 1_024
+# Of a library that lies on disk, so that it is never in memory as a whole.
+_ROWS = 100_000
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write belief/, oof.parquet (out-of-fold, one row per labelled compound) and raw.parquet (all compounds).
 
     Both tables tell the similarity (Tanimoto, ECFP4) to the nearest labelled compound other than itself, NaN where
-    there is none. Without a single usable label there is no belief/, and every compound is believed to be like the
-    negative control; the notes say so. Where the settings ask for it, endpoints.parquet tells of viability beside
-    activity (controller.steps.second), and draws.npy holds joint draws (controller.steps.drawing).
+    there is none. A large library is predicted in two stages where the kind is dear (``models.funnel``): raw.parquet
+    says which compounds were predicted in full and which of them were drawn by lot. Without a single usable label
+    there is no belief/, and every compound is believed to be like the negative control; the notes say so. Where the
+    settings ask for it, endpoints.parquet tells of viability beside activity (controller.steps.second), and draws.npy
+    holds joint draws (controller.steps.drawing).
     """
     features, tested = open_library(inputs["library"]), tested_responses(inputs)
     seed = integer_seed(params)
@@ -43,10 +49,11 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     mean, spread = (values[labels.at] for values in unseen)
     oof = {"mean": mean, "spread": spread, "similarity": own}
     known.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
-    raw = {"compound_id": list(features.compound_ids), "mean": everywhere[0], "spread": everywhere[1]}
-    pl.DataFrame({**raw, "similarity": near}).write_parquet(out / "raw.parquet")
+    said = {name: getattr(everywhere, name) for name in ("mean", "spread", "in_full", "by_lot")}
+    raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
+    pl.DataFrame(raw).write_parquet(out / "raw.parquet")
     rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
-    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
+    further = _further(tested, features, labels, (belief, (everywhere.mean, everywhere.spread), unseen), params, out)
     return {
         "n_compounds": len(known),
         "n_hits": int(known["is_hit"].sum()),
@@ -80,19 +87,30 @@ def _further(
 
 def _believed(
     features: Features, labels: Labels, params: Mapping[str, Any], seed: int, out: Path
-) -> tuple[Any, Pair, Pair, tuple[str, ...]]:
+) -> tuple[Any, Pair, Funnelled, tuple[str, ...]]:
     """Fit and save a belief; the belief, left-out predictions of the labels, predictions of all, and notes."""
     if len(labels.y) == 0:
         n = len(features.compound_ids)
         nothing, (mean, spread) = np.empty(0), NOTHING_KNOWN
         note = "no belief: no well has a usable response; every compound is believed to be like the negative control"
-        return None, (nothing, nothing), (np.full(n, mean), np.full(n, spread)), (note,)
+        everyone = np.ones(n, dtype=bool)
+        everywhere = Funnelled(np.full(n, mean), np.full(n, spread), everyone, everyone, ())
+        return None, (nothing, nothing), everywhere, (note,)
     kind = kind_of(params["kind"])
     belief, *unseen = fit_and_cross(kind, features, labels.rows, labels.y, labels.weight, seed)
     rmse, _ = root_mean_square((unseen[0] - labels.y) ** 2)
     kind.save(belief, out / "belief", metrics={"rmse": rmse})
-    notes = tuple(getattr(belief, "notes", ()))
-    return belief, (unseen[0], unseen[1]), predict_library(kind, belief, features), notes
+    everywhere = predict_all(
+        kind,
+        belief,
+        features,
+        lambda screen: screen.fit(features, labels.rows, labels.y, labels.weight, seed),
+        seed=seed,
+        n_passed=params.get("n_passed", N_PASSED),
+        n_lot=params.get("n_lot", N_LOT),
+    )
+    notes = (*getattr(belief, "notes", ()), *everywhere.notes)
+    return belief, (unseen[0], unseen[1]), everywhere, notes
 
 
 def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArray]:
@@ -112,7 +130,11 @@ def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArra
         block = tanimoto(known[start : start + _BLOCK], known)
         block[np.arange(len(block)), start + np.arange(len(block))] = -1.0
         own[start : start + _BLOCK] = block.max(axis=1)
-    everywhere = max_tanimoto(features.fingerprints, known)[0].astype(np.float64)
+    everywhere = np.empty(len(features.compound_ids))
+    for start in range(0, len(everywhere), _ROWS):
+        part = slice(start, start + _ROWS)
+        everywhere[part] = max_tanimoto(features.fingerprints[part], known)[0]
+        release_pages(features)
     everywhere[rows] = own
     return own, everywhere
 

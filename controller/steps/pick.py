@@ -14,6 +14,7 @@ from controller.step import Progress
 from controller.steps.data import (
     generator,
     open_library,
+    predicted_in_full,
     read_prediction,
     stock_wells,
     tested_responses,
@@ -24,7 +25,7 @@ from controller.steps.foresight import cold_rounds, read_met, yields
 from controller.steps.retest import confirm, series
 from controller.steps.retest import in_stock as stock_at
 from controller.steps.scoring import score_all, under_viability
-from nextplate.acquisition import choose, cold_start
+from nextplate.acquisition import choose_batch, cold_start
 from nextplate.acquisition.clusters import scaffold_clusters
 from nextplate.acquisition.reasons import explain_all
 from nextplate.acquisition.stopping import Yield, outlook
@@ -135,10 +136,12 @@ def _new(
     rng = generator(params)
     if prediction is None:
         return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
-    found = score_all(inputs, params, prediction, available, tested, rng)
+    stages = _two_stages(inputs["predictions"])
+    ranked = available & stages["exploit_from"]
+    found = score_all(inputs, params, prediction, ranked if ranked.any() else available, tested, rng)
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
-    picks = choose(
+    batch = choose_batch(
         found.scores,
         prediction,
         features,
@@ -148,9 +151,16 @@ def _new(
         exploration_share=_exploration_share(params, n_wells),
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
+        **stages,
         **_batch_limits(inputs["stock"], params, features),
     )
-    return picks, found.notes
+    return batch.picks, (*found.notes, *batch.notes)
+
+
+def _two_stages(predictions: Path) -> dict[str, Any]:
+    """Read what may be picked for its score and what lots are drawn from: all of a library predicted in one stage."""
+    frame = pl.read_parquet(predictions)
+    return {"exploit_from": predicted_in_full(frame), "explore_from": predicted_in_full(frame, "by_lot")}
 
 
 def _exploration_share(params: Mapping[str, Any], n_wells: int) -> float:

@@ -107,9 +107,13 @@ def kill_run(folder: Path, wait_s: float, number: signal.Signals) -> int | None:
         return process.wait(60)
 
 
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(calm, tmp_path: Path):
+def test_stopped_by_ctrl_c_and_killed_at_random_moments_it_ends_as_if_nothing_had_happened(calm, tmp_path: Path):
     _, body = calm
     folder = make_lab(tmp_path / "lab")
+    started = time.monotonic()
+    assert kill_run(folder, 5.0, signal.SIGINT) == 130
+    assert time.monotonic() - started < 30
+    nextplate("journal", "verify", "--lab", folder)
     rng = random.Random(11)
     kills = sum(kill_run(folder, rng.uniform(1.0, 7.0), signal.SIGKILL) is not None for _ in range(6))
     assert kills >= 3
@@ -121,31 +125,29 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(calm, tmp_p
     nextplate("journal", "verify", "--lab", folder)
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(calm, tmp_path: Path):
-    _, body = calm
-    folder = make_lab(tmp_path / "lab")
-    started = time.monotonic()
-    assert kill_run(folder, 6.0, signal.SIGINT) == 130
-    assert time.monotonic() - started < 30
-    ended = run_lab(folder)
-    assert ended["state_digest"] == body["state_digest"]
-
-
-def test_a_belief_of_the_kind_auto_leads_a_whole_campaign(tmp_path: Path):
-    folder = make_lab(tmp_path / "lab", more='\n[belief]\nkind = "auto"\n')
+def test_a_belief_of_the_kind_auto_leads_a_campaign(tmp_path: Path):
+    folder = make_lab(tmp_path / "lab", rounds=1, more='\n[belief]\nkind = "auto"\n')
     assert run_lab(folder)["finished"]
-    fits = [json.loads(p.read_text())["summary"] for p in (folder / "models").glob("fit-*/record.json")]
-    assert len(fits) == 2
-    assert all(fit["notes"][0].startswith("auto: gp ") for fit in fits)
+    (fit,) = [json.loads(p.read_text())["summary"] for p in (folder / "models").glob("fit-*/record.json")]
+    assert fit["notes"][0].startswith("auto: gp ")
 
 
-def test_a_person_approves_each_round(tmp_path: Path):
-    folder = make_lab(tmp_path / "lab", rounds=1, policy="hand")
-    assert run_lab(folder, code=1)["waiting_for_approval"] == [1]
-    assert device_log(folder, "handler") == ()
+@pytest.fixture(scope="module")
+def approved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A campaign of one round that waited for a person; some of its images are missing or cut short."""
+    faults = "missing_image = 0.04\ntruncated_image = 0.04\nout_of_focus = 0.0"
+    folder = make_lab(tmp_path_factory.mktemp("approved") / "lab", rounds=1, policy="hand", faults=faults)
+    waited = {**run_lab(folder, code=1), "moved": device_log(folder, "handler")}
     nextplate("approve", 2, "--lab", folder, code=2)
     nextplate("approve", 1, "--reason", "deck checked", "--lab", folder)
-    assert run_lab(folder)["finished"]
+    return folder, {"before": waited, "after": run_lab(folder)}
+
+
+def test_a_person_approves_each_round(approved):
+    folder, body = approved
+    assert body["before"]["waiting_for_approval"] == [1]
+    assert body["before"]["moved"] == ()
+    assert body["after"]["finished"]
     nextplate("approve", 1, "--lab", folder, code=2)
 
 
@@ -162,10 +164,8 @@ def test_a_load_that_breaks_off_is_put_before_a_person_and_its_wells_are_left_ou
     assert len(log) == len(dosed), "what was pipetted is not pipetted again"
 
 
-def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(tmp_path: Path):
-    faults = "missing_image = 0.04\ntruncated_image = 0.04\nout_of_focus = 0.0"
-    folder = make_lab(tmp_path / "lab", rounds=1, faults=faults)
-    assert run_lab(folder)["finished"]
+def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(approved):
+    folder, _ = approved
     (path,) = (folder / "measurements").glob("measure-*/wells.parquet")
     wells = pl.read_parquet(path)
     flagged = wells.filter(pl.col("flags") != "")
@@ -174,22 +174,23 @@ def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(
     assert {f for flags in flagged["flags"] for f in flags.split(";")} - WARNINGS <= {"no-image", "unreadable"}
 
 
-@pytest.mark.parametrize("choice", ["retry", "done"])
-def test_a_dropped_plate_is_put_before_a_person_and_every_answer_leads_on(tmp_path: Path, choice: str):
-    folder = make_lab(tmp_path / "lab", rounds=1, faults="plate_dropped = 0.12\nout_of_focus = 0.0")
-    answers = 0
-    body = json.loads(nextplate("run", "--lab", folder, "--json", code=1))
+def test_a_dropped_plate_is_put_before_a_person_and_every_answer_leads_on(tmp_path: Path):
+    folder = make_lab(tmp_path / "lab", rounds=1, faults="plate_dropped = 0.3\nout_of_focus = 0.0")
+    answers: list[str] = []
+    body = run_lab(folder, code=1)
+    assert body["faults"][0]["choices"] == ["retry", "done", "abort"]
     while body["faults"]:
         (fault,) = body["faults"]
-        assert fault["choices"] == ["retry", "done", "abort"]
+        assert [c for c in fault["choices"] if c != "lose-plate"] == ["retry", "done", "abort"]
         assert "look on the floor" in fault["question"]
-        nextplate("answer", fault["fault"], choice, "--lab", folder)
-        answers += 1
-        assert answers < 40
+        answers.append(("retry", "done")[len(answers) % 2])
+        nextplate("answer", fault["fault"], answers[-1], "--lab", folder)
+        assert len(answers) < 40
         done = subprocess.run(
             command("run", "--lab", folder, "--json"), capture_output=True, text=True, env=environment()
         )
         body = json.loads(done.stdout)
     assert body["finished"]
+    assert set(answers) == {"retry", "done"}
     log = device_log(folder, "handler")
     assert Counter((row["destination_plate"], row["transfer_id"]) for row in log) == planned_transfers(folder)

@@ -18,7 +18,7 @@ from controller.store.journal import NewEvent, RowWrite
 from controller.store.store import Store
 from nextplate.errors import StoreError
 
-N = 1500
+N = 900
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMMAND = """
 from nextplate.chem import stream, writer

@@ -174,29 +174,29 @@ def test_a_readout_that_is_not_there_is_told_with_those_like_it(measured: tuple[
     ],
 )
 def test_a_wrong_layout_is_one_line_exit_code_2_and_nothing_is_measured(
-    measured: tuple[Path, Path], tmp_path: Path, text: str, message: str
+    run, measured: tuple[Path, Path], tmp_path: Path, text: str, message: str
 ):
     path = layout_file(tmp_path, text)
-    done = nextplate("measure", measured[0], "--layout", path, "--out", tmp_path / "out")
-    assert done.returncode == 2
+    code, _, err = run("measure", measured[0], "--layout", path, "--out", tmp_path / "out")
+    assert code == 2
     assert not (tmp_path / "out").exists()
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert len(err.strip().splitlines()) == 1
     with pytest.raises(DataError, match=message):
         read_layout(path, find_readout(ReadoutRequest(measured[0])))
 
 
-def test_what_was_said_of_other_numbers_does_not_stay(tmp_path: Path):
+def test_what_was_said_of_other_numbers_does_not_stay(run, tmp_path: Path):
     """A folder that is measured anew without a layout, or cut short, holds no verdict on the numbers of before."""
     folder = write_plate(tmp_path / "P1", {f"A{i + 1:02d}": Scene(12) for i in range(8)}, size=260).folder
     out, words = tmp_path / "out", ["--features", "none", "--json"]
     layout = layout_file(tmp_path, GOOD)
-    assert nextplate("measure", folder, "--layout", layout, "--out", out, *words).returncode == 0
+    assert run("measure", folder, "--layout", layout, "--out", out, *words)[0] == 0
     verdicts = [out / n for n in ("plate_qc.json", "responses.parquet", "responses.csv", "dose_response.csv")]
     assert all(path.is_file() for path in (*verdicts, out / "summary.json"))
-    wrong = nextplate("measure", folder, "--layout", layout, "--readout", "nothing", "--nucleus-um", 9, "--out", out)
-    assert wrong.returncode == 2
+    wrong = run("measure", folder, "--layout", layout, "--readout", "nothing", "--nucleus-um", 9, "--out", out)
+    assert wrong[0] == 2
     assert not [path.name for path in (*verdicts, out / "summary.json") if path.exists()]
-    assert nextplate("measure", folder, "--layout", out / "layout.csv", "--out", out, *words).returncode == 0
+    assert run("measure", folder, "--layout", out / "layout.csv", "--out", out, *words)[0] == 0
     assert all(path.is_file() for path in (*verdicts, out / "summary.json"))
-    assert nextplate("measure", folder, "--out", out, *words).returncode == 0
+    assert run("measure", folder, "--out", out, *words)[0] == 0
     assert not [path.name for path in verdicts if path.exists()]

@@ -8,6 +8,7 @@ import pytest
 
 from controller.replay import ReplayRequest, parse_size, run_replay
 from controller.replay_shown import replay_text
+from nextplate.acquisition.strategies import Strategy, parse_strategy
 from nextplate.errors import DataError, PlanError
 
 
@@ -17,6 +18,21 @@ from nextplate.errors import DataError, PlanError
 )
 def test_sizes(text, n, size):
     assert parse_size(text, n) == size
+
+
+NAMES = [
+    ("auto", "auto", "greedy"),
+    ("ucb", "auto", "ucb"),
+    ("minmax-gp", "minmax-gp", "greedy"),
+    ("forest:ei", "forest", "ei"),
+    ("random", "", "random"),
+    ("similarity", "", "similarity"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "rule"), NAMES)
+def test_what_a_strategy_is_called(name, kind, rule):
+    assert parse_strategy(name) == Strategy(kind, rule)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "0", "0%", "200%", "1e3", "%"])
@@ -33,7 +49,9 @@ def request_(tmp_path):
     lines[6] = "C1CC,4"
     path = tmp_path / "values.csv"
     path.write_text("smiles,score\n" + "\n".join(lines) + "\n")
-    return ReplayRequest(path, "smiles", "score", "minimize", 0.5, "20", "10%", 2, 2, ("ucb",), "10", tmp_path / "out")
+    return ReplayRequest(
+        path, "smiles", "score", "minimize", 0.5, "20", "10%", 2, 2, ("minmax-gp:ucb",), "10", tmp_path / "out"
+    )
 
 
 def test_a_replay_is_written_and_said(request_):
@@ -45,23 +63,27 @@ def test_a_replay_is_written_and_said(request_):
     assert sorted(p.name for p in request_.out.iterdir()) == ["replay.json", "replay.png"]
     assert (body["n_compounds"], body["n_unscored"], body["n_left_out"], body["n_initial"]) == (119, 1, 1, 20)
     by = {entry["strategy"]: entry for entry in body["strategies"]}
-    assert list(by) == ["ucb", "random", "similarity"]
-    assert by["ucb"]["tested"] == 44
-    assert [point["tested"] for point in by["ucb"]["curve"]] == [20, 32, 44]
-    assert by["ucb"]["recall_structures_mean"] > by["random"]["recall_structures_mean"]
-    assert 0 <= by["ucb"]["coverage_90_low"] <= by["ucb"]["coverage_90"] <= by["ucb"]["coverage_90_high"] <= 1
-    assert by["ucb"]["n_covered_of"] > 20
-    assert by["ucb"]["coverage_90_interval"] == "t between 2 seeds"
-    assert by["ucb"]["coverage_90_trivial"] == 0.0
-    assert by["ucb"]["yield_90"] is not None
+    ours = by["minmax-gp:ucb"]
+    assert list(by) == ["minmax-gp:ucb", "random", "similarity"]
+    assert ours["tested"] == 44
+    assert [point["tested"] for point in ours["curve"]] == [20, 32, 44]
+    assert ours["recall_structures_mean"] > by["random"]["recall_structures_mean"]
+    assert 0 <= ours["coverage_90_low"] <= ours["coverage_90"] <= ours["coverage_90_high"] <= 1
+    assert ours["n_covered_of"] > 20
+    assert ours["coverage_90_interval"] == "t between 2 seeds"
+    assert ours["coverage_90_trivial"] == 0.0
+    assert ours["yield_90"] is not None
     assert by["random"]["coverage_90"] is None
     assert by["random"]["coverage_90_interval"] is None
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
-    (line,) = (one for one in text.splitlines() if one.startswith("ucb"))
+    (line,) = (one for one in text.splitlines() if one.startswith("minmax-gp:ucb"))
     assert line.count(" ± ") == 6, "structures, scores, hits, scaffolds, times chance, false discoveries"
     assert "cover 90%, t 95%" in text
-    assert f"{100 * by['ucb']['coverage_90_low']:.1f} to {100 * by['ucb']['coverage_90_high']:.1f}" in line
+    assert (
+        f"{100 * by['minmax-gp:ucb']['coverage_90_low']:.1f} to {100 * by['minmax-gp:ucb']['coverage_90_high']:.1f}"
+        in line
+    )
 
 
 def test_one_seed_shows_no_deviation(request_):

@@ -1,14 +1,17 @@
 """A small simulated lab for whole campaigns: 96-well plates, 250 compounds of the WEHI set, seconds a round."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from controller.app import connect
+from controller.cli import main
 from controller.lab import open_lab
 from protocols.model import Protocol
 
@@ -82,16 +85,31 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}"}
 
 
-def nextplate(*arguments: object, code: int = 0, cwd: Path | None = None) -> str:
-    """Run a command, expect its exit code, return what it printed."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), check=False, cwd=cwd)
-    assert done.returncode == code, (arguments, done.returncode, done.stdout[-2000:], done.stderr[-4000:])
-    return done.stdout
+def nextplate(*arguments: object, code: int = 0) -> str:
+    """Type a command in this process, which has everything imported; expect its exit code, return what it printed."""
+    out, err, typed = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["nextplate", *map(str, arguments)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+        ended = 0
+    except SystemExit as end:
+        ended = int(end.code or 0)
+    finally:
+        sys.argv = typed
+    assert ended == code, (arguments, ended, out.getvalue()[-2000:], err.getvalue()[-4000:])
+    return out.getvalue()
 
 
 def run_lab(folder: Path, code: int = 0) -> dict[str, Any]:
-    """Run the campaign and return what it says at the end; the lab is named by a relative path, as people do."""
-    body: dict[str, Any] = json.loads(nextplate("run", "--lab", folder.name, "--json", code=code, cwd=folder.parent))
+    """Run the campaign in a process of its own and return what it says at the end.
+
+    The lab is named by a relative path, as people do.
+    """
+    called = command("run", "--lab", folder.name, "--json")
+    done = subprocess.run(called, capture_output=True, text=True, env=environment(), check=False, cwd=folder.parent)
+    assert done.returncode == code, (called, done.returncode, done.stdout[-2000:], done.stderr[-4000:])
+    body: dict[str, Any] = json.loads(done.stdout)
     return body
 
 

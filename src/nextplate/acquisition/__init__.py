@@ -3,6 +3,7 @@
     scores = score("ucb", prediction, best, rng, beta=1.0)
     found = scored("hits-at-fdr", prediction, Knobs(best, fdr=0.2), rng)     # .scores .notes (fallbacks, by name)
     picks = choose(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
+    batch = choose_batch(scores, prediction, features, ...)                  # .picks .notes (limits that cut, by name)
 
 ``RULES`` maps the names an operator may write in lab.toml to the rules; add a rule by adding it there.
 ``replay`` runs whole campaigns over known values with the same functions; ``stopping`` says when to stop.
@@ -13,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from nextplate.acquisition.batch import choose
+from nextplate.acquisition.batch import Batch, choose, choose_batch
 from nextplate.acquisition.cold import cold_start
 from nextplate.acquisition.rules.bald import bald
 from nextplate.acquisition.rules.ei import ei
@@ -33,7 +34,7 @@ from nextplate.acquisition.rules.uncertainty import uncertainty
 from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction
 
-__all__ = ["RULES", "Knobs", "Rule", "Told", "choose", "cold_start", "score", "scored"]
+__all__ = ["RULES", "Batch", "Knobs", "Rule", "Told", "choose", "choose_batch", "cold_start", "score", "scored"]
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {

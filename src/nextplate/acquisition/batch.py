@@ -1,5 +1,8 @@
 """Choose a batch: the best scores, not too alike, under caps and costs, plus a share by lot."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +20,25 @@ Index = npt.NDArray[np.intp]
 
 # MaxMin, dpp and facility choose among this many times as many of the best scores as there are picks.
 _SHORTLIST = {"maxmin": 5, "dpp": 10, "facility": 10}
+# Each pick is held against all that may still be picked: of a million that score alike this many, by lot.
+_MOST_WEIGHED = 50_000
 
 
-def choose(
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Compounds chosen together."""
+
+    picks: tuple[Pick, ...]
+    notes: tuple[str, ...]
+    """What was not looked at, and what was drawn by lot for want of anything better."""
+
+
+def choose(scores: FloatArray, prediction: Prediction, features: Features, **asked: Any) -> tuple[Pick, ...]:
+    """Choose the compounds of the next plate as ``choose_batch`` does, without its notes."""
+    return choose_batch(scores, prediction, features, **asked).picks
+
+
+def choose_batch(
     scores: FloatArray,
     prediction: Prediction,
     features: Features,
@@ -37,7 +56,9 @@ def choose(
     cap_per_cluster: int | None = None,
     plate_of: Index | None = None,
     plate_cost: float = 0.0,
-) -> tuple[Pick, ...]:
+    exploit_from: Mask | None = None,
+    explore_from: Mask | None = None,
+) -> Batch:
     """Choose the compounds of the next plate.
 
     Exploit picks are taken one by one by the highest gain. Scores are scaled so that 1 is the distance from the
@@ -54,7 +75,9 @@ def choose(
 
     Explore picks are drawn by lot from the rest, whatever their cluster or source plate: picks by lot keep the
     calibration honest (they are the only ones exchangeable with the library) and on real assays find more than
-    picks by spread. Ties are broken by lot.
+    picks by spread. Ties are broken by lot, before anything else: the candidates are shuffled and sorted once, and
+    the first of equals is taken. Of more than 50,000 that diversity could still bring in, the best 50,000 are weighed
+    (of ties at the edge those that the lot put first), and the notes say so.
 
     Pending compounds are never picked, and count as picked already for the diversity and the caps, not for the
     source plates (a plate is opened anew each round).
@@ -77,9 +100,14 @@ def choose(
             wells go to the best scores over the cap, under the reason "over-cap".
         plate_of: shape (n,): source plate of each compound, 0, 1, ...; None: not known.
         plate_cost: gain an exploit pick has to bring more to open another source plate.
+        exploit_from: shape (n,): what may be picked for its score; None: all. Where too few of them are free, lots
+            take the wells.
+        explore_from: shape (n,): what lots are drawn from, itself an even draw from the library; None: all. Where too
+            few of them are free, the lots are drawn from all that is.
 
     Returns:
-        Exploit picks in the order chosen, then those over the cap, then explore picks.
+        Exploit picks in the order chosen, then those over the cap, then explore picks; notes name every limit that cut
+        something off.
 
     Raises:
         PlanError: nothing is available, n_picks is below 1, a share, weight, cap or cost is out of range, an
@@ -91,7 +119,8 @@ def choose(
     free = available & ~is_pending
     n = n_possible(free, n_picks)
     _check_scores(scores, free, features)
-    n_explore = round(exploration_share * n)
+    best = free if exploit_from is None else free & exploit_from
+    n_exploit = min(n - round(exploration_share * n), int(best.sum()))
     limits = Limits(
         None if cap_per_cluster is None else clusters,
         cap_per_cluster or 1,
@@ -100,16 +129,41 @@ def choose(
         plate_cost,
     )
     chosen = np.asarray(features.fingerprints[np.flatnonzero(is_pending)])
-    exploit, over = _exploit(scores, features, free, n - n_explore, diversity, diversity_weight, chosen, limits, rng)
-    rest = np.setdiff1d(np.flatnonzero(free), np.concatenate([exploit, over]))
-    explore = rng.permutation(rest)[:n_explore]
-    rows = np.concatenate([exploit, over, explore]).astype(np.intp)
+    exploit, over, told = _exploit(scores, features, best, n_exploit, diversity, diversity_weight, chosen, limits, rng)
+    taken = np.concatenate([exploit, over])
+    explore, beyond = _explore(free, explore_from, taken, n - len(taken), rng)
+    short = n - round(exploration_share * n) - n_exploit
+    rows = np.concatenate([taken, explore]).astype(np.intp)
     nearest = _nearest_tested(features, rows, tested_fingerprints)
     reasons = ["exploit"] * len(exploit) + ["over-cap"] * len(over) + ["explore"] * len(explore)
-    return tuple(
+    picks = tuple(
         _pick(int(row), reason, scores, prediction, features, near, n_wells)
         for row, reason, near in zip(rows, reasons, nearest, strict=True)
     )
+    return Batch(picks, (*told, *_by_lot_instead(short, n_exploit), *beyond))
+
+
+def _by_lot_instead(n_short: int, n_exploit: int) -> tuple[str, ...]:
+    if n_short <= 0:
+        return ()
+    return (f"only {n_exploit} compounds that may be picked for their score are left: {n_short} more are drawn by lot",)
+
+
+def _explore(
+    free: Mask, lot: Mask | None, taken: Index, n: int, rng: np.random.Generator
+) -> tuple[Index, tuple[str, ...]]:
+    """Draw n rows from the lot, and where it holds too few from all that is free."""
+    first = np.setdiff1d(np.flatnonzero(free if lot is None else free & lot), taken)
+    drawn = rng.permutation(first)[:n]
+    if len(drawn) == n:
+        return drawn, ()
+    rest = np.setdiff1d(np.flatnonzero(free), np.concatenate([taken, drawn]))
+    n_more = n - len(drawn)
+    note = (
+        f"{n_more} of {n} picks by lot are drawn from all that is free, as the lot holds no more: nothing is promised "
+        "of those that were only screened"
+    )
+    return np.concatenate([drawn, rng.permutation(rest)[:n_more]]), (note,)
 
 
 def _check_settings(
@@ -185,21 +239,22 @@ def _exploit(
     chosen: Packed,
     limits: Limits,
     rng: np.random.Generator,
-) -> tuple[Index, Index]:
-    """Give the rows picked within the limits, and those that fill the wells the caps left empty."""
+) -> tuple[Index, Index, tuple[str, ...]]:
+    """Give the rows picked within the limits, those that fill the wells the caps left empty, and notes."""
+    none: Index = np.zeros(0, dtype=np.intp)
+    if n == 0:
+        return none, none, ()
     shuffled = rng.permutation(np.flatnonzero(free))
     utility = scores[shuffled] / _scale(scores[shuffled])
     order = np.argsort(-utility, kind="stable")
-    none: Index = np.zeros(0, dtype=np.intp)
-    if n == 0:
-        return none, none
     here = _of_rows(limits, shuffled)
     name = "none" if weight == 0 and diversity != "maxmin" else diversity
-    short = order[: _n_short(utility[order], _of_rows(here, order), n, name, weight)]
+    n_short, told = _n_short(utility[order], _of_rows(here, order), n, name, weight)
+    short = order[:n_short]
     packed = np.asarray(features.fingerprints[shuffled[short]])
     picks = short[greedy(gain_of(name, utility[short], packed, weight, n, chosen), n, _of_rows(here, short))]
-    left = order[~np.isin(order, picks)]
-    return shuffled[picks], shuffled[left[: n - len(picks)]]
+    left = order[~np.isin(order, picks)][: n - len(picks)] if len(picks) < n else none
+    return shuffled[picks], shuffled[left], told
 
 
 def _of_rows(limits: Limits, rows: Index) -> Limits:
@@ -208,20 +263,30 @@ def _of_rows(limits: Limits, rows: Index) -> Limits:
     return Limits(clusters, limits.cap, limits.taken, plates, limits.plate_cost)
 
 
-def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight: float) -> int:
-    """Say how many of the best candidates can matter; utility and limits are in order, best first.
+def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight: float) -> tuple[int, tuple[str, ...]]:
+    """Say how many of the best candidates are weighed; utility and limits are in order, best first.
 
     The n best that the caps allow together (a matroid) always hold one that may still be picked, at a loss of the
-    weight and of one source plate at most: what lies further below the last of them never wins.
+    weight and of one source plate at most: what lies further below the last of them never wins. Only ties and near
+    ties make these too many; and MaxMin, dpp and facility could bring in any candidate. Both are cut, and told.
     """
-    allowed = np.cumsum(_within_caps(limits, len(utility)))
-    edge = int(np.searchsorted(allowed, n))
-    if edge >= len(utility):
-        return len(utility)
+    m = len(utility)
+    edge = int(np.searchsorted(np.cumsum(_within_caps(limits, m)), n))
+    if edge >= m:
+        return m, ()
     if diversity in _SHORTLIST:
-        return max(edge + 1, _SHORTLIST[diversity] * n)
+        n_short = min(m, max(edge + 1, _SHORTLIST[diversity] * n))
+        why = f"{diversity}: the batch is chosen among the best {n_short:,} of {m:,} scores"
+        return n_short, (why,) if n_short < m else ()
     loss = (weight if diversity == "penalty" else 0.0) + (limits.plate_cost if limits.plates is not None else 0.0)
-    return int(np.searchsorted(-utility, -(utility[edge] - loss), side="right")) if loss else edge + 1
+    n_near = int(np.searchsorted(-utility, -(utility[edge] - loss), side="right")) if loss else edge + 1
+    n_short = min(n_near, max(edge + 1, _MOST_WEIGHED))
+    if n_short == n_near:
+        return n_short, ()
+    return n_short, (
+        f"{n_near:,} compounds score so nearly alike that diversity or source plates could decide: the best "
+        f"{n_short:,} of them, of ties by lot, were weighed",
+    )
 
 
 def _within_caps(limits: Limits, m: int) -> Mask:

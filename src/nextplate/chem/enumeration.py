@@ -7,24 +7,28 @@ measuring what scales; that a pair could be made in a flask is not claimed.
 """
 
 import csv
+import fcntl
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from math import gcd
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
+import numpy.typing as npt
 from rdkit import Chem, RDConfig, rdBase
 
 from nextplate.chem.workers import map_stream
 from nextplate.errors import PlanError
 
 Progress = Callable[[int, int], None]
+Hashes = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
 
 # Atom 0 is the electrophile's, atom 1 the amine's; the bond between them is cut. The nitrogen is bonded to nothing
 # else that would make it another group (imide, sulfonylurea, hydrazide).
@@ -38,6 +42,8 @@ _FEWEST_ATOMS, _MOST_ATOMS, _MOST_OF_PRODUCT = 3, 22, 38
 _FIRST_ATOM = re.compile(r"^\*(\[[^\]]+\]|Br|Cl|[A-Za-z])")
 _CLOSURE = "%99"
 _CHUNK = 2000
+_HEAD = "compound_id,smiles"
+_NAME = re.compile(r"E\d+-A\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,46 +107,97 @@ def _open(fragment: Chem.Mol, dummy: Chem.Atom) -> list[str]:
     return [start.group(1) + _CLOSURE + written[start.end() :]]
 
 
-def recombine(blocks: BuildingBlocks, n: int, seed: int, *, n_jobs: int = 1) -> Iterator[tuple[str, str]]:
+class Seen:
+    """What was there already, as 64-bit hashes in sorted runs: 8 bytes a compound, 16 while two runs are merged.
+
+    That two of a million compounds share a hash, and one is taken for the other, has a chance of 3 in 10^8.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._runs: list[Hashes] = []
+
+    def __len__(self) -> int:
+        """Count what is held."""
+        return sum(map(len, self._runs))
+
+    def add(self, smiles: Sequence[str]) -> Mask:
+        """Add structures; tell of each, shape (len(smiles),), whether it is the first of its kind."""
+        digests = b"".join(hashlib.blake2b(s.encode(), digest_size=8).digest() for s in smiles)
+        hashes = np.frombuffer(digests, dtype=np.uint64)
+        is_new = np.zeros(len(hashes), dtype=bool)
+        is_new[np.unique(hashes, return_index=True)[1]] = True
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            is_new &= run[at] != hashes
+        self._keep(np.sort(hashes[is_new]))
+        return is_new
+
+    def _keep(self, run: Hashes) -> None:
+        """Merge runs of about equal length, so that there are few and each hash is moved a few times only."""
+        while self._runs and len(self._runs[-1]) <= 2 * len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]))
+        if len(run):
+            self._runs.append(run)
+
+
+def recombine(
+    blocks: BuildingBlocks, n: int, seed: int, *, n_jobs: int = 1, done: Sequence[tuple[str, str]] = ()
+) -> Iterator[tuple[str, str]]:
     """Yield n distinct compounds as (id, canonical SMILES), pairs drawn at random without repetition.
 
     The id names the pair: 'E12-A345' is electrophile 12 with amine 345. Pairs that give no possible structure, more
     than 38 heavy atoms, or a compound that was there already are passed over. The same blocks and seed give the same
     compounds, whatever n_jobs; a longer library starts with the shorter one.
 
+    Args:
+        blocks: to be put together.
+        n: compounds, those done included.
+        seed: of the draw.
+        n_jobs: worker processes.
+        done: the first compounds of the same blocks and seed, which are not yielded again: the draw goes on where the
+            last of them came from.
+
     Raises:
         PlanError: the blocks do not hold so many compounds.
     """
-    seen: set[bytes] = set()
-    work = partial(_products, blocks)
-    drawn = _drawn(blocks.n_pairs, np.random.default_rng(seed))
+    seen = Seen()
+    for start in range(0, len(done), _CHUNK):
+        seen.add([smiles for _, smiles in done[start : start + _CHUNK]])
+    last = _pair_of(done[-1][0], blocks) if done else None
+    drawn = _drawn(blocks.n_pairs, np.random.default_rng(seed), last)
     chunks = iter(lambda: list(islice(drawn, _CHUNK)), [])
-    for _, products in map_stream(work, chunks, n_jobs=n_jobs):
-        for name, smiles in products:
-            if len(seen) == n:
-                return
-            key = hashlib.blake2b(smiles.encode(), digest_size=8).digest()
-            if key not in seen:
-                seen.add(key)
-                yield name, smiles
-    if len(seen) < n:
+    n_yielded = len(done)
+    for _, products in map_stream(partial(_products, blocks), chunks, n_jobs=n_jobs):
+        if n_yielded >= n:
+            return
+        is_new = seen.add([smiles for _, smiles in products])
+        for product in list(compress(products, is_new))[: n - n_yielded]:
+            yield product
+            n_yielded += 1
+    if n_yielded < n:
         raise PlanError(
-            f"{len(blocks.electrophiles)} electrophiles and {len(blocks.amines)} amines give {len(seen)} compounds, "
+            f"{len(blocks.electrophiles)} electrophiles and {len(blocks.amines)} amines give {n_yielded} compounds, "
             f"not {n}; ask for fewer, or cut more compounds"
         )
 
 
-def _drawn(n_pairs: int, rng: np.random.Generator) -> Iterator[int]:
-    """Yield every number below n_pairs once, in an order that jumps about, without holding them."""
+def _pair_of(name: str, blocks: BuildingBlocks) -> int:
+    electrophile, amine = name.removeprefix("E").split("-A")
+    return int(electrophile) * len(blocks.amines) + int(amine)
+
+
+def _drawn(n_pairs: int, rng: np.random.Generator, after: int | None = None) -> Iterator[int]:
+    """Yield every number below n_pairs once, in an order that jumps about, without holding them; or those after one."""
     if n_pairs == 0:
         return
     step = int(rng.integers(1, n_pairs + 1))
     while gcd(step, n_pairs) != 1:
         step += 1
-    at = int(rng.integers(n_pairs))
-    for _ in range(n_pairs):
-        yield at
-        at = (at + step) % n_pairs
+    first = int(rng.integers(n_pairs))
+    n_done = 0 if after is None else (after - first) * pow(step, -1, n_pairs) % n_pairs + 1
+    for i in range(n_done, n_pairs):
+        yield (first + i * step) % n_pairs
 
 
 def _products(blocks: BuildingBlocks, drawn: Sequence[int]) -> list[tuple[str, str]]:
@@ -159,7 +216,8 @@ def write_library(
 ) -> BuildingBlocks:
     """Write n compounds recombined from the WEHI set to a CSV with the columns compound_id and smiles.
 
-    The file appears whole or not at all. A million takes minutes and 60 MB.
+    The file appears whole or not at all. Killed in between, the next call goes on from what was written to a hidden
+    sibling (``.NAME.KEY.part``). A million takes minutes and 60 MB.
 
     Args:
         path: the file to write; one that is there is replaced.
@@ -169,21 +227,49 @@ def write_library(
         progress: called with (compounds written, n) now and then.
 
     Raises:
-        PlanError: the set does not hold so many compounds.
+        PlanError: the set does not hold so many compounds, or another process writes the same library.
     """
     blocks = building_blocks(wehi_smiles())
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write("compound_id,smiles\n")
-            for i, (compound_id, smiles) in enumerate(recombine(blocks, n, seed, n_jobs=n_jobs), start=1):
-                file.write(f"{compound_id},{smiles}\n")
+    partial_path = path.with_name(f".{path.name}.{_key(blocks, seed)}.part")
+    with partial_path.open("a+", encoding="utf-8", newline="") as file:
+        _lock(file, partial_path)
+        done = _resumed(file)[:n]
+        try:
+            for i, product in enumerate(recombine(blocks, n, seed, n_jobs=n_jobs, done=done), start=len(done) + 1):
+                file.write(",".join(product) + "\n")
                 if progress is not None and i % 10_000 == 0:
                     progress(i, n)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except PlanError:
+            partial_path.unlink()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+        partial_path.replace(path)
     return blocks
+
+
+def _key(blocks: BuildingBlocks, seed: int) -> str:
+    told = "\n".join((str(seed), *blocks.electrophiles, "", *blocks.amines))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _lock(file: TextIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise PlanError(f"{path}: another process writes this library; wait for it") from None
+
+
+def _resumed(file: TextIO) -> list[tuple[str, str]]:
+    """Read the whole lines of an interrupted run and cut off what follows them; a file that is none starts anew."""
+    file.seek(0)
+    text = file.read()
+    head, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
+    rows = [tuple(line.split(",")) for line in lines]
+    if head != _HEAD or not all(len(row) == 2 and _NAME.fullmatch(row[0]) for row in rows):
+        file.truncate(0)
+        file.write(_HEAD + "\n")
+        return []
+    file.truncate(text.rfind("\n") + 1)
+    return [(name, smiles) for name, smiles in rows]

@@ -38,6 +38,7 @@ from nextplate.models.storage import learned_of, load_arrays, read_card, save_ar
 FloatArray = npt.NDArray[np.float64]
 
 MEMBERS = ("gp", "minmax-gp", "forest", "extra-trees", "lightgbm")
+SCREENS = ("lightgbm", "forest", "extra-trees")
 # Kinds whose fit leaves folds out by itself.
 _FOLDING = frozenset(("gp", "minmax-gp"))
 _STEPS = 5

@@ -32,6 +32,7 @@ from nextplate.models.members import FloatArray, Index, Schedule, Weights, impor
 __all__ = ["draws", "fit", "load", "predict", "save"]
 
 KIND = "deep"
+SCREENS = ("lightgbm",)
 HIDDEN = 128
 SCHEDULE = Schedule(n_members=8, batch=32, learning_rate=5e-3, decay=3.0, n_epochs=200, patience=15, held_out=0.15)
 _BLOCK = 4000

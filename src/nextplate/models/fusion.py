@@ -82,6 +82,16 @@ class Fusion:
     mode: Mode = "late"
 
     @property
+    def SCREENS(self) -> tuple[str, ...]:  # as modules declare it
+        """Kinds that may screen for it: as dear as its belief about structures is, few compounds having a profile."""
+        return getattr(kind_of(self.chemistry), "SCREENS", ())
+
+    @property
+    def DEAR_FROM(self) -> int:
+        """Labels from which it is dear: as its belief about structures."""
+        return getattr(kind_of(self.chemistry), "DEAR_FROM", 0)
+
+    @property
     def _kinds(self) -> tuple[str, str]:
         return self.chemistry, self.image
 

@@ -41,6 +41,7 @@ from nextplate.models.storage import learned_of, load_arrays, read_card, save_ar
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
+SCREENS, DEAR_FROM = ("lightgbm",), 1_500
 MOST_EXACT = 4_000
 _N_INDUCING = 3_000
 _N_EVIDENCE = 500

@@ -1,6 +1,8 @@
 """Kinds of belief: what the loop needs of one, and the kinds there are.
 
-A kind is a module (or any object) with four functions. Adding one is a file with them and a line in KINDS.
+A kind is a module (or any object) with four functions. Adding one is a file with them and a line in KINDS. One that
+is dear to ask about millions of compounds also names the kinds that may screen for it, ``SCREENS = ("lightgbm",)``
+(see ``screens``).
 """
 
 from collections.abc import Callable, Mapping
@@ -57,6 +59,20 @@ class Kind(Protocol):
         Raises:
             ModelError: the folder is not whole, not unaltered, or not of this kind.
         """
+
+
+def screens(kind: Kind, n_labels: int) -> tuple[str, ...]:
+    """Name the kinds that may screen a large library for a dear one, best first; none for a cheap kind.
+
+    A kind is dear where predicting a compound costs far more than by trees. It declares ``SCREENS``, and where it is
+    dear only from so many labels on, ``DEAR_FROM``.
+
+    Args:
+        kind: of belief.
+        n_labels: that the belief was fitted to.
+    """
+    names: tuple[str, ...] = getattr(kind, "SCREENS", ())
+    return names if n_labels >= getattr(kind, "DEAR_FROM", 0) else ()
 
 
 def _lightgbm() -> Kind:

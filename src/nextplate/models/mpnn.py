@@ -34,6 +34,7 @@ from nextplate.models.members import FloatArray, Index, Schedule, Weights, impor
 __all__ = ["draws", "fit", "load", "predict", "save"]
 
 KIND = "mpnn"
+SCREENS = ("lightgbm",)
 HIDDEN = 64
 DEPTH = 4
 SCHEDULE = Schedule(n_members=5, batch=32, learning_rate=2e-3, decay=0.01, n_epochs=100, patience=15, held_out=0.1)

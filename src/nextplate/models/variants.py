@@ -20,6 +20,16 @@ class Variant:
     options: Mapping[str, Any]
     """Passed to the kind's fit."""
 
+    @property
+    def SCREENS(self) -> tuple[str, ...]:  # as modules declare it
+        """Kinds that may screen for it: those of the kind."""
+        return getattr(self.kind, "SCREENS", ())
+
+    @property
+    def DEAR_FROM(self) -> int:
+        """Labels from which it is dear: as the kind."""
+        return getattr(self.kind, "DEAR_FROM", 0)
+
     def fit(
         self,
         features: Features,

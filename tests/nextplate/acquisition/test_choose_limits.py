@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextplate.acquisition import choose, cold_start
+from nextplate.acquisition import batch as batch_module
+from nextplate.acquisition import choose, choose_batch, cold_start
 from nextplate.acquisition.diversity import DIVERSITY, gain_of
 from nextplate.acquisition.greedy import Limits, greedy
 from nextplate.compound import Features
@@ -144,3 +145,63 @@ REFUSED = [
 def test_impossible_limits_say_why(change, says):
     with pytest.raises(PlanError, match=says):
         chosen(library(8, 10), np.arange(10.0), 3, **change)
+
+
+def asked_of(n, scores=None, **asked):
+    features = library(0, n)
+    scores = np.arange(n, dtype=float) if scores is None else scores
+    return choose_batch(
+        scores, predicted(n), features, available=np.ones(n, dtype=bool), rng=np.random.default_rng(1), **asked
+    )
+
+
+def test_scores_are_picked_where_they_may_be_and_lots_drawn_from_theirs():
+    upper, even = np.arange(100) >= 70, np.arange(100) % 2 == 0
+    batch = asked_of(100, n_picks=20, exploration_share=0.3, exploit_from=upper, explore_from=even, diversity="none")
+    by = {r: [int(p.compound_id[1:]) for p in batch.picks if p.reason == r] for r in ("exploit", "explore")}
+    assert by["exploit"] == list(range(99, 85, -1))
+    assert len(by["explore"]) == 6
+    assert even[by["explore"]].all()
+    assert min(by["explore"]) < 70, "lots are of the whole library"
+    assert batch.notes == ()
+
+
+def test_where_too_few_may_be_picked_lots_take_the_wells_and_it_is_told():
+    few, lot = np.arange(100) >= 95, np.arange(100) % 25 == 0
+    batch = asked_of(100, n_picks=20, exploration_share=0.1, exploit_from=few, explore_from=lot)
+    reasons = [p.reason for p in batch.picks]
+    assert (reasons.count("exploit"), reasons.count("explore")) == (5, 15)
+    assert batch.notes == (
+        "only 5 compounds that may be picked for their score are left: 13 more are drawn by lot",
+        "11 of 15 picks by lot are drawn from all that is free, as the lot holds no more: nothing is promised of those "
+        "that were only screened",
+    )
+
+
+def test_ties_are_broken_by_lot_and_a_pool_that_is_cut_is_told(monkeypatch):
+    monkeypatch.setattr(batch_module, "_MOST_WEIGHED", 50)
+    tied = np.zeros(400)
+    tied[:5] = 1.0
+    batch = asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity_weight=2.0)
+    rows = [int(p.compound_id[1:]) for p in batch.picks]
+    assert {0, 1, 2, 3, 4} & set(rows)
+    assert batch.notes == (
+        "400 compounds score so nearly alike that diversity or source plates could decide: the best 50 of them, of "
+        "ties by lot, were weighed",
+    )
+    assert np.ptp([row for row in rows if row > 4]) > 100, "not the first in the file"
+    monkeypatch.setattr(batch_module, "_MOST_WEIGHED", 400)
+    assert asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity_weight=2.0).notes == ()
+
+
+@pytest.mark.parametrize(("diversity", "n"), [("maxmin", 50), ("dpp", 100), ("facility", 100)])
+def test_shortlists_are_told(diversity, n):
+    told = asked_of(400, n_picks=10, exploration_share=0.0, diversity=diversity).notes
+    assert told == (f"{diversity}: the batch is chosen among the best {n} of 400 scores",)
+    assert asked_of(n, n_picks=10, exploration_share=0.0, diversity=diversity).notes == ()
+
+
+def test_a_hundred_thousand_ties_take_no_longer_than_they_should():
+    batch = asked_of(100_000, np.zeros(100_000), n_picks=20, diversity_weight=0.5)
+    assert "100,000 compounds score so nearly alike" in batch.notes[0]
+    assert len(batch.picks) == 20

@@ -1,7 +1,6 @@
 """One measured plate and a layout file: everything that can be said, and the reason for what cannot."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_plate import bbbc013_layout, bbbc013_wells
 
 from nextplate.assay import (
     NC_RATIO,
@@ -26,12 +26,10 @@ from nextplate.assay import (
 )
 from nextplate.assay.measured_layout import MeasuredLayout, MeasuredWell
 from nextplate.errors import DataError
-from nextplate.imaging import MeasureParams, measure, open_readout
 from nextplate.plate import PLATE_96, PLATE_384, Role
 from tests.nextplate.assay.assay_plates import Assay, assay, layout, names
 
 PARAMS = AssayParams()
-PATTERN = r"images/Channel(?P<channel>\d)-\d+-(?P<row>[A-H])-(?P<column>\d+)\.tif"
 
 
 @pytest.fixture(scope="module")
@@ -160,17 +158,12 @@ def test_series_with_controls_of_their_own_are_judged_apart_too() -> None:
 
 
 def read_bbbc013() -> MeasuredLayout:
-    path = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "images" / "bbbc013" / "layout.csv"
-    if not path.is_file():
-        pytest.skip(f"BBBC013 is not here ({path}); set NEXTPLATE_DATA")
-    return read_measured_layout(path)
+    return read_measured_layout(bbbc013_layout())
 
 
 def test_bbbc013_from_pixels_to_midpoints() -> None:
     plan = read_bbbc013()
-    readout = open_readout(Path(plan.source).parent, pattern=PATTERN)
-    wells = measure(readout, MeasureParams(dna="2", reporter="1")).wells
-    found = analyse_plate(wells, plan, PARAMS)
+    found = analyse_plate(bbbc013_wells(), plan, PARAMS)
     assert (found.controls.n_negative, found.controls.n_positive) == (16, 8)
     assert (found.controls.numbers["z_prime"] or 0) > 0.75
     assert all((found.series[s].numbers["z_prime"] or 0) > 0.7 for s in ("series1", "series2"))

@@ -1,42 +1,24 @@
 """BBBC013, a real plate: both series rise with the dose index and have an EC index with an interval."""
 
-import os
-from pathlib import Path
-
 import polars as pl
 import pytest
+from real_plate import bbbc013_layout, bbbc013_wells
 
 from nextplate.assay.dose_response import Axis, dose_responses
 from nextplate.assay.effects import confounding
 from nextplate.assay.monotone import Direction, monotonicity
-from nextplate.imaging import MeasureParams, measure
 from nextplate.plate import PLATE_96, Role
-from nextplate.readout import FieldImage, Readout
 
 
 @pytest.fixture(scope="module")
 def layout() -> pl.DataFrame:
-    return pl.read_csv(_root() / "layout.csv")
+    return pl.read_csv(bbbc013_layout())
 
 
 @pytest.fixture(scope="module")
 def samples(layout: pl.DataFrame) -> pl.DataFrame:
-    root = _root()
     chosen = layout.filter(pl.col("role") == "sample")
-    rows = pl.read_csv(root / "images.csv").join(chosen, on="well", how="semi").sort("well", "channel_name")
-    images = tuple(
-        FieldImage("BBBC013", r["well"], 1, r["channel_name"], root / "images" / r["file"], None)
-        for r in rows.iter_rows(named=True)
-    )
-    readout = Readout("by hand", "BBBC013", root, ("DNA", "FKHR-GFP"), images, (), True)
-    return measure(readout, MeasureParams(dna="DNA", reporter="FKHR-GFP")).wells.join(chosen, on="well")
-
-
-def _root() -> Path:
-    root = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "images" / "bbbc013"
-    if not root.is_dir():
-        pytest.skip(f"BBBC013 is not here ({root}); set NEXTPLATE_DATA")
-    return root
+    return bbbc013_wells().join(chosen, on="well")
 
 
 def test_both_series_are_monotone(samples: pl.DataFrame) -> None:

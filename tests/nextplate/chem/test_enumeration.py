@@ -3,10 +3,12 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rdkit import Chem
 
 from nextplate.chem import enumeration
-from nextplate.chem.enumeration import BuildingBlocks, building_blocks, recombine, wehi_smiles, write_library
+from nextplate.chem.enumeration import BuildingBlocks, Seen, building_blocks, recombine, wehi_smiles, write_library
 from nextplate.errors import PlanError
 
 
@@ -79,3 +81,68 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(PlanError):
         write_library(tmp_path / "more.csv", 10**7, seed=1, n_jobs=1)
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), max_size=12), max_size=12))
+def test_what_was_there_is_known_again_whatever_the_chunks(chunks):
+    seen, known = Seen(), set()
+    for chunk in chunks:
+        expected = [s not in known and s not in chunk[:i] for i, s in enumerate(chunk)]
+        assert seen.add(chunk).tolist() == expected
+        known |= set(chunk)
+    assert len(seen) == len(known)
+
+
+@pytest.mark.parametrize("n_done", [1, 137, 300])
+def test_a_draw_goes_on_where_it_was_cut(blocks, n_done):
+    whole = list(recombine(blocks, 300, seed=1))
+    assert whole[:n_done] + list(recombine(blocks, 300, seed=1, done=whole[:n_done])) == whole
+
+
+def test_a_library_that_was_cut_is_finished_and_not_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(enumeration, "wehi_smiles", lambda: wehi_smiles()[:60])
+    write_library(tmp_path / "calm.csv", 50, seed=1, n_jobs=1)
+    path, real = tmp_path / "out.csv", enumeration.recombine
+
+    def dying(*arguments, **options):
+        for i, product in enumerate(real(*arguments, **options)):
+            if i == 30:
+                raise KeyboardInterrupt
+            yield product
+
+    monkeypatch.setattr(enumeration, "recombine", dying)
+    with pytest.raises(KeyboardInterrupt):
+        write_library(path, 50, seed=1, n_jobs=1)
+    assert not path.exists()
+    (cut,) = tmp_path.glob(".out.csv.*.part")
+    cut.write_text(cut.read_text() + "E1-A")  # the last line is torn
+    given = []
+    monkeypatch.setattr(
+        enumeration, "recombine", lambda *a, done, **k: given.append(len(done)) or real(*a, done=done, **k)
+    )
+    write_library(path, 50, seed=1, n_jobs=1)
+    assert given == [30]
+    assert path.read_text() == (tmp_path / "calm.csv").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["calm.csv", "out.csv"]
+
+
+def test_two_writers_of_one_library_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(enumeration, "wehi_smiles", lambda: wehi_smiles()[:60])
+    real = enumeration.recombine
+
+    def second(*arguments, **options):
+        with pytest.raises(PlanError, match="another process writes this library"):
+            write_library(tmp_path / "out.csv", 20, seed=1, n_jobs=1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(enumeration, "recombine", second)
+    write_library(tmp_path / "out.csv", 20, seed=1, n_jobs=1)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
+
+
+def test_a_partial_file_that_is_none_starts_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(enumeration, "wehi_smiles", lambda: wehi_smiles()[:60])
+    blocks = building_blocks(enumeration.wehi_smiles())
+    (tmp_path / f".out.csv.{enumeration._key(blocks, 1)}.part").write_text("compound_id,smiles\nnonsense\n")
+    write_library(tmp_path / "out.csv", 20, seed=1, n_jobs=1)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21

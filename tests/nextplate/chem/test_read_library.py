@@ -135,10 +135,9 @@ def test_the_wehi_set_inside_rdkit_is_read_as_it_is():
     assert [issue.kind for issue in file.issues] == ["no-header", "cut-off"]
 
 
-@pytest.mark.slow
-def test_two_hundred_thousand_rows(tmp_path):
-    lines = "".join(f"{'C' * (i % 4 + 1)}O,ID-{i}\n" for i in range(200_000))
+def test_forty_thousand_rows(tmp_path):
+    lines = "".join(f"{'C' * (i % 4 + 1)}O,ID-{i}\n" for i in range(40_000))
     done = []
     file = read_library(write(tmp_path, "smiles,id\n" + lines), progress=lambda n, total: done.append((n, total)))
-    assert len(file.rows) == 200_000
-    assert done[-1] == (200_000, 200_000)
+    assert len(file.rows) == 40_000
+    assert done[-1] == (40_000, 40_000)

@@ -1,35 +1,14 @@
 """BBBC013, a real translocation plate: nucleus/ring ratio must separate its controls."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
-
-from nextplate.imaging import MeasureParams, measure
-from nextplate.readout import FieldImage, Readout
+from real_plate import bbbc013_layout, bbbc013_wells
 
 
 @pytest.fixture(scope="module")
 def wells() -> pl.DataFrame:
-    root = Path(os.environ.get("NEXTPLATE_DATA", "../shared")) / "images" / "bbbc013"
-    if not root.is_dir():
-        pytest.skip(f"BBBC013 is not here ({root}); set NEXTPLATE_DATA")
-    layout = pl.read_csv(root / "layout.csv")
-    # Controls, and every third column of samples: half of the plate, the test's time is limited.
-    chosen = layout.filter((pl.col("role") != "sample") | pl.col("well").str.slice(1).is_in(["05", "08", "11"]))["well"]
-    rows = pl.read_csv(root / "images.csv").filter(pl.col("well").is_in(chosen.to_list()))
-    images = sorted(
-        (
-            FieldImage("BBBC013", r["well"], 1, r["channel_name"], root / "images" / r["file"], None)
-            for r in rows.iter_rows(named=True)
-        ),
-        key=lambda i: (i.well, i.channel),
-    )
-    readout = Readout("by hand", "BBBC013", root, ("DNA", "FKHR-GFP"), tuple(images), (), True)
-    measured = measure(readout, MeasureParams(dna="DNA", reporter="FKHR-GFP"))
-    return measured.wells.join(layout, on="well")
+    return bbbc013_wells().join(pl.read_csv(bbbc013_layout()), on="well")
 
 
 def z_prime(wells: pl.DataFrame) -> float:

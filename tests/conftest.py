@@ -1,0 +1,24 @@
+"""One thread for each test process: `make test` runs as many processes as there are cores.
+
+Networks of a few thousand weights take five times the processor on two threads that wait for each other while another
+process is at work. Commands that tests start inherit it. Set OMP_NUM_THREADS to have it otherwise.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+def pytest_configure() -> None:
+    """Say so before anything loads OpenMP or a BLAS, which look once."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    """Take back what a command typed in this process said of torch's threads."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "set_num_threads"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

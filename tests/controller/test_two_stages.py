@@ -1,0 +1,65 @@
+"""A library too large for a dear belief: screened whole, predicted in full where it matters, and said so."""
+
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from night_lab import NightLab, make_library, noise
+
+from nextplate.models import gp
+
+N = 300
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> NightLab:
+    folder = tmp_path_factory.mktemp("lab")
+    library = make_library(tmp_path_factory.mktemp("library") / "library", N)
+    shutil.copytree(library, folder / "library")
+
+    def assay(rows, r):
+        return {"activity": 0.9 * np.sin(np.array(rows) / 40) + noise(rows, r)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gp, "DEAR_FROM", 30)
+        return NightLab(folder, N, assay, "minmax-gp", belief={"n_passed": 60, "n_lot": 60}).run(3)
+
+
+def predicted(lab: NightLab, r: int) -> pl.DataFrame:
+    return pl.read_parquet(lab.file("calibrate", r, "predictions.parquet"))
+
+
+def test_few_labels_need_no_screen(lab):
+    assert "two stages" not in lab.notes("fit", 1)
+    assert predicted(lab, 1)["in_full"].all()
+    assert predicted(lab, 1)["by_lot"].all()
+
+
+def test_the_notes_say_what_was_screened(lab):
+    assert "two stages: all 300 compounds screened by lightgbm, the best 60 and" in lab.notes("fit", 2)
+    assert 60 < predicted(lab, 2)["in_full"].sum() <= 120
+    assert predicted(lab, 2)["by_lot"].sum() == 60
+
+
+def test_nothing_is_promised_of_what_was_only_screened(lab):
+    told = predicted(lab, 2)
+    assert told.filter("in_full").select(pl.col("lower", "upper").is_finite().all()).row(0) == (True, True)
+    screened = told.filter(~pl.col("in_full"))
+    for low, high in (("lower", "upper"), ("lower_picked", "upper_picked")):
+        assert (screened[low] == -np.inf).all()
+        assert (screened[high] == np.inf).all()
+    assert screened["p_value"].is_nan().all()
+    hits = pl.read_parquet(lab.file("calibrate", 2, "hits.parquet"))["compound_id"]
+    assert hits.is_in(told.filter("in_full")["compound_id"].to_list()).all()
+
+
+def test_scores_are_picked_among_the_passed_and_lots_from_the_lot_of_all(lab):
+    picks = pl.read_parquet(lab.file("pick", 2, "picks.parquet")).join(predicted(lab, 2), on="compound_id")
+    assert len(picks) == 24
+    assert picks.filter(pl.col("reason") == "exploit")["in_full"].all()
+    explored = picks.filter(pl.col("reason") == "explore")
+    assert len(explored) == 2
+    assert explored["by_lot"].all()
+    met = pl.read_parquet(lab.file("evaluate", 2, "met.parquet"))
+    assert set(met["compound_id"]) == set(picks["compound_id"]), "all were predicted in full, so all are judged"

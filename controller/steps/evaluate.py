@@ -72,7 +72,9 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
     predicted = pl.read_parquet(inputs["predictions"])
     # Of what was only screened nothing was promised.
     predicted = predicted.filter(~pl.col("tested") & pl.Series(predicted_in_full(predicted)))
-    met = predicted.join(picks, on="compound_id").join(first.select("compound_id", "label"), on="compound_id")
+    met = predicted.join(picks, on="compound_id", maintain_order="left").join(
+        first.select("compound_id", "label"), on="compound_id", maintain_order="left"
+    )
     return met.sort("compound_id")
 
 

@@ -52,7 +52,7 @@ def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], 
         ModelError: as the kind's fit, where labels are censored.
     """
     rows = pl.DataFrame({"compound_id": list(features.compound_ids), "row": np.arange(len(features.compound_ids))})
-    used = tested.filter(pl.col("label").is_not_null()).join(rows, on="compound_id")
+    used = tested.filter(pl.col("label").is_not_null()).join(rows, on="compound_id", maintain_order="left")
     means = used.group_by("compound_id").agg(
         label=pl.col("label").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
     )

@@ -116,7 +116,7 @@ def _by_lot(inputs: Mapping[str, Path], met: Mapping[int, pl.DataFrame], tested:
         return ()
     unseen = predictions.filter(pl.col("compound_id").is_in(names) & pl.col("p_hit_unseen").is_finite())
     hits = tested.group_by("compound_id").agg(pl.col("is_hit").any())
-    both = unseen.select("compound_id", "p_hit_unseen").collect().join(hits, on="compound_id")
+    both = unseen.select("compound_id", "p_hit_unseen").collect().join(hits, on="compound_id", maintain_order="left")
     return (Yield(float(both["p_hit_unseen"].sum()), int(both["is_hit"].sum())),) if len(both) else ()
 
 

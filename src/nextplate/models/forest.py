@@ -29,6 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 
 N_TREES = 300
 """Hits of ALDH1 rise from 137 to 158 from 100 to 300 trees; a walk costs little."""
+_FEWEST_IN_LEAF = 3
+"""Of 0/1 labels: next batches from campaigns on MAPK1 hold 16.5 hits instead of 15.3, on ALDH1 as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,13 @@ def _grow(
     is_extra: bool,
     n_threads: int,
 ) -> Trees:
-    options = {"n_estimators": n_trees, "max_features": "sqrt", "random_state": seed % 2**32, "n_jobs": n_threads}
+    options: dict[str, Any] = {"n_estimators": n_trees, "max_features": "sqrt", "n_jobs": n_threads}
+    options |= {"random_state": seed % 2**32}
     if not labels.is_binary:
         forest = _forest_class("Regressor", is_extra)(**options).fit(data, labels.y, sample_weight=labels.weight)
         return take_trees(forest.estimators_, columns, level, None)
+    if not is_extra:
+        options |= {"min_samples_leaf": _FEWEST_IN_LEAF}
     hit_weight = balance(labels)
     weight = labels.weight * np.where(labels.y == 1, hit_weight, 1.0)
     forest = _forest_class("Classifier", is_extra)(**options).fit(data, labels.y.astype(int), sample_weight=weight)

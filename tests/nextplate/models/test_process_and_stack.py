@@ -18,6 +18,7 @@ from nextplate.models.labels import check_labels
 
 KINDS = ("gp", "minmax-gp", "extra-trees", "auto")
 N = 180
+EQUAL = np.full(5, 0.2)
 ROWS = np.arange(0, N, 2)
 
 
@@ -156,9 +157,12 @@ def test_weights_lean_on_a_kind_only_where_labels_say_so(library):
     labels = check_labels(library, np.arange(N), y, None)
     good, noise = y + rng.normal(0, 0.3, N), rng.normal(size=(4, N))
     folds = np.arange(N) % 5
-    assert weigh(np.stack([good, *noise]), labels, folds)[0][0] >= 0.6
+    first, last = np.eye(5)[0], np.eye(5)[4]
+    assert weigh(np.stack([good, *noise]), labels, folds, EQUAL)[0][0] >= 0.6
+    assert weigh(np.stack([good, *noise]), labels, folds, last)[0][0] >= 0.6
+    np.testing.assert_array_equal(weigh(np.stack([good, *noise]), labels, folds, first)[0], first)
     alike = y + rng.normal(0, 1, (5, N))
-    np.testing.assert_allclose(weigh(alike, labels, folds)[0], 0.2)
+    np.testing.assert_allclose(weigh(alike, labels, folds, EQUAL)[0], 0.2)
     assert simplex(5).shape == (126, 5)
     np.testing.assert_allclose(simplex(5).sum(axis=1), 1)
 
@@ -167,7 +171,7 @@ def test_weights_lean_on_a_kind_only_where_labels_say_so(library):
 def test_few_hits_weigh_kinds_alike_and_say_so(library, n_hits):
     y = (np.arange(N) < n_hits).astype(float)
     means = np.random.default_rng(2).random((5, N))
-    weights, why = weigh(means, check_labels(library, np.arange(N), y, None), np.arange(N) % 5)
+    weights, why = weigh(means, check_labels(library, np.arange(N), y, None), np.arange(N) % 5, EQUAL)
     np.testing.assert_allclose(weights, 0.2)
     assert f"{n_hits} of {N} labels stand out" in why
 
@@ -176,7 +180,7 @@ def test_ties_at_the_bottom_do_not_count_as_the_best(library):
     y = np.where(np.arange(N) % 7 == 0, 1.5, 0.0)
     good = y + np.random.default_rng(2).normal(0, 0.2, N)
     noise = np.random.default_rng(3).normal(size=(4, N))
-    weights, _ = weigh(np.stack([good, *noise]), check_labels(library, np.arange(N), y, None), np.arange(N) % 5)
+    weights, _ = weigh(np.stack([good, *noise]), check_labels(library, np.arange(N), y, None), np.arange(N) % 5, EQUAL)
     assert weights[0] >= 0.4
 
 

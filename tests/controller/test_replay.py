@@ -21,7 +21,8 @@ def test_sizes(text, n, size):
 
 
 NAMES = [
-    ("auto", "auto", "greedy"),
+    ("auto", "auto", "by labels"),
+    ("auto:greedy", "auto", "greedy"),
     ("ucb", "auto", "ucb"),
     ("minmax-gp", "minmax-gp", "greedy"),
     ("forest:ei", "forest", "ei"),
@@ -33,6 +34,11 @@ NAMES = [
 @pytest.mark.parametrize(("name", "kind", "rule"), NAMES)
 def test_what_a_strategy_is_called(name, kind, rule):
     assert parse_strategy(name) == Strategy(kind, rule)
+
+
+def test_auto_picks_hits_greedily_and_responses_by_their_upper_bound():
+    assert [parse_strategy("auto").rule_for(is_binary) for is_binary in (True, False)] == ["greedy", "ucb"]
+    assert parse_strategy("gp:ei").rule_for(True) == "ei"
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "0", "0%", "200%", "1e3", "%"])

@@ -213,7 +213,8 @@ def _next_batch(
     threshold = _threshold(truth, plan, y)
     terms = Terms(strategy.kind, plan.confidence, n, plan.beta)
     outlook, memory = look_ahead(features, labelled, y, terms, memory, available, threshold, seed)
-    found = scored(strategy.rule, outlook.prediction, _knobs(plan, threshold, outlook, float(y.max()), available), rng)
+    rule, knobs = strategy.rule_for(outlook.is_binary), _knobs(plan, threshold, outlook, float(y.max()), available)
+    found = scored(rule, outlook.prediction, knobs, rng)
     picks = choose(
         found.scores,
         outlook.prediction,

@@ -44,6 +44,7 @@ Index = npt.NDArray[np.intp]
 SCREENS, DEAR_FROM = ("lightgbm",), 1_500
 MOST_EXACT = 4_000
 _N_INDUCING = 3_000
+_N_FOLDS = 10
 _N_EVIDENCE = 500
 _MOST_EXACT_SPREAD, _N_SPREAD = 1_000, 512
 _BLOCK = 4_096
@@ -103,8 +104,8 @@ def fit(
         y: shape (n,), responses, or 0/1.
         weight: shape (n,), e.g. wells per compound; None weighs all alike.
         seed: decides which labels stand for all where there are too many.
-        folds: shape (n,): what is left out together for ``left_out``; None: each label by itself. Up to 4,000
-            labels that is exact, given amplitudes and noise; beyond, each label is left out by itself.
+        folds: shape (n,): what is left out together for ``left_out``, exactly, given amplitudes and noise. None: up
+            to 4,000 labels each compound by itself, beyond these a tenth of the compounds at a time.
         kernels: places in COMPONENTS of those that are used.
         noise: variance of a label's noise over the covariance's, which is then shared evenly among the kernels;
             None: noise and amplitudes by the marginal likelihood.
@@ -125,7 +126,7 @@ def fit(
     few = _few(labels, _N_EVIDENCE, rng)
     amplitudes, noise = _amplitudes(points[few], scale, kernels, noise, z[few], noise_weight[few])
     kept = np.arange(len(z)) if len(z) <= MOST_EXACT else _few(labels, _N_INDUCING, rng)
-    groups = np.arange(len(z)) if folds is None else folds
+    groups = _by_compound(labels.rows, rng) if folds is None else folds
     solved, left_mean, left_spread = _solve(points, kept, scale, amplitudes, z, noise / noise_weight, groups)
     offset, slope = fit_logistic(left_mean, labels.y, labels.weight) if labels.is_binary else (0.0, 1.0)
     affine = np.array([centre, width, offset, slope])
@@ -187,6 +188,15 @@ def _few(labels: Labels, n: int, rng: np.random.Generator) -> Index:
     return np.sort(np.concatenate([best, others]))
 
 
+def _by_compound(rows: Index, rng: np.random.Generator) -> Index:
+    """Deal labels so that those of one compound are left out together: each compound, or of many a tenth at a time."""
+    compounds, at = np.unique(rows, return_inverse=True)
+    if len(rows) <= MOST_EXACT:
+        return at
+    dealt: Index = rng.permutation(len(compounds))[at] % _N_FOLDS
+    return dealt
+
+
 def _joined(kept: Index, spread_rows: Index) -> tuple[Index, Index]:
     inside = np.union1d(kept, spread_rows)
     return inside, np.searchsorted(inside, spread_rows)
@@ -208,7 +218,7 @@ def _solve(
         factor = cho_factor(total, lower=True, overwrite_a=True)
         solved = cho_solve(factor, z)
         return solved.astype(np.float32), *_left_out(cho_solve(factor, np.eye(len(z))), solved, z, noise, folds)
-    return _solve_projected(points, kept, scale, amplitudes, z, noise)
+    return _solve_projected(points, kept, scale, amplitudes, z, noise, folds)
 
 
 def _left_out(
@@ -224,22 +234,27 @@ def _left_out(
 
 
 def _solve_projected(
-    points: Points, kept: Index, scale: Scale, amplitudes: FloatArray, z: FloatArray, noise: FloatArray
+    points: Points,
+    kept: Index,
+    scale: Scale,
+    amplitudes: FloatArray,
+    z: FloatArray,
+    noise: FloatArray,
+    folds: Index,
 ) -> tuple[npt.NDArray[np.float32], FloatArray, FloatArray]:
-    """Least squares on the kernels of the kept points, with leverages for the left-out means."""
+    """Least squares on the kernels of the kept points; left-out means by solving again without each fold's labels."""
     across = covariance(points, points[kept], scale, amplitudes).astype(np.float64)
     weighted = across / noise[:, None]
-    normal = weighted.T @ across + across[kept]
+    normal, target = weighted.T @ across + across[kept], weighted.T @ z
     normal[np.diag_indices(len(kept))] += 1e-6 * float(np.trace(normal)) / len(kept)
-    factor = cho_factor(normal, lower=True, overwrite_a=True)
-    solved = cho_solve(factor, weighted.T @ z)
-    leverage = (solve_triangular(factor[0], across.T, lower=True) ** 2).sum(axis=0) / noise
-    left = (z - across @ solved) / np.maximum(1 - leverage, 1e-3)
-    return (
-        solved.astype(np.float32),
-        z - left,
-        np.full(len(z), float(np.sqrt(max(np.mean(left**2) - np.mean(noise), 1e-8)))),
-    )
+    solved = cho_solve(cho_factor(normal, lower=True), target)
+    mean = np.empty(len(z))
+    for fold in np.unique(folds):
+        out = folds == fold
+        rest = normal - weighted[out].T @ across[out]
+        mean[out] = across[out] @ cho_solve(cho_factor(rest, lower=True), target - weighted[out].T @ z[out])
+    spread = float(np.sqrt(max(np.mean((z - mean) ** 2) - np.mean(noise), 1e-8)))
+    return solved.astype(np.float32), mean, np.full(len(z), spread)
 
 
 def _whitener(points: Points, scale: Scale, amplitudes: FloatArray, noise: FloatArray) -> npt.NDArray[np.float32]:

@@ -103,6 +103,20 @@ def test_many_labels_on_inducing_points_predict_as_all_of_them_do(library, poten
     assert np.corrcoef(exact, gp.predict(belief, library)[0])[0, 1] > 0.95
 
 
+def test_a_projected_process_leaves_out_whole_folds_as_the_exact_one_does(library, potency, monkeypatch):
+    folds, y = np.arange(len(ROWS)) // 30, potency[ROWS]
+    exact, _ = gp.fit(library, ROWS, y, noise=0.2, folds=folds).left_out
+    monkeypatch.setattr(gp, "MOST_EXACT", 60)
+    monkeypatch.setattr(gp, "_N_INDUCING", len(ROWS))
+    np.testing.assert_allclose(gp.fit(library, ROWS, y, noise=0.2, folds=folds).left_out[0], exact, atol=1e-3)
+
+
+def test_a_compound_labelled_twice_is_left_out_whole(library, potency):
+    rows = np.concatenate([ROWS, ROWS[:5]])
+    mean, _ = gp.fit(library, rows, potency[rows], noise=0.2).left_out
+    np.testing.assert_allclose(mean[:5], mean[len(ROWS) :], atol=1e-9)
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("labels", ["potency", "is_hit"])
 def test_kinds_learn_repeat_and_survive_the_disk(library, name, labels, request, tmp_path):

@@ -13,8 +13,9 @@ errors are asked for: labels of a campaign are mostly of its own picks, whose ne
 left-out precision flatters kinds that rank by neighbours. With 0.5, 1, 2, 3 and 4 errors, the next batch of a campaign
 on ALDH1 held 8.5, 8.8, 9.2, 9.7 and 10.0 hits (the best single kind 9.5).
 
-Of 0/1 labels every kind first gets a logistic curve of its own, fitted to its left-out log-odds: kinds differ in how
-bold they are, and a bold one would otherwise lose by that alone. Then log-odds are pooled.
+Of 0/1 labels probabilities are averaged, as they are (a linear pool). Pooled log-odds under logistic curves fitted to
+left-out values find less: with two or three hits such a curve silences whatever cannot yet foresee them, and of five
+kinds the two processes alone are left.
 
 The left-out predictions of the stack are kept for the calibration, so that no kind is fitted twice as often.
 """
@@ -36,7 +37,6 @@ from nextplate.models.crossing import cross_predict, deal_folds
 from nextplate.models.design import Index, Rows
 from nextplate.models.kinds import kind_of
 from nextplate.models.labels import Labels, check_labels, learned_from, why_mean_only
-from nextplate.models.link import fit_logistic
 from nextplate.models.storage import learned_of, load_arrays, read_card, save_arrays, save_folder
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,7 +53,6 @@ _BEST_SHARE = 0.2
 _FEWEST_BEST = 5
 _NOTHING_LEFT_OUT = "auto: all labels are of one compound, so that nothing can be left out: the first kind alone"
 _FEWER_FOLDS_ABOVE = 1_500
-_EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,6 @@ class Stack:
     members: tuple[Any, ...]
     weights: FloatArray
     """Shape (n_members,), not negative, sum 1."""
-    curves: FloatArray
-    """Shape (n_members, 2): offset and slope of each member's logistic curve over its log-odds (of 0/1 labels)."""
     left_out: tuple[FloatArray, FloatArray] | None
     """Mean and spread of every label by the stack of beliefs that had not seen it, each shape (n,); None: too few."""
     learned: Learned
@@ -114,17 +111,14 @@ def fit(
     if not np.isfinite(means).all():
         learned = learned_from(features, labels, seed, (*fitted[0].notes, _NOTHING_LEFT_OUT))
         return _alone(members[0], fitted[0], learned)
-    curves = np.array([_curve(mean, labels) for mean in means])
-    means, spreads = _bent(means, spreads, curves, labels.is_binary)
     weights, why = weigh(means, labels, folds, _start(members, labels))
-    left_out = _pool(means, spreads, weights, labels.is_binary)
+    left_out = _pool(means, spreads, weights)
     told = ", ".join(f"{name} {w:.0%}" for name, w in zip(members, weights, strict=True))
     notes = (f"auto: {told}{why}", *(f"{n}: {note}" for n, b in zip(members, fitted, strict=True) for note in b.notes))
     return Stack(
         tuple(members),
         tuple(fitted),
         weights,
-        curves,
         left_out,
         learned_from(features, labels, seed, tuple(dict.fromkeys(notes))),
     )
@@ -132,7 +126,7 @@ def fit(
 
 def _alone(name: str, belief: Any, learned: Learned) -> Stack:
     """Return the stack of one kind, as it is."""
-    return Stack((name,), (belief,), np.ones(1), np.array([[0.0, 1.0]]), None, learned)
+    return Stack((name,), (belief,), np.ones(1), None, learned)
 
 
 def _fit_and_cross(
@@ -144,19 +138,6 @@ def _fit_and_cross(
     return belief, left_out or cross_predict(
         kind, features, labels.rows, labels.y, labels.weight, seed, n_folds=n_folds
     )
-
-
-def _curve(mean: FloatArray, labels: Labels) -> tuple[float, float]:
-    return fit_logistic(_log_odds(mean), labels.y, labels.weight) if labels.is_binary else (0.0, 1.0)
-
-
-def _bent(means: FloatArray, spreads: FloatArray, curves: FloatArray, is_binary: bool) -> tuple[FloatArray, FloatArray]:
-    """Put every member's probabilities through its curve, and its spreads through the slope of that."""
-    if not is_binary:
-        return means, spreads
-    bent = 1 / (1 + np.exp(-(curves[:, :1] + curves[:, 1:] * _log_odds(means))))
-    bounded = np.clip(means, _EDGE, 1 - _EDGE)
-    return bent, spreads * np.minimum(curves[:, 1:] * bent * (1 - bent) / (bounded * (1 - bounded)), 1.0)
 
 
 def weigh(means: FloatArray, labels: Labels, folds: Index, start: FloatArray) -> tuple[FloatArray, str]:
@@ -178,7 +159,7 @@ def weigh(means: FloatArray, labels: Labels, folds: Index, start: FloatArray) ->
             start,
             f" (by default: {int(is_best.sum())} of {len(is_best)} labels stand out, {_FEWEST_BEST} are needed)",
         )
-    values = _log_odds(means) if labels.is_binary else means.copy()
+    values = means.copy()
     for fold in np.unique(folds):
         values[:, folds == fold] -= values[:, folds == fold].mean(axis=1, keepdims=True)
     grid = np.vstack([start, simplex(len(means))])
@@ -232,25 +213,9 @@ def simplex(k: int) -> FloatArray:
     return np.array(points, dtype=np.float64) / _STEPS
 
 
-def _mix(means: FloatArray, weights: FloatArray, is_binary: bool) -> FloatArray:
-    if not is_binary:
-        mean: FloatArray = weights @ means
-        return mean
-    odds: FloatArray = weights @ _log_odds(means)
-    return 1 / (1 + np.exp(-odds))
-
-
-def _log_odds(p: FloatArray) -> FloatArray:
-    bounded = np.clip(p, _EDGE, 1 - _EDGE)
-    odds: FloatArray = np.log(bounded / (1 - bounded))
-    return odds
-
-
-def _pool(
-    means: FloatArray, spreads: FloatArray, weights: FloatArray, is_binary: bool
-) -> tuple[FloatArray, FloatArray]:
+def _pool(means: FloatArray, spreads: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mix means, and spreads by the law of total variance."""
-    mean = _mix(means, weights, is_binary)
+    mean: FloatArray = weights @ means
     variance: FloatArray = weights @ (spreads**2 + (means - mean) ** 2)
     return mean, np.sqrt(variance)
 
@@ -264,8 +229,7 @@ def predict(belief: Stack, features: Features, rows: Rows | None = None) -> tupl
     used = np.flatnonzero(belief.weights > 0)
     each = [kind_of(belief.kinds[i]).predict(belief.members[i], features, rows) for i in used]
     means, spreads = (np.stack([pair[part] for pair in each]) for part in (0, 1))
-    means, spreads = _bent(means, spreads, belief.curves[used], belief.learned.is_binary)
-    return _pool(means, spreads, belief.weights[used], belief.learned.is_binary)
+    return _pool(means, spreads, belief.weights[used])
 
 
 def save(belief: Stack, folder: Path, *, metrics: Mapping[str, float] | None = None) -> None:
@@ -278,7 +242,7 @@ def save(belief: Stack, folder: Path, *, metrics: Mapping[str, float] | None = N
     left_out = np.empty((2, 0)) if belief.left_out is None else np.stack(belief.left_out)
 
     def fill(inside: Path) -> None:
-        save_arrays(inside / "weights.npz", {"weights": belief.weights, "curves": belief.curves, "left_out": left_out})
+        save_arrays(inside / "weights.npz", {"weights": belief.weights, "left_out": left_out})
         save_members(inside, belief.kinds, belief.members)
 
     save_folder(folder, "auto", belief.learned, fill, facts={"members": list(belief.kinds)}, metrics=metrics)
@@ -292,8 +256,8 @@ def load(folder: Path) -> Stack:
     """
     card = read_card(folder, "auto")
     names, arrays = card["facts"].get("members"), load_arrays(folder / "weights.npz")
-    if not isinstance(names, list) or {"weights", "curves", "left_out"} - arrays.keys():
+    if not isinstance(names, list) or arrays.keys() != {"weights", "left_out"}:
         raise ModelFileError(f"{folder}: its card or weights.npz does not tell the members; fit the belief again")
     kinds = tuple(map(str, names))
     left_out = tuple(arrays["left_out"]) if arrays["left_out"].size else None
-    return Stack(kinds, load_members(folder, kinds), arrays["weights"], arrays["curves"], left_out, learned_of(card))
+    return Stack(kinds, load_members(folder, kinds), arrays["weights"], left_out, learned_of(card))

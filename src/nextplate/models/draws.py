@@ -155,18 +155,8 @@ def _of_members(
         if drawn is None:
             mean, spread = kind_of(name).predict(member, features, rows)
             drawn = mean + spread * rng.standard_normal((n, len(rows)))
-        parts.append(_bent(kind, belief, int(i), drawn))
+        parts.append(drawn)
     return np.concatenate(parts) if is_joint else None
-
-
-def _bent(kind: str, belief: Any, i: int, drawn: FloatArray) -> FloatArray:
-    """Put a stack's member's probabilities through its curve, as the stack does."""
-    if kind != "auto" or not belief.learned.is_binary:
-        return drawn
-    bounded = np.clip(drawn, 1e-6, 1 - 1e-6)
-    offset, slope = belief.curves[i]
-    bent: FloatArray = 1 / (1 + np.exp(-(offset + slope * np.log(bounded / (1 - bounded)))))
-    return bent
 
 
 def _has_process(kind: str, belief: Any) -> bool:

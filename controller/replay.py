@@ -158,13 +158,15 @@ def _strategies(request: ReplayRequest) -> tuple[str, ...]:
         parse_strategy(name)
     if request.goal not in GOALS:
         raise PlanError(f"the goal is {request.goal!r}; it must be one of {', '.join(GOALS)}")
+    if not np.isfinite(request.threshold):
+        raise PlanError(f"--threshold {request.threshold:g} is not a number that a value can reach")
     if request.seeds < 1 or request.rounds < 0:
         raise PlanError(f"{request.seeds} seeds and {request.rounds} rounds; ask for at least 1 and 0")
     return names
 
 
 def _plan(request: ReplayRequest, data: ValuedStructures) -> tuple[ReplayPlan, np.ndarray[Any, Any]]:
-    values = -data.values if request.goal == "minimize" else data.values
+    values = _higher_is_better(data.values) if request.goal == "minimize" else data.values
     n, n_scored = len(values), int(np.isfinite(values).sum())
     if n_scored == 0:
         what = f" ({data.n_infinite} are infinite, which no assay measures)" if data.n_infinite else ""
@@ -178,6 +180,11 @@ def _plan(request: ReplayRequest, data: ValuedStructures) -> tuple[ReplayPlan, n
         )
     initial, batch = parse_size(request.initial, n), parse_size(request.batch, n)
     return ReplayPlan("random", initial, batch, request.rounds, top_k, threshold), values
+
+
+def _higher_is_better(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Turn values that are to be minimised round; of 0/1 values the others become the hits."""
+    return 1 - values if np.isin(_known(values), (0.0, 1.0)).all() else -values
 
 
 def _timed(data: ValuedStructures, values: np.ndarray[Any, Any], plan: ReplayPlan) -> Campaign:

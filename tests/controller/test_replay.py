@@ -60,6 +60,24 @@ def request_(tmp_path):
     )
 
 
+def test_zeros_that_are_sought_are_found_as_ones_would_be(request_):
+    lines = request_.file.read_text().splitlines()
+    found = {}
+    for goal in ("maximize", "minimize"):
+        labels = [str(int((n % 7 == 0) == (goal == "maximize"))) for n in range(len(lines))]
+        request_.file.write_text(
+            "\n".join([lines[0], *(f"{l.split(',')[0]},{y}" for l, y in zip(lines[1:], labels, strict=False))]) + "\n"
+        )
+        body = run_replay(replace(request_, goal=goal, strategies=("nearest",), seeds=1), lambda *_: None)
+        found[goal] = [{**s, "seconds_mean": 0} for s in body["strategies"]]
+    assert found["maximize"] == found["minimize"]
+
+
+def test_a_threshold_must_be_a_number(request_):
+    with pytest.raises(PlanError, match="--threshold nan"):
+        run_replay(replace(request_, goal="hits", threshold=float("nan")), lambda *_: None)
+
+
 def test_a_replay_is_written_and_said(request_):
     done = []
     body = run_replay(request_, lambda *n: done.append(n))

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition.rules.rule import Knobs
+from nextplate.acquisition.rules.rule import Knobs, Told
 from nextplate.errors import ModelError
 from nextplate.prediction import Prediction
 
@@ -33,11 +33,11 @@ def modal() -> ModuleType:
     return module
 
 
-def best_of(knobs: Knobs) -> float:
-    """Give the response to improve on; ModelError when nothing was measured."""
-    if not np.isfinite(knobs.best):
-        raise ModelError("the rules ei and pi need a measured response to improve on; begin with a cold start")
-    return knobs.best
+def no_best(prediction: Prediction, knobs: Knobs) -> Told | None:
+    """Score by the mean where no response was measured that could be improved on; None where one was."""
+    if np.isfinite(knobs.best):
+        return None
+    return Told(prediction.mean, ("no response was measured that could be improved on: scored by the mean",))
 
 
 def positive_spread(prediction: Prediction) -> FloatArray:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from nextplate.acquisition import RULES, score
+from nextplate.acquisition import RULES, Knobs, score, scored
 from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction
 
@@ -65,10 +65,12 @@ def test_an_unknown_rule_is_told_the_known_ones():
         score("gredy", GIVEN, 0.0, np.random.default_rng(0))
 
 
-def test_improvement_needs_something_to_improve_on():
+@pytest.mark.parametrize("rule", ["ei", "pi"])
+def test_where_there_is_nothing_to_improve_on_the_mean_scores_and_that_is_told(rule):
     pytest.importorskip("modAL")
-    with pytest.raises(ModelError, match="begin with a cold start"):
-        score("ei", GIVEN, float("nan"), np.random.default_rng(0))
+    told = scored(rule, GIVEN, Knobs(float("nan")), np.random.default_rng(0))
+    np.testing.assert_array_equal(told.scores, GIVEN.mean)
+    assert told.notes == ("no response was measured that could be improved on: scored by the mean",)
 
 
 def test_scores_that_are_not_numbers_are_refused():

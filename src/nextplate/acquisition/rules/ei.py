@@ -2,17 +2,21 @@
 
 import numpy as np
 
-from nextplate.acquisition.modal import best_of, modal, positive_spread
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.modal import modal, no_best, positive_spread
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, Told
 from nextplate.prediction import Prediction
 
 
-def ei(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray:
+def ei(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray | Told:
     """Score by the expected improvement over the best response.
 
+    Where nothing was measured yet there is nothing to improve on: the mean scores, and the note says so.
+
     Raises:
-        ModelError: nothing was measured yet, or modAL is not installed.
+        ModelError: modAL is not installed.
     """
     del rng
-    scores = modal().EI(prediction.mean, positive_spread(prediction), best_of(knobs), knobs.tradeoff)
+    if (told := no_best(prediction, knobs)) is not None:
+        return told
+    scores = modal().EI(prediction.mean, positive_spread(prediction), knobs.best, knobs.tradeoff)
     return np.asarray(scores, dtype=np.float64)

@@ -66,7 +66,8 @@ def test_zeros_that_are_sought_are_found_as_ones_would_be(request_):
     for goal in ("maximize", "minimize"):
         labels = [str(int((n % 7 == 0) == (goal == "maximize"))) for n in range(len(lines))]
         request_.file.write_text(
-            "\n".join([lines[0], *(f"{l.split(',')[0]},{y}" for l, y in zip(lines[1:], labels, strict=False))]) + "\n"
+            "\n".join([lines[0], *(f"{row.split(',')[0]},{y}" for row, y in zip(lines[1:], labels, strict=False))])
+            + "\n"
         )
         body = run_replay(replace(request_, goal=goal, strategies=("nearest",), seeds=1), lambda *_: None)
         found[goal] = [{**s, "seconds_mean": 0} for s in body["strategies"]]

@@ -53,7 +53,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
     pl.DataFrame(raw).write_parquet(out / "raw.parquet")
     rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
-    further = _further(tested, features, labels, (belief, (everywhere.mean, everywhere.spread), unseen), params, out)
+    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     return {
         "n_compounds": len(known),
         "n_hits": int(known["is_hit"].sum()),
@@ -68,16 +68,17 @@ def _further(
     tested: pl.DataFrame,
     features: Features,
     labels: Labels,
-    believed: tuple[Any, Pair, Pair],
+    believed: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
     """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well."""
     told: dict[str, Any] = {} if np.isnan(labels.noise) else {"noise": labels.noise}
     notes: list[str] = []
-    belief, everywhere, _ = believed
+    belief, everywhere, unseen = believed
     if belief is not None and params.get("viability", "gate") == "endpoint":
-        second = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
+        activity = belief, (everywhere.mean, everywhere.spread), unseen
+        second = write_endpoints(tested, features, labels, activity, params, integer_seed(params), out)
         notes += second.pop("notes")
         told["viability"] = second
     if belief is not None and "draws_for" in params:

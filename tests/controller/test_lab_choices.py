@@ -150,6 +150,7 @@ def test_the_picks_chance_of_a_hit_is_that_of_both(toxic):
     joined = picks.join(ends, on="compound_id")
     np.testing.assert_allclose(joined["p_hit"], joined["both"])
     assert "weighed by the probability of viability" in toxic.notes("pick", 2)
+    assert picks["why"].str.contains("ucb x P(viable) score", literal=True).all()
 
 
 def test_fewer_toxic_compounds_are_picked_than_without_that_belief(toxic, near, library, tmp_path):
@@ -188,6 +189,7 @@ def test_a_front_of_activity_and_viability_can_be_pushed_out(toxic, near, librar
     assert "of 48 measured compounds" in lab.notes("pick", 2)
     picks = pl.read_parquet(lab.file("pick", 2, "picks.parquet"))
     assert (picks["score"] >= 0).all()
+    assert picks["why"].str.contains("front of activity and viability score", literal=True).all(), "not the rule's"
     settings = {"picking": {"goal": "pareto"}, "belief": {"viability": "endpoint"}}
     assert params_of(settings, "pick")["params"]["min_viability"] == 0.5
 

@@ -75,10 +75,9 @@ def _further(
     """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well."""
     told: dict[str, Any] = {} if np.isnan(labels.noise) else {"noise": labels.noise}
     notes: list[str] = []
-    belief, everywhere, unseen = believed
+    belief, everywhere, _ = believed
     if belief is not None and params.get("viability", "gate") == "endpoint":
-        activity = belief, (everywhere.mean, everywhere.spread), unseen
-        second = write_endpoints(tested, features, labels, activity, params, integer_seed(params), out)
+        second = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
         notes += second.pop("notes")
         told["viability"] = second
     if belief is not None and "draws_for" in params:

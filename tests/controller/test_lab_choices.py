@@ -260,6 +260,22 @@ def test_censored_labels_teach_more_than_their_bound_and_are_calibrated_as_measu
     assert (low.y[y <= 0.4] <= 0.4).all()
 
 
+@pytest.mark.parametrize("replicates", ["count", "noise"])
+def test_a_label_is_censored_only_where_all_its_wells_are(library, replicates):
+    """C0000 has one well beyond the bound and one below it, C0001 two beyond it, C0002 one on each side."""
+    features = load_features(library)
+    ids = [*(f"C{i:04d}" for i in range(40)), "C0000", "C0001", "C0002"]
+    y = [0.0, 1.1, -0.9, *(0.1 * (i % 8) for i in range(37)), 1.9, 1.3, 1.9]
+    tested = pl.DataFrame({"compound_id": ids, "label": y, "is_hit": [v > 0.5 for v in y]})
+    bounds = {"censored_above": 1.0, "censored_below": -0.5, "replicates": replicates}
+    found = gather(tested, features, {"kind": "nearest", **bounds}, 0)
+    assert found.y[0] == pytest.approx(0.5), "the mean of 0 and the bound"
+    assert found.y[1] > 1.0, "what is expected beyond the bound"
+    assert found.y[2] == pytest.approx(0.25), "the mean of both bounds"
+    assert found.compounds["label"].to_list()[:3] == pytest.approx([0.95, 1.2, 0.5]), "as measured"
+    assert any(note.startswith("1 of 40 labels are censored") for note in found.notes)
+
+
 # draws
 
 

@@ -61,6 +61,7 @@ TOLD = [
         {"hit_threshold": 0.5, "min_viability": 0.5, "viability": "endpoint"},
     ),
     ({"belief": {"replicates": "noise", "censored_above": 1.5}}, "fit", {"replicates": "noise", "censored_above": 1.5}),
+    ({"belief": {"n_passed": 200_000, "n_lot": 500}}, "fit", {"n_passed": 200_000, "n_lot": 500}),
     ({"picking": {"rule": "thompson"}}, "fit", {"draws_for": "thompson", "hit_threshold": 0.5}),
     ({"belief": {"viability": "endpoint"}}, "normalise", {"viability": "endpoint"}),
     ({"assay": {"dose_series_um": [1.0, 2.0, 4.0, 8.0, 16.0]}}, "normalise", {"dose_um": 10.0}),

@@ -232,7 +232,7 @@ def _last_to_pass(hope: FloatArray, best: _Best) -> tuple[str, ...]:
         return ()
     return (
         f"two stages: {n_last} of the {n_best} best are among the last tenth that passed the first stage, so better "
-        "ones may have been held back; pass more",
+        "ones may have been held back; pass more (belief.n_passed)",
     )
 
 
@@ -243,5 +243,6 @@ def _held_back(mean: FloatArray, is_outside: Mask, best: _Best, n_not_passed: in
         return ()
     return (
         f"two stages: {n_good} of {n_drawn:,} drawn by lot among those not passed are as good as the best "
-        f"{len(best.rows)}, so about {round(n_good * n_not_passed / n_drawn):,} were held back; pass more",
+        f"{len(best.rows)}, so about {round(n_good * n_not_passed / n_drawn):,} were held back; pass more "
+        "(belief.n_passed)",
     )

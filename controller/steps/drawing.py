@@ -13,7 +13,7 @@ from controller.steps.data import generator
 from nextplate.acquisition import Knobs, scored
 from nextplate.compound import Features
 from nextplate.errors import DataError
-from nextplate.models.draws import joint_draws, most_drawn
+from nextplate.models.draws import drawn_alone, joint_draws, most_drawn
 from nextplate.models.funnel import Funnelled
 from nextplate.prediction import Prediction
 
@@ -58,7 +58,10 @@ def write_draws(
         return [f"draws: a belief of kind {params['kind']} gave no joint draws for the rule {params['draws_for']}"]
     np.save(out / DRAWS, draws, allow_pickle=False)
     np.save(out / ROWS, rows.astype(np.int64), allow_pickle=False)
-    return [f"draws: {len(draws)} joint draws of {len(rows)} of {n_open} compounds without a label{in_full}"]
+    told = f"draws: {len(draws)} joint draws of {len(rows)} of {n_open} compounds without a label{in_full}"
+    alone = drawn_alone(params["kind"], belief)
+    note = f"draws: of {', '.join(alone)} there are no joint draws, so that share is of independent normals"
+    return [told, note] if alone else [told]
 
 
 def _candidates(

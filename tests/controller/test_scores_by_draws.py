@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from night_lab import NightLab, make_library, noise
 
+from controller.steps import drawing
 from controller.steps.drawing import DRAWS, ROWS, write_draws
 from controller.steps.scoring import Scored, score_all
 from controller.steps.second import FILE
 from nextplate.acquisition.rules.rule import NO_DRAWS
 from nextplate.compound import Features
-from nextplate.models import kind_of
+from nextplate.models import committee, kind_of
 from nextplate.models.funnel import Funnelled
 from nextplate.prediction import Prediction
 
@@ -83,13 +85,18 @@ def test_viability_is_weighed_among_the_drawn(fitted):
     assert found.scores[best] > middle
 
 
-def test_only_what_was_predicted_in_full_is_drawn(tmp_path):
+def a_library() -> tuple[Features, np.ndarray]:
     rng = np.random.default_rng(3)
     packed = np.packbits(rng.random((N, 256)) < 0.15, axis=1)
     names = tuple(f"C{i}" for i in range(N))
     numbers = rng.normal(size=(N, 4)).astype(np.float32)
     features = Features(Path(), "f" * 64, names, names, packed, numbers, tuple("abcd"), packed, packed)
-    belief = kind_of("forest").fit(features, np.arange(50), numbers[:50, 0].astype(np.float64))
+    return features, numbers[:50, 0].astype(np.float64)
+
+
+def test_only_what_was_predicted_in_full_is_drawn(tmp_path):
+    features, y = a_library()
+    belief = kind_of("forest").fit(features, np.arange(50), y)
     in_full = np.arange(N) < 200
     spread = np.where(in_full, 0.1, 9.0)
     everywhere = Funnelled(np.zeros(N), spread, in_full, in_full, ())
@@ -101,3 +108,30 @@ def test_only_what_was_predicted_in_full_is_drawn(tmp_path):
     known = pl.DataFrame({"row": np.arange(200)})
     notes = write_draws(belief, features, known, everywhere, params, tmp_path)
     assert notes == ["draws: none, as no compound is without a label and predicted in full"]
+
+
+def test_a_member_without_draws_is_named(tmp_path):
+    features, y = a_library()
+    belief = committee.fit(features, np.arange(50), y, members=("forest", "nearest"))
+    every = np.ones(N, dtype=bool)
+    params = {"kind": "committee", "draws_for": "bald", "hit_threshold": 0.5, "seed": 1, "round": 1}
+    known, everywhere = pl.DataFrame({"row": np.arange(50)}), Funnelled(np.zeros(N), np.ones(N), every, every, ())
+    notes = write_draws(belief, features, known, everywhere, params, tmp_path)
+    assert notes[1] == "draws: of nearest (50%) there are no joint draws, so that share is of independent normals"
+
+
+def test_picks_by_score_are_of_the_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "MOST_DRAWN", 40)
+    make_library(tmp_path / "library", 120)
+
+    def assay(rows, r):
+        return {"activity": np.array(rows) / 120 + noise(rows, r)}
+
+    belief = {"draws_for": "thompson", "hit_threshold": 0.5}
+    lab = NightLab(tmp_path, 120, assay, "forest", belief=belief, picking={"rule": "thompson"}).run(2)
+    rows = np.load(lab.file("fit", 1, ROWS), allow_pickle=False)
+    picks = pl.read_parquet(lab.file("pick", 1, "picks.parquet"))
+    best = picks.filter(pl.col("reason") == "exploit")["compound_id"].to_list()
+    assert len(best) == 22
+    assert {int(name[1:]) for name in best} <= set(rows.tolist())
+    assert "picks by score are of the 40 of 96 available compounds that have draws" in lab.notes("pick", 1)

@@ -84,6 +84,11 @@ class BeliefSection(Section):
     """A label at or above it is only known to be at least that (the detector saturates); left out: all are values."""
     censored_below: Response | None = None
     """Likewise at or below it."""
+    n_passed: Annotated[int, Field(ge=1)] | None = None
+    """Compounds of a larger library that a dear belief is asked about, the best by a cheap one
+    (nextplate.models.funnel); left out: 100,000."""
+    n_lot: Annotated[int, Field(ge=1)] | None = None
+    """Compounds drawn by lot that it is asked about as well: picks by lot come from them; left out: 2,000."""
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "BeliefSection":

@@ -19,7 +19,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "assay": ("dose_series_um",),
         "picking": ("budget", "goal"),
-        "belief": ("viability", "replicates", "censored_above", "censored_below"),
+        "belief": ("viability", "replicates", "censored_above", "censored_below", "n_passed", "n_lot"),
     }
 )
 """Settings, by table, that older campaigns' journals do not have."""

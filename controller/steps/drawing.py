@@ -13,24 +13,25 @@ from controller.steps.data import generator
 from nextplate.acquisition import Knobs, scored
 from nextplate.compound import Features
 from nextplate.errors import DataError
-from nextplate.models.draws import joint_draws, most_drawn
+from nextplate.models.draws import drawn_alone, joint_draws, most_drawn
+from nextplate.models.funnel import Funnelled
 from nextplate.prediction import Prediction
 
-FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 DRAWS, ROWS = "draws.npy", "draws-rows.npy"
 """float32 (n_draws, m), and int64 (m,): the rows of the library that they are of, ascending."""
 N_DRAWS = 64
 MOST_DRAWN = 20_000
-"""Compounds drawn at most: of a larger library, those that the rule ranks best when they are taken as independent."""
+"""Compounds drawn at most: of a larger library, those that the rule ranks best when they are taken as independent.
+Only compounds predicted in full are drawn: of the rest nothing is promised, and none is picked for its score."""
 
 
 def write_draws(
     belief: Any,
     features: Features,
     known: pl.DataFrame,
-    everywhere: tuple[FloatArray, FloatArray],
+    everywhere: Funnelled,
     params: Mapping[str, Any],
     out: Path,
 ) -> list[str]:
@@ -40,36 +41,36 @@ def write_draws(
         belief: of the kind params["kind"].
         features: of the library.
         known: labelled compounds, with their row: they are not drawn.
-        everywhere: mean and spread of the library.
+        everywhere: predictions of the library.
         params: kind, draws_for (the rule), hit_threshold, and what ``generator`` needs.
         out: folder.
     """
     rng = generator({**params, "purpose": "draws"})
     most = most_drawn(params["kind"], belief, MOST_DRAWN)
-    rows = _candidates(features, known["row"].to_numpy(), everywhere, params, most, rng)
-    draws = joint_draws(params["kind"], belief, features, rows, N_DRAWS, rng) if len(rows) else None
+    is_open = everywhere.in_full.copy()
+    is_open[known["row"].to_numpy()] = False
+    n_open, in_full = int(is_open.sum()), "" if everywhere.in_full.all() else " and predicted in full"
+    if n_open == 0:
+        return [f"draws: none, as no compound is without a label{in_full}"]
+    rows = _candidates(np.flatnonzero(is_open), everywhere, params, most, rng)
+    draws = joint_draws(params["kind"], belief, features, rows, N_DRAWS, rng)
     if draws is None:
         return [f"draws: a belief of kind {params['kind']} gave no joint draws for the rule {params['draws_for']}"]
     np.save(out / DRAWS, draws, allow_pickle=False)
     np.save(out / ROWS, rows.astype(np.int64), allow_pickle=False)
-    n_open = len(features.compound_ids) - len(known)
-    return [f"draws: {len(draws)} joint draws of {len(rows)} of {n_open} compounds without a label"]
+    told = f"draws: {len(draws)} joint draws of {len(rows)} of {n_open} compounds without a label{in_full}"
+    alone = drawn_alone(params["kind"], belief)
+    note = f"draws: of {', '.join(alone)} there are no joint draws, so that share is of independent normals"
+    return [told, note] if alone else [told]
 
 
 def _candidates(
-    features: Features,
-    known: Index,
-    everywhere: tuple[FloatArray, FloatArray],
-    params: Mapping[str, Any],
-    most: int,
-    rng: np.random.Generator,
+    rows: Index, everywhere: Funnelled, params: Mapping[str, Any], most: int, rng: np.random.Generator
 ) -> Index:
-    is_open = np.ones(len(features.compound_ids), dtype=bool)
-    is_open[known] = False
-    rows = np.flatnonzero(is_open)
+    """Take the rows that the rule ranks best, each by itself; all where they are not too many."""
     if len(rows) <= most:
         return rows
-    mean, spread = (values[rows] for values in everywhere)
+    mean, spread = everywhere.mean[rows], everywhere.spread[rows]
     nan = np.full(len(rows), np.nan)
     alone = Prediction([""] * len(rows), mean, spread, nan, nan, 0.0, nan)
     knobs = Knobs(float("nan"), threshold=params["hit_threshold"])

@@ -53,7 +53,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
     pl.DataFrame(raw).write_parquet(out / "raw.parquet")
     rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
-    further = _further(tested, features, labels, (belief, (everywhere.mean, everywhere.spread), unseen), params, out)
+    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     return {
         "n_compounds": len(known),
         "n_hits": int(known["is_hit"].sum()),
@@ -68,7 +68,7 @@ def _further(
     tested: pl.DataFrame,
     features: Features,
     labels: Labels,
-    believed: tuple[Any, Pair, Pair],
+    believed: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:

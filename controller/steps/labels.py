@@ -42,6 +42,10 @@ class Labels:
 def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], seed: int) -> Labels:
     """Make labels of wells.
 
+    A well at or beyond a bound of the detector counts as the bound before wells are averaged. A label is censored where
+    all its wells are, on one side; where some wells are values it is the mean of those and the bounds: too near to
+    the middle, but no more so than any well beyond the bound is.
+
     Args:
         tested: sample wells with a column label, null where nothing is learned.
         features: of the library.
@@ -53,22 +57,24 @@ def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], 
     """
     rows = pl.DataFrame({"compound_id": list(features.compound_ids), "row": np.arange(len(features.compound_ids))})
     used = tested.filter(pl.col("label").is_not_null()).join(rows, on="compound_id", maintain_order="left")
+    bounded = pl.col("label").clip(params.get("censored_below"), params.get("censored_above"))
     means = used.group_by("compound_id").agg(
-        label=pl.col("label").mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
+        label=pl.col("label").mean(), y=bounded.mean(), n_wells=pl.len(), is_hit=pl.col("is_hit").any()
     )
     compounds = rows.join(means, on="compound_id").sort("row")
+    y, compounds = compounds["y"].to_numpy(), compounds.drop("y")
     n_infinite = int(tested["activity"].is_infinite().sum()) if "activity" in tested.columns else 0
     notes = (f"{n_infinite} wells with an infinite response were left out",) if n_infinite else ()
-    labels = _counted(compounds, notes)
+    labels = _counted(compounds, y, notes)
     if params.get("replicates", "count") == "noise" and len(compounds):
-        labels = _by_noise(labels, used, features)
+        labels = _by_noise(labels, used.with_columns(bounded), features)
     else:
         labels = replace(labels, notes=(*labels.notes, *_contradictions(compounds, features)))
     return _uncensored(labels, used, features, params, seed)
 
 
-def _counted(compounds: pl.DataFrame, notes: tuple[str, ...]) -> Labels:
-    rows, y = compounds["row"].to_numpy().astype(np.intp), compounds["label"].to_numpy()
+def _counted(compounds: pl.DataFrame, y: FloatArray, notes: tuple[str, ...]) -> Labels:
+    rows = compounds["row"].to_numpy().astype(np.intp)
     return Labels(compounds, rows, y, compounds["n_wells"].to_numpy().astype(np.float64), np.arange(len(rows)), notes)
 
 
@@ -111,15 +117,14 @@ def _uncensored(labels: Labels, used: pl.DataFrame, features: Features, params: 
     """Replace labels that are bounds by what is expected beyond them, for the belief; what was measured stays."""
     bounds = [(-1, params.get("censored_below")), (1, params.get("censored_above"))]
     side = np.zeros(len(labels.rows), dtype=np.intp)
-    y = labels.y.copy()
     structure = dict(zip(labels.compounds["row"].to_list(), labels.at.tolist(), strict=True))
     at = np.array([structure[row] for row in used["row"].to_list()], dtype=np.intp)
+    n_wells = np.bincount(at, minlength=len(side))
     for sign, bound in bounds:
         if bound is not None:
             beyond = at[sign * used["label"].to_numpy() >= sign * bound]
-            side[beyond] = np.where(side[beyond] == 0, sign, 0)
-            y = np.minimum(y, bound) if sign > 0 else np.maximum(y, bound)
+            side[np.bincount(beyond, minlength=len(side)) == n_wells] = sign
     if not side.any():
         return labels
-    found = impute_censored(kind_of(params["kind"]), features, labels.rows, y, side, labels.weight, seed)
+    found = impute_censored(kind_of(params["kind"]), features, labels.rows, labels.y, side, labels.weight, seed)
     return replace(labels, y=found.y, notes=(*labels.notes, *found.notes))

@@ -62,11 +62,13 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     prediction = None
     if "predictions" in inputs:
         prediction = under_viability(read_prediction(inputs["predictions"], 0.0), inputs)
-    new, told = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
+    new, told, name = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
     picks = (*again, *new)
     if (n_empty := params["n_wells"] - sum(p.n_wells for p in picks)) > 0:
         told = (*told, f"{n_empty} of {params['n_wells']} wells stay empty: only {len(picks)} compounds can be picked")
-    write_picks(picks, out / "picks.parquet", _why(picks, inputs, params, features, set(tested["compound_id"])))
+    write_picks(
+        picks, out / "picks.parquet", _why(picks, inputs, {**params, "rule": name}, features, {*tested["compound_id"]})
+    )
     write_json(unavailable, out / "unavailable.json")
     return {
         "n_compounds": len(picks),
@@ -129,16 +131,20 @@ def _new(
     tested: pl.DataFrame,
     in_stock: Mapping[str, int],
     n_wells: int,
-) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
-    """Choose the new compounds; the notes name what the rule had to do otherwise."""
+) -> tuple[tuple[Pick, ...], tuple[str, ...], str]:
+    """Choose the new compounds; the notes name what the rule had to do otherwise, and the last is the score's name."""
     if not available.any():
-        return (), ()
+        return (), (), params["rule"]
     rng = generator(params)
     if prediction is None:
-        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), ()
+        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), (), params["rule"]
     stages = _two_stages(inputs["predictions"])
     ranked = available & stages["exploit_from"]
-    found = score_all(inputs, params, prediction, ranked if ranked.any() else available, tested, rng)
+    share, n_possible = _exploration_share(params, n_wells), min(n_wells, int(available.sum()))
+    n_by_score = n_possible - round(share * n_possible)
+    found = score_all(inputs, params, prediction, ranked if ranked.any() else available, tested, rng, n_by_score)
+    if found.among is not None:
+        stages["exploit_from"] = stages["exploit_from"] & found.among
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     batch = choose_batch(
@@ -148,13 +154,13 @@ def _new(
         available=available,
         n_picks=n_wells,
         rng=rng,
-        exploration_share=_exploration_share(params, n_wells),
+        exploration_share=share,
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
         **stages,
         **_batch_limits(inputs["stock"], params, features),
     )
-    return batch.picks, (*found.notes, *batch.notes)
+    return batch.picks, (*found.notes, *batch.notes), found.name
 
 
 def _two_stages(predictions: Path) -> dict[str, Any]:

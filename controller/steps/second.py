@@ -12,6 +12,7 @@ from controller.steps.labels import Labels
 from nextplate.compound import Features
 from nextplate.models import kind_of
 from nextplate.models.endpoints import Believed, Endpoint, believe, judged, probability_of_both, residual_correlation
+from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled
 
 FloatArray = npt.NDArray[np.float64]
 Pair = tuple[FloatArray, FloatArray]
@@ -24,7 +25,7 @@ def write_endpoints(
     tested: pl.DataFrame,
     features: Features,
     labels: Labels,
-    activity: tuple[Any, Pair, Pair],
+    activity: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     seed: int,
     out: Path,
@@ -35,8 +36,9 @@ def write_endpoints(
         tested: sample wells, with viability and label.
         features: of the library.
         labels: of activity.
-        activity: its belief, mean and spread of the library, and those of the labels left out.
-        params: kind, hit_threshold, min_viability.
+        activity: its belief, its predictions of the library (what was predicted in full is so of viability too), and
+            mean and spread of the labels left out.
+        params: kind, hit_threshold, min_viability, and perhaps n_passed and n_lot.
         seed: of the belief.
         out: folder.
 
@@ -51,7 +53,14 @@ def write_endpoints(
     seen = rows.join(means, on="compound_id").sort("row")
     if seen.is_empty():
         return {"n": 0, "notes": ["viability: no well tells it, so picks are not weighed by it"]}
-    viability = believe(features, _viability(seen, params), seed)
+    viability = believe(
+        features,
+        _viability(seen, params),
+        seed,
+        in_full=activity[1].in_full,
+        n_passed=params.get("n_passed", N_PASSED),
+        n_lot=params.get("n_lot", N_LOT),
+    )
     kind_of(params["kind"]).save(viability.belief, out / "viability")
     correlation = _write(features, _activity(labels, activity, params), viability, out)
     n_toxic = int((seen["y"] < params["min_viability"]).sum())
@@ -59,7 +68,7 @@ def write_endpoints(
         f"viability: believed on {len(seen)} compounds, {n_toxic} of them toxic; its errors go with those of "
         f"activity by {correlation:.2f}"
     )
-    told = [f"viability: {text}" for text in getattr(viability.belief, "notes", ())]
+    told = [f"viability: {text}" for text in (*getattr(viability.belief, "notes", ()), *viability.notes)]
     return {"n": len(seen), "n_toxic": n_toxic, "correlation": correlation, "notes": [note, *told]}
 
 
@@ -68,10 +77,10 @@ def _viability(wells: pl.DataFrame, params: Mapping[str, Any]) -> Endpoint:
     return Endpoint("viability", index, wells["y"].to_numpy(), params["min_viability"], params["kind"], weight)
 
 
-def _activity(labels: Labels, activity: tuple[Any, Pair, Pair], params: Mapping[str, Any]) -> Believed:
+def _activity(labels: Labels, activity: tuple[Any, Funnelled, Pair], params: Mapping[str, Any]) -> Believed:
     belief, everywhere, unseen = activity
     endpoint = Endpoint("activity", labels.rows, labels.y, params["hit_threshold"], params["kind"], labels.weight)
-    return judged(endpoint, belief, everywhere, unseen)
+    return judged(endpoint, belief, (everywhere.mean, everywhere.spread), unseen)
 
 
 def _write(features: Features, active: Believed, viable: Believed, out: Path) -> float:

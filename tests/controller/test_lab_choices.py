@@ -61,6 +61,7 @@ TOLD = [
         {"hit_threshold": 0.5, "min_viability": 0.5, "viability": "endpoint"},
     ),
     ({"belief": {"replicates": "noise", "censored_above": 1.5}}, "fit", {"replicates": "noise", "censored_above": 1.5}),
+    ({"belief": {"n_passed": 200_000, "n_lot": 500}}, "fit", {"n_passed": 200_000, "n_lot": 500}),
     ({"picking": {"rule": "thompson"}}, "fit", {"draws_for": "thompson", "hit_threshold": 0.5}),
     ({"belief": {"viability": "endpoint"}}, "normalise", {"viability": "endpoint"}),
     ({"assay": {"dose_series_um": [1.0, 2.0, 4.0, 8.0, 16.0]}}, "normalise", {"dose_um": 10.0}),
@@ -150,6 +151,7 @@ def test_the_picks_chance_of_a_hit_is_that_of_both(toxic):
     joined = picks.join(ends, on="compound_id")
     np.testing.assert_allclose(joined["p_hit"], joined["both"])
     assert "weighed by the probability of viability" in toxic.notes("pick", 2)
+    assert picks["why"].str.contains("ucb x P(viable) score", literal=True).all()
 
 
 def test_fewer_toxic_compounds_are_picked_than_without_that_belief(toxic, near, library, tmp_path):
@@ -188,6 +190,7 @@ def test_a_front_of_activity_and_viability_can_be_pushed_out(toxic, near, librar
     assert "of 48 measured compounds" in lab.notes("pick", 2)
     picks = pl.read_parquet(lab.file("pick", 2, "picks.parquet"))
     assert (picks["score"] >= 0).all()
+    assert picks["why"].str.contains("front of activity and viability score", literal=True).all(), "not the rule's"
     settings = {"picking": {"goal": "pareto"}, "belief": {"viability": "endpoint"}}
     assert params_of(settings, "pick")["params"]["min_viability"] == 0.5
 
@@ -256,6 +259,22 @@ def test_censored_labels_teach_more_than_their_bound_and_are_calibrated_as_measu
     assert "labels are censored: replaced by their expectation beyond the bound" in found.notes[0]
     low = gather(tested, features, {"kind": "nearest", "censored_below": 0.4}, 0)
     assert (low.y[y <= 0.4] <= 0.4).all()
+
+
+@pytest.mark.parametrize("replicates", ["count", "noise"])
+def test_a_label_is_censored_only_where_all_its_wells_are(library, replicates):
+    """C0000 has one well beyond the bound and one below it, C0001 two beyond it, C0002 one on each side."""
+    features = load_features(library)
+    ids = [*(f"C{i:04d}" for i in range(40)), "C0000", "C0001", "C0002"]
+    y = [0.0, 1.1, -0.9, *(0.1 * (i % 8) for i in range(37)), 1.9, 1.3, 1.9]
+    tested = pl.DataFrame({"compound_id": ids, "label": y, "is_hit": [v > 0.5 for v in y]})
+    bounds = {"censored_above": 1.0, "censored_below": -0.5, "replicates": replicates}
+    found = gather(tested, features, {"kind": "nearest", **bounds}, 0)
+    assert found.y[0] == pytest.approx(0.5), "the mean of 0 and the bound"
+    assert found.y[1] > 1.0, "what is expected beyond the bound"
+    assert found.y[2] == pytest.approx(0.25), "the mean of both bounds"
+    assert found.compounds["label"].to_list()[:3] == pytest.approx([0.95, 1.2, 0.5]), "as measured"
+    assert any(note.startswith("1 of 40 labels are censored") for note in found.notes)
 
 
 # draws

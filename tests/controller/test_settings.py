@@ -7,6 +7,7 @@ import pytest
 from controller.lab import default_settings
 from controller.settings import Settings, load_settings
 from nextplate.errors import SettingsError
+from nextplate.models.funnel import N_LOT, N_PASSED
 
 LAB_OF_FOUR = "".join(
     f'[[device]]\nname = "{name}"\nkind = "{kind}"\ndriver = "DRIVER"\n' + ('robot = "ot2"\n' if name == "a" else "")
@@ -95,6 +96,7 @@ CASES = [
     ('[belief]\nviability = "model"\n', "belief.viability = 'model': input should be 'gate' or 'endpoint'"),
     ('[picking]\ngoal = "pareto"\n', "picking.goal = 'pareto' needs belief.viability = 'endpoint'"),
     ('[belief]\nreplicates = "mean"\n', "belief.replicates = 'mean': input should be 'count' or 'noise'"),
+    ("[belief]\nn_passed = 0\n", "belief.n_passed = 0: input should be greater than or equal to 1"),
     ("[belief]\ncensored_above = 3.0\n", "belief.censored_above = 3.0: input should be less than or equal to 2"),
     (
         "[belief]\ncensored_above = 0.1\ncensored_below = 0.2\n",
@@ -130,7 +132,7 @@ def test_the_file_that_init_writes_says_what_the_defaults_are(tmp_path: Path):
 
 def test_what_init_writes_as_a_comment_is_allowed(tmp_path: Path):
     asked = ("dose_series_um", "[picking.budget]", "exploit", "explore", "confirm", "dose_response", "controls")
-    asked += ("censored_above", "censored_below")
+    asked += ("censored_above", "censored_below", "n_passed", "n_lot")
     lines = default_settings().splitlines()
     bare = [line[2:] if line.startswith(tuple(f"# {name}" for name in asked)) else line for line in lines]
     (tmp_path / "lab.toml").write_text("\n".join(bare))
@@ -139,6 +141,7 @@ def test_what_init_writes_as_a_comment_is_allowed(tmp_path: Path):
     assert sum(settings.picking.budget.shares().values()) == pytest.approx(1)
     assert settings.assay.dose_series_um == (0.1, 0.3, 1.0, 3.0, 10.0)
     assert (settings.belief.censored_above, settings.belief.censored_below) == (1.5, -0.5)
+    assert (settings.belief.n_passed, settings.belief.n_lot) == (N_PASSED, N_LOT), "as when they are left out"
 
 
 def test_a_journal_knows_later_settings_only_where_they_are_used():

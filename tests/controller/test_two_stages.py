@@ -63,3 +63,20 @@ def test_scores_are_picked_among_the_passed_and_lots_from_the_lot_of_all(lab):
     assert explored["by_lot"].all()
     met = pl.read_parquet(lab.file("evaluate", 2, "met.parquet"))
     assert set(met["compound_id"]) == set(picks["compound_id"]), "all were predicted in full, so all are judged"
+
+
+def test_viability_is_predicted_in_full_where_activity_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(gp, "DEAR_FROM", 30)
+    make_library(tmp_path / "library", N)
+
+    def assay(rows, r):
+        return {
+            "activity": 0.9 * np.sin(np.array(rows) / 40) + noise(rows, r),
+            "viability": 1.0 + noise(rows, r + 50),
+        }
+
+    belief = {"n_passed": 60, "n_lot": 60, "viability": "endpoint", "hit_threshold": 0.5, "min_viability": 0.5}
+    lab = NightLab(tmp_path, N, assay, "minmax-gp", belief=belief).run(2)
+    n_full = int(predicted(lab, 2)["in_full"].sum())
+    assert 60 < n_full <= 120
+    assert f"viability: two stages: {n_full} of 300 compounds predicted in full" in lab.notes("fit", 2)

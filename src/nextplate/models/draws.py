@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cholesky
+from scipy.linalg import LinAlgError, cholesky, eigh
 
 from nextplate.compound import Features
 from nextplate.models.kinds import kind_of
@@ -27,11 +27,46 @@ Draws = npt.NDArray[np.float32]
 MOST_OF_PROCESS = 3_000
 """Compounds that a Gaussian process is drawn over at most: the cost grows with their cube."""
 _JITTERS = (1e-6, 1e-4, 1e-2)
+_DRAWN = ("gp", "minmax-gp", "forest", "extra-trees", "lightgbm", "deep", "mpnn")
 
 
 def most_drawn(kind: str, belief: Any, most: int) -> int:
-    """Say over how many compounds draws can be had: ``most``, or fewer where a Gaussian process is drawn."""
+    """Say over how many compounds draws can be had: ``most``, or fewer where a Gaussian process is drawn.
+
+    A process that a stack gives no weight is never drawn.
+    """
     return min(most, MOST_OF_PROCESS) if _has_process(kind, belief) else most
+
+
+def drawn_alone(kind: str, belief: Any) -> tuple[str, ...]:
+    """Name the members of a stack or committee that give no joint draws, with their share of the draws.
+
+    They are drawn as independent normals, so the draws know less of what errs together than they look. Empty of
+    other kinds.
+    """
+    if kind not in ("committee", "auto"):
+        return ()
+    told = []
+    for name, member, share in zip(belief.kinds, belief.members, _shares(kind, belief), strict=True):
+        if share > 0 and not _is_drawn(name, member):
+            told.append(f"{name} ({share:.0%})")
+        told += [f"{within} of {name}" for within in (drawn_alone(name, member) if share > 0 else ())]
+    return tuple(told)
+
+
+def _is_drawn(kind: str, belief: Any) -> bool:
+    """Tell whether a belief gives joint draws."""
+    if kind in ("committee", "auto"):
+        pairs = zip(belief.kinds, belief.members, _shares(kind, belief), strict=True)
+        return any(share > 0 and _is_drawn(name, member) for name, member, share in pairs)
+    return kind in _DRAWN and not getattr(belief, "is_mean_only", True)
+
+
+def _shares(kind: str, belief: Any) -> FloatArray:
+    """Give the share of each member in the draws, of a stack or committee."""
+    weights = belief.weights if kind == "auto" else np.ones(len(belief.members))
+    shares: FloatArray = weights / weights.sum()
+    return shares
 
 
 def joint_draws(
@@ -128,7 +163,10 @@ def _of_process(belief: Any, features: Features, rows: Index, n_draws: int, rng:
 
 
 def _root(matrix: FloatArray) -> FloatArray:
-    """Return a lower root; a growing ridge makes up for rounding."""
+    """Return a root, R R' = matrix; a growing ridge makes up for rounding.
+
+    Where that is not enough, the root of the nearest matrix that has one: eigenvalues below 0 become 0 (Higham 1988).
+    """
     scale = max(float(np.mean(np.diag(matrix))), 1e-12)
     for jitter in _JITTERS:
         ridged = matrix.copy()
@@ -138,15 +176,16 @@ def _root(matrix: FloatArray) -> FloatArray:
         except LinAlgError:
             continue
         return root
-    return np.diag(np.sqrt(np.maximum(np.diag(matrix), 0.0)))
+    values, vectors = eigh((matrix + matrix.T) / 2, check_finite=False)
+    clipped: FloatArray = vectors * np.sqrt(np.maximum(values, 0.0))
+    return clipped
 
 
 def _of_members(
     kind: str, belief: Any, features: Features, rows: Index, n_draws: int, rng: np.random.Generator
 ) -> FloatArray | None:
     """Deal the draws to the members by weight; a member that gives none is drawn as independent normals."""
-    weights = belief.weights if kind == "auto" else np.full(len(belief.members), 1 / len(belief.members))
-    counts = rng.multinomial(n_draws, weights / weights.sum())
+    counts = rng.multinomial(n_draws, _shares(kind, belief))
     parts, is_joint = [], False
     for i in np.flatnonzero(counts):
         name, member, n = belief.kinds[i], belief.members[i], int(counts[i])
@@ -162,4 +201,7 @@ def _of_members(
 def _has_process(kind: str, belief: Any) -> bool:
     if kind in ("gp", "minmax-gp"):
         return True
-    return kind in ("committee", "auto") and any(map(_has_process, belief.kinds, belief.members))
+    if kind not in ("committee", "auto"):
+        return False
+    pairs = zip(belief.kinds, belief.members, _shares(kind, belief), strict=True)
+    return any(share > 0 and _has_process(name, member) for name, member, share in pairs)

@@ -1,7 +1,7 @@
 """Several endpoints: a belief for each, and the probability that a compound satisfies two of them at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from scipy.special import ndtri, roots_legendre
 from nextplate.compound import Features
 from nextplate.conformal import calibrate, hit_probability
 from nextplate.errors import ModelError
-from nextplate.models.crossing import fit_and_cross, predict_library
-from nextplate.models.kinds import kind_of
+from nextplate.models.crossing import fit_and_cross
+from nextplate.models.funnel import N_LOT, N_PASSED, predict_all, predict_chosen
+from nextplate.models.kinds import Kind, kind_of
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -53,6 +54,8 @@ class Believed:
     """Shape (n_compounds,): calibrated probability that the threshold is reached; of 0/1 labels the mean."""
     residual: FloatArray
     """Shape (len(rows),): label less its out-of-fold prediction."""
+    notes: tuple[str, ...] = ()
+    """Of the prediction in two stages, where it was."""
 
 
 def believe_each(features: Features, endpoints: Sequence[Endpoint], seed: int = 0) -> tuple[Believed, ...]:
@@ -67,15 +70,41 @@ def believe_each(features: Features, endpoints: Sequence[Endpoint], seed: int = 
     return tuple(believe(features, endpoint, seed + i) for i, endpoint in enumerate(endpoints))
 
 
-def believe(features: Features, endpoint: Endpoint, seed: int = 0) -> Believed:
-    """Fit a belief of one endpoint.
+def believe(
+    features: Features,
+    endpoint: Endpoint,
+    seed: int = 0,
+    *,
+    in_full: npt.NDArray[np.bool_] | None = None,
+    n_passed: int = N_PASSED,
+    n_lot: int = N_LOT,
+) -> Believed:
+    """Fit a belief of one endpoint, and predict a large library in two stages where its kind is dear.
+
+    Args:
+        features: of the library.
+        endpoint: its labels.
+        seed: of the belief.
+        in_full: shape (n_compounds,): what another endpoint's funnel let through, and so is predicted in full here;
+            None, or all: this endpoint has a funnel of its own.
+        n_passed: as ``models.funnel.predict_all``.
+        n_lot: likewise.
 
     Raises:
         ModelError: as the kind's fit.
     """
     kind, y = kind_of(endpoint.kind), np.asarray(endpoint.y, dtype=np.float64)
     belief, *unseen = fit_and_cross(kind, features, endpoint.rows, y, endpoint.weight, seed)
-    return judged(endpoint, belief, predict_library(kind, belief, features), (unseen[0], unseen[1]))
+
+    def fit(screen: Kind) -> Any:
+        return screen.fit(features, endpoint.rows, y, endpoint.weight, seed)
+
+    if in_full is None or in_full.all():
+        said = predict_all(kind, belief, features, fit, seed=seed, n_passed=n_passed, n_lot=n_lot)
+        mean, spread, notes = said.mean, said.spread, said.notes
+    else:
+        mean, spread, notes = predict_chosen(kind, belief, features, fit, in_full)
+    return replace(judged(endpoint, belief, (mean, spread), (unseen[0], unseen[1])), notes=notes)
 
 
 def judged(

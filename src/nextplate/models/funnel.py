@@ -104,6 +104,36 @@ def _stacked(belief: Any) -> dict[str, tuple[Any, float]]:
     return dict(zip(belief.kinds, pairs, strict=True))
 
 
+def predict_chosen(
+    kind: Kind, belief: Any, features: Features, fit: Callable[[Kind], Any], in_full: Mask
+) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
+    """Predict in full what another belief's funnel let through, and screen the rest where the kind is dear.
+
+    Args:
+        kind: of belief.
+        belief: as the kind fitted it.
+        features: of the library.
+        fit: fits a kind to the same labels; asked for a screen where the belief has none to lend.
+        in_full: shape (n,): compounds that are predicted in full whatever the kind.
+
+    Returns:
+        mean and spread, each shape (n,), the screen's spread so widened that it covers what the belief would have
+        said; and how many were predicted in full, unless all were.
+
+    Raises:
+        ModelError: as ``fit``; the library's features are others than those the belief was fitted on.
+    """
+    if in_full.all() or not _is_dear(kind, belief):
+        return *predict_library(kind, belief, features), ()
+    screen = screen_of(kind, belief, fit)
+    mean, spread = predict_library(screen.kind, screen.belief, features)
+    asked = np.flatnonzero(in_full)
+    said = predict_rows(kind, belief, features, asked)
+    spread *= _wider(mean[asked], spread[asked], *said)
+    mean[asked], spread[asked] = said
+    return mean, spread, (f"two stages: {len(asked):,} of {len(mean):,} compounds predicted in full",)
+
+
 def screen_of(kind: Kind, belief: Any, fit: Callable[[Kind], Any]) -> Screen:
     """Find a screen for a dear belief: a member of its own if it has one of the kinds it names, else a new one.
 
@@ -202,7 +232,7 @@ def _last_to_pass(hope: FloatArray, best: _Best) -> tuple[str, ...]:
         return ()
     return (
         f"two stages: {n_last} of the {n_best} best are among the last tenth that passed the first stage, so better "
-        "ones may have been held back; pass more",
+        "ones may have been held back; pass more (belief.n_passed)",
     )
 
 
@@ -213,5 +243,6 @@ def _held_back(mean: FloatArray, is_outside: Mask, best: _Best, n_not_passed: in
         return ()
     return (
         f"two stages: {n_good} of {n_drawn:,} drawn by lot among those not passed are as good as the best "
-        f"{len(best.rows)}, so about {round(n_good * n_not_passed / n_drawn):,} were held back; pass more",
+        f"{len(best.rows)}, so about {round(n_good * n_not_passed / n_drawn):,} were held back; pass more "
+        "(belief.n_passed)",
     )

@@ -11,8 +11,8 @@ from scipy.stats import multivariate_normal, norm, truncnorm
 
 from nextplate.compound import Features
 from nextplate.errors import ModelError
-from nextplate.models import kind_of
-from nextplate.models.endpoints import Endpoint, believe_each, probability_of_both, residual_correlation
+from nextplate.models import gp, kind_of
+from nextplate.models.endpoints import Endpoint, believe, believe_each, probability_of_both, residual_correlation
 from nextplate.models.pareto import expected_hypervolume_improvement, pareto_ranks
 from nextplate.models.replicates import _beyond, impute_censored, merge_replicates
 
@@ -92,6 +92,22 @@ def test_certainties_stay_certain():
         probability_of_both([0.5], [0.5], 1.0)
 
 
+def test_a_dear_endpoint_is_predicted_in_full_where_the_first_was(features, monkeypatch):
+    monkeypatch.setattr(gp, "DEAR_FROM", 30)
+    rows, rng = ALL[:80], np.random.default_rng(5)
+    endpoint = Endpoint("viability", rows, (rows % 8) / 8 + rng.normal(0, 0.05, 80), 0.5, "minmax-gp")
+    in_full = ALL % 4 == 0
+    screened = believe(features, endpoint, in_full=in_full)
+    whole = believe(features, endpoint)
+    np.testing.assert_allclose(screened.mean[in_full], whole.mean[in_full], rtol=1e-6)
+    np.testing.assert_allclose(screened.spread[in_full], whole.spread[in_full], rtol=1e-6)
+    assert not np.isclose(screened.mean[~in_full], whole.mean[~in_full]).all(), "the rest is the screen's"
+    assert screened.notes == ("two stages: 50 of 200 compounds predicted in full",)
+    assert whole.notes == ()
+    own = believe(features, endpoint, in_full=np.ones(N, dtype=bool), n_passed=40, n_lot=20)
+    assert "all 200 compounds screened by lightgbm, the best 40" in own.notes[0]
+
+
 def test_active_and_viable(features):
     """Family 3 is active, families 3 and 5 are toxic in half of their members by descriptor-free luck of family 3."""
     rng = np.random.default_rng(5)
@@ -151,6 +167,7 @@ def test_labels_that_cannot_be_merged_say_why(features):
     assert np.isnan(merge_replicates(features, [3], [0.2]).noise)
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 3), st.floats(0.05, 3), st.floats(-3, 3), st.sampled_from((-1, 1)))
 def test_the_expectation_beyond_a_bound_is_the_truncated_normals(mean, sd, bound, side):
     a = (bound - mean) / sd

@@ -85,11 +85,13 @@ def test_a_budget_divides_the_plate():
     assert sum(wells.values()) + n_controls == 384
     assert (layout["n_negative"], layout["n_positive"]) == (24, 14), "as 20 to 12"
     assert (pick["n_wells"], pick["n_confirm"], pick["budget"]["doses_um"]) == (346, 38, [1, 2, 4, 8, 16])
-    assert params_of(settings, "calibrate")["params"]["n_picks"] == 346
+    assert params_of(settings, "calibrate")["params"]["n_picks"] == 234 + 39, "new compounds, not wells"
     left = {"picking": {"budget": {"exploit": 0.9, "explore": 0.1}}}
     assert params_of(left, "layout")["params"]["n_negative"] == 20
     assert params_of(left, "pick")["params"]["budget"]["wells"] == {"exploit": 317, "explore": 35}
-    assert "budget" not in params_of({}, "pick")["params"]
+    plain = params_of({}, "pick")["params"]
+    assert "budget" not in plain
+    assert params_of({}, "calibrate")["params"]["n_picks"] == plain["n_wells"] - plain["n_confirm"]
 
 
 def test_the_belief_in_use_is_what_the_pick_looks_at():

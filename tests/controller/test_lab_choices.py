@@ -16,8 +16,10 @@ from night_lab import Assay, NightLab, make_library, noise
 from controller.settings import Settings
 from controller.step import run_step
 from controller.steps.data import with_labels
+from controller.steps.foresight import read_met, yields
 from controller.steps.labels import gather
 from controller.steps.scoring import weigh
+from nextplate.acquisition.stopping import Yield
 from nextplate.chem.library import load_features
 from nextplate.errors import ModelFileError, NextplateError, StepError
 
@@ -152,6 +154,13 @@ def test_the_picks_chance_of_a_hit_is_that_of_both(toxic):
     joined = picks.join(ends, on="compound_id")
     np.testing.assert_allclose(joined["p_hit"], joined["both"])
     assert "weighed by the probability of viability" in toxic.notes("pick", 2)
+    met = pl.read_parquet(toxic.file("evaluate", 2, "met.parquet")).join(joined, on="compound_id", suffix="_picked")
+    assert (met["p_hit"] == met["both"]).all(), "what was promised is judged, not the calibration of activity alone"
+    assert len(met) == len(picks)
+    wells = pl.read_parquet(toxic.folder / "responses-2.parquet")
+    assert met["is_hit"].sum() == wells["is_hit"].sum()
+    told = yields(read_met({"met-2": toxic.file("evaluate", 2, "met.parquet").parent}), 0.5)
+    assert told == (Yield(pytest.approx(joined["both"].sum()), int(wells["is_hit"].sum())),)
 
 
 def test_fewer_toxic_compounds_are_picked_than_without_that_belief(toxic, near, library, tmp_path):

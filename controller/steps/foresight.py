@@ -90,7 +90,7 @@ def known_once(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame], threshold: fl
     Args:
         oof: oof.parquet of fit.
         met: met tables by round.
-        threshold: the least label of a hit, for compounds that are no longer in oof, of tables of before hits were kept.
+        threshold: the least label of a hit, for compounds no longer in oof, of tables of before hits were kept.
     """
     unseen = known_out_of_fold(oof)
     if not met:

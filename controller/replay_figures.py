@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from nextplate.acquisition.replay import ReplayCurve, ReplayRound
-from nextplate.acquisition.retrospect import Kept
+from nextplate.acquisition.retrospect import Kept, Listed
 from nextplate.conformal import FDR, between_interval
+
+_MOST_NOTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,16 @@ def strategy_figures(strategy: str, campaigns: Sequence[Campaign]) -> dict[str, 
         **_covered(curves),
         **_listed(curves),
         **_foretold([r for curve in curves for r in curve.rounds]),
-        "notes": sorted({note for curve in curves for r in curve.rounds for note in r.notes})[:20],
+        "notes": _first_notes(sorted({note for curve in curves for r in curve.rounds for note in r.notes})),
         "seconds_mean": round(float(np.mean([campaign.seconds for campaign in campaigns])), 3),
         "curve": points,
     }
+
+
+def _first_notes(notes: Sequence[str]) -> list[str]:
+    """Keep the first notes, and say how many others there were."""
+    n_more = len(notes) - _MOST_NOTES
+    return [*notes[:_MOST_NOTES], *([f"... and {n_more} more notes"] if n_more > 0 else [])]
 
 
 def _covered(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
@@ -87,11 +95,16 @@ def _inside(kept: Sequence[Kept]) -> int:
 
 
 def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
-    """False discoveries among hit lists, an empty list counting as none false; and how many hits they hold."""
+    """False discoveries among hit lists, an empty list counting as none false; and how many hits they hold.
+
+    Lists of one campaign share most of what calibrates them, so the standard error is between the seeds' means; None
+    for one seed.
+    """
     lists = [r.listed for curve in curves for r in curve.rounds if r.listed is not None]
     if not lists:
         return {"fdr_nominal": None, "fdr_mean": None, "fdr_error": None, "n_listed_mean": None, "power_mean": None}
-    false = np.array([one.n_false / max(one.n_listed, 1) for one in lists])
+    each = [[_false_share(r.listed) for r in curve.rounds if r.listed is not None] for curve in curves]
+    false = np.array([np.mean(shares) for shares in each if shares])
     power = [(one.n_listed - one.n_false) / max(one.n_hits_left, 1) for one in lists]
     return {
         "fdr_nominal": FDR,
@@ -100,6 +113,10 @@ def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
         "n_listed_mean": float(np.mean([one.n_listed for one in lists])),
         "power_mean": float(np.mean(power)),
     }
+
+
+def _false_share(listed: Listed) -> float:
+    return listed.n_false / max(listed.n_listed, 1)
 
 
 def _foretold(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:
@@ -134,7 +151,7 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
 def _promised(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:
     """Tell of one batch how well promises held: share inside the intervals, share of false hits listed."""
     kept = [r.kept for r in rounds if r.kept is not None]
-    false = [r.listed.n_false / max(r.listed.n_listed, 1) for r in rounds if r.listed is not None]
+    false = [_false_share(r.listed) for r in rounds if r.listed is not None]
     n_trivial = sum(one.n_trivial for one in kept)
     return {
         "coverage": _share(_inside(kept), _n(kept)),

@@ -33,6 +33,8 @@ HOMES = {
 
 RECORD, CARD = "record.json", "card.json"
 """What vouches for a step's folder, and for a belief's."""
+_RETURNED = ("key", "outputs", "summary")
+"""What a record tells those who asked for the step."""
 _REPAIR = (
     "put it back from a copy, or go back to an earlier belief (nextplate model list, nextplate model rollback ROUND), "
     "and answer retry"
@@ -47,7 +49,7 @@ writes depends on inputs and parameters alone."""
 def run_step(
     lab: Path, step: str, inputs: Mapping[str, str], params: Mapping[str, Any], progress: Progress
 ) -> dict[str, Any]:
-    """Run a step, or find that it was run before.
+    """Run a step, or find that it was run before; where its record was damaged since, it is run again.
 
     Returns:
         folder (relative to the lab), key, outputs (file name -> sha256) and summary.
@@ -62,16 +64,20 @@ def run_step(
     key = step_key(step, paths, params)
     folder = lab / HOMES[step] / f"{step}-{key[:16]}"
     record = folder / RECORD
-    if not record.exists():
+    if not _is_readable(record):
         for path in paths.values():
             check_unaltered(path)
         with full_disk_named(folder):
             _run(step, key, paths, inputs, params, folder, progress)
-    body = json.loads(record.read_text())
-    return {
-        "folder": folder.relative_to(lab).as_posix(),
-        **{k: body[k] for k in ("key", "outputs", "summary")},
-    }
+    return {"folder": folder.relative_to(lab).as_posix(), **{name: _recorded(record, name) for name in _RETURNED}}
+
+
+def _is_readable(record: Path) -> bool:
+    """Tell whether a step's record is there and whole; one that is damaged vouches for nothing, so the step runs."""
+    try:
+        return record.exists() and all(_recorded(record, name) is not None for name in _RETURNED)
+    except StepError:
+        return False
 
 
 def step_key(step: str, inputs: Mapping[str, Path], params: Mapping[str, Any]) -> str:
@@ -109,7 +115,7 @@ def _run(
         record |= {"outputs": outputs, "summary": dict(summary), "seconds": f"{seconds:.3f}"}
         write_text(scratch / RECORD, json.dumps(record, indent=1, sort_keys=True))
         sync_folder(scratch)
-        if not (folder / RECORD).exists():
+        if not _is_readable(folder / RECORD):
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
             sync_entry(folder)

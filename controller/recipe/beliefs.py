@@ -4,7 +4,7 @@ from typing import Any
 
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
-from controller.recipe.wells import n_samples
+from controller.recipe.wells import n_new
 from controller.state import LabState
 
 DRAWING = ("thompson", "top-k", "bald")
@@ -58,7 +58,7 @@ def calibrate(c: Context) -> Built:
     params = {
         "confidence": c.plan.section("belief")["confidence"],
         "threshold": c.plan.section("assay")["hit_threshold"],
-        "n_picks": n_samples(c.plan),
+        "n_picks": max(1, n_new(c.plan)),
         "beta": c.plan.section("picking")["beta"],
     }
     return c.compute({**inputs, **met(c)}, params)

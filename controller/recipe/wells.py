@@ -22,6 +22,16 @@ def n_samples(plan: Plan) -> int:
     return int(plan.section("plate")["wells"]) - sum(n_controls(plan))
 
 
+def n_new(plan: Plan) -> int:
+    """Return how many compounds a plate can test that were not tested before.
+
+    With a budget those of its wells to exploit and to explore; without one all but the wells that confirm.
+    """
+    if (divided := _divided(plan)) is not None:
+        return divided.samples.get("exploit", 0) + divided.samples.get("explore", 0)
+    return n_samples(plan) - int(plan.section("plate")["n_confirm"])
+
+
 def picking_params(plan: Plan) -> dict[str, Any]:
     """Return what the step pick is told of the wells; a budget only where lab.toml gives one, so that keys stay."""
     told = {"n_wells": n_samples(plan), "n_confirm": plan.section("plate")["n_confirm"]}

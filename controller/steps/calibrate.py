@@ -24,9 +24,11 @@ from nextplate.conformal import (
     HitList,
     Known,
     Promise,
+    best_few,
     best_hits,
     calibrate,
     chance_of_hit,
+    chance_unseen,
     held_out_coverage,
     intervals,
     promise_picks,
@@ -44,7 +46,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
     Files: calibration.json and predictions.parquet (plain, and the columns lower_picked, upper_picked, weight for
     picks; intervals without end for compounds that were screened and not predicted in full; p_hit_unseen: of labelled
-    compounds P(hit) out of fold, NaN of others); calibration-picked.json and promise.json (how those of picks were
+    compounds P(hit) out of fold of belief and calibrator alike, NaN of others); calibration-picked.json and promise.json (how those of picks were
     made); hits.json and hits.parquet (untested compounds to be called hits at
     20 % false discoveries, with p-values); coverage.json; gates.json.
 
@@ -63,9 +65,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     level = asked_level(met, confidence)
     promise = promise_picks(known, library, level=level, confidence=confidence, n_picks=n_picks, beta=params["beta"])
     hits = best_hits(known, library, n_picks)
-    out_of_fold, _ = chance_of_hit(unseen, unseen.mean, unseen.spread, params["threshold"])
+    out_of_fold = chance_unseen(unseen, params["threshold"])
     chances = {"p_hit": probability, "p_hit_unseen": _placed(out_of_fold, unseen.ids, raw)}
-    _write(raw, calibration, promise, hits, chances, is_tested, params, out)
+    n_asked = len(best_few(library, n_picks))
+    _write(raw, calibration, promise, hits, n_asked, chances, is_tested, params, out)
     rows = _held_out(unseen, confidence)
     write_json(rows, out / "coverage.json")
     gates = [asdict(gate) for gate in _gates(rows, oof, confidence, inputs.get("deployed"))]
@@ -86,6 +89,7 @@ def _write(
     calibration: Calibration,
     promise: Promise,
     hits: HitList,
+    n_asked: int,
     chances: Mapping[str, FloatArray],
     is_tested: BoolArray,
     params: Mapping[str, Any],
@@ -118,9 +122,7 @@ def _write(
     columns = {"compound_id": [ids[i] for i in called], "mean": mean[called], "p_hit": chances["p_hit"][called]}
     pl.DataFrame({**columns, "p_value": hits.p_values[called]}).write_parquet(out / "hits.parquet")
     told = {"fdr": hits.fdr, "n": len(called), "expected_hits": hits.expected_hits, "notes": list(hits.notes)}
-    write_json(
-        {**told, "n_candidates": int((hits.p_values < 1).sum()), "compounds": columns["compound_id"]}, out / "hits.json"
-    )
+    write_json({**told, "n_candidates": n_asked, "compounds": columns["compound_id"]}, out / "hits.json")
 
 
 def _placed(values: FloatArray, ids: npt.NDArray[np.str_], raw: pl.DataFrame) -> FloatArray:

@@ -65,7 +65,7 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
     """Put predictions and measurements of the picked compounds side by side; None for the cold start."""
     if "predictions" not in inputs:
         return None
-    picks = pl.read_parquet(inputs["picks"]).select("compound_id", "reason")
+    picks = pl.read_parquet(inputs["picks"]).select("compound_id", "reason", believed="p_hit")
     used = labelled(pl.read_parquet(inputs["responses"])).filter(pl.col("label").is_not_null())
     # A compound with several wells counts once, by its first: a mean would be less noisy than what was promised.
     first = used.sort("replicate").group_by("compound_id", maintain_order=True).first()
@@ -73,9 +73,10 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
     # Of what was only screened nothing was promised.
     predicted = predicted.filter(~pl.col("tested") & pl.Series(predicted_in_full(predicted)))
     met = predicted.join(picks, on="compound_id", maintain_order="left").join(
-        first.select("compound_id", "label"), on="compound_id", maintain_order="left"
+        first.select("compound_id", "label", "is_hit"), on="compound_id", maintain_order="left"
     )
-    return met.sort("compound_id")
+    # The pick knew more than the calibration where viability is an endpoint.
+    return met.with_columns(p_hit=pl.col("believed").cast(pl.Float64)).sort("compound_id")
 
 
 def _rows(inputs: Mapping[str, Path], joined: pl.DataFrame | None, confidence: float) -> list[dict[str, Any]]:
@@ -99,9 +100,8 @@ def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFram
         calibration = load_calibration(promise / "calibration-picked.json")
         weights = _weights(read_json(promise / "promise.json")["weights"], joined)
         p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
-    # Predictions of earlier versions lack these.
-    missing = [name for name in ("similarity", "p_hit") if name not in joined.columns]
-    known = joined.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing)
+    # Predictions of earlier versions lack it.
+    known = joined if "similarity" in joined.columns else joined.with_columns(similarity=pl.lit(None, pl.Float64))
     columns = {"p": p, "least": least, "p_picked": p_picked, "least_picked": least_picked}
     return known.with_columns(**{k: pl.Series(v) for k, v in columns.items()}).select(list(SCHEMA)).cast(SCHEMA)
 

@@ -3,7 +3,9 @@
 A met table (met.parquet of evaluate) has one row per compound that was picked by a belief and measured: compound_id,
 reason, mean, spread, similarity (to the nearest tested compound at that time), label, and conformal p-values:
 ``p`` by the plain calibration, ``p_picked`` by that of the picks, each with the least it could have been; ``p_hit``,
-the probability of a hit as it was believed then, null in tables of before it was kept.
+the probability of a hit as the pick was believed to be one then (where viability is an endpoint, of being active and
+leaving cells alive), and ``is_hit``, whether it was one; each null in tables of before it was kept. What is a hit is
+said by the plate's analysis, not by the label alone: a toxic compound is none, however active.
 """
 
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ SCHEMA = pl.Schema(
         "similarity": pl.Float64,
         "label": pl.Float64,
         **dict.fromkeys(("p", "least", "p_picked", "least_picked", "p_hit"), pl.Float64),
+        "is_hit": pl.Boolean,
     }
 )
 
@@ -50,8 +53,17 @@ def cold_rounds(inputs: Mapping[str, Path]) -> tuple[int, ...]:
 def _met_tables(inputs: Mapping[str, Path]) -> dict[int, pl.DataFrame]:
     named = {int(name.removeprefix("met-")): path for name, path in inputs.items() if name.startswith("met-")}
     found = {r: pl.read_parquet(f) for r, path in sorted(named.items()) if (f := path / "met.parquet").exists()}
-    nothing = pl.lit(None, pl.Float64)
-    return {r: t if "p_hit" in t.columns else t.with_columns(p_hit=nothing) for r, t in found.items()}
+    return {r: _completed(table) for r, table in found.items()}
+
+
+def _completed(table: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in ("p_hit", "is_hit") if name not in table.columns]
+    return table.with_columns(pl.lit(None, SCHEMA[name]).alias(name) for name in missing)
+
+
+def _is_hit(threshold: float) -> pl.Expr:
+    """Tell hits of a met table; where it was not kept, by the label."""
+    return pl.col("is_hit").fill_null(pl.col("label") >= threshold)
 
 
 def yields(met: Mapping[int, pl.DataFrame], threshold: float) -> tuple[Yield, ...]:
@@ -61,10 +73,10 @@ def yields(met: Mapping[int, pl.DataFrame], threshold: float) -> tuple[Yield, ..
 
     Args:
         met: met tables by round.
-        threshold: the least label of a hit.
+        threshold: the least label of a hit, for tables of before hits were kept.
     """
-    told = [table.filter(pl.col("p_hit").is_finite()) for table in met.values()]
-    return tuple(Yield(float(t["p_hit"].sum()), int((t["label"] >= threshold).sum())) for t in told if len(t))
+    told = [table.filter(pl.col("p_hit").is_finite()).with_columns(_is_hit(threshold)) for table in met.values()]
+    return tuple(Yield(float(t["p_hit"].sum()), int(t["is_hit"].sum())) for t in told if len(t))
 
 
 def known_out_of_fold(oof: pl.DataFrame) -> Known:
@@ -78,14 +90,14 @@ def known_once(oof: pl.DataFrame, met: Mapping[int, pl.DataFrame], threshold: fl
     Args:
         oof: oof.parquet of fit.
         met: met tables by round.
-        threshold: the least label of a hit, for compounds that are no longer in oof.
+        threshold: the least label of a hit, for compounds no longer in oof, of tables of before hits were kept.
     """
     unseen = known_out_of_fold(oof)
     if not met:
         return unseen
-    hits = oof.select("compound_id", "is_hit")
+    hits = oof.select("compound_id", by_all="is_hit")
     parts = [table.join(hits, on="compound_id", how="left", maintain_order="left") for table in met.values()]
-    tables = [table.with_columns(pl.col("is_hit").fill_null(pl.col("label") >= threshold)) for table in parts]
+    tables = [table.with_columns(is_hit=pl.coalesce("by_all", _is_hit(threshold))) for table in parts]
     before = [_known(table, table["is_hit"].to_numpy().astype(bool), is_foreseen=True) for table in tables]
     return once_each(unseen, joined(before))
 

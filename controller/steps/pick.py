@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         fix = "the library is used up: answer abort" if is_used_up else "add stock and answer retry, or abort"
         raise PlanError(f"no compound can be picked ({counts}); {fix}")
     n_wells = params["n_wells"] - sum(p.n_wells for p in again)
-    prediction = None
+    prediction = calibrated = None
     if "predictions" in inputs:
-        prediction = under_viability(read_prediction(inputs["predictions"], 0.0), inputs)
+        calibrated = read_prediction(inputs["predictions"], 0.0)
+        prediction = under_viability(calibrated, inputs)
     new, told, name = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
     picks = (*again, *new)
     if (n_empty := params["n_wells"] - sum(p.n_wells for p in picks)) > 0:
@@ -77,26 +78,73 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_available": int(available.sum()),
         "unavailable": unavailable,
         "notes": [*notes, *told],
-        "outlook": _outlook(prediction, new, {*tested["compound_id"]}, *_earlier(inputs, tested, params)),
+        "outlook": _outlook(
+            _left(inputs, calibrated, {*tested["compound_id"]}), new, *_earlier(inputs, tested, params)
+        ),
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is not tested."""
+
+    p_hit: npt.NDArray[np.float64]
+    """Shape (n,): as it was calibrated; about hits (is_hit) whatever the endpoints, as its history is."""
+    notes: tuple[str, ...] = ()
+
+
+def _left(inputs: Mapping[str, Path], prediction: Prediction | None, tested: set[str]) -> _Left | None:
+    """Take the untested compounds; None where there is no belief, or nothing calibrates: P(hit) is a half for all.
+
+    Of compounds that were only screened P(hit) means nothing: the lot that was predicted in full stands for them.
+    """
+    if prediction is None or (prediction.p_hit == _NOTHING_KNOWN).all():
+        return None
+    frame = pl.read_parquet(inputs["predictions"])
+    in_full, by_lot = predicted_in_full(frame), predicted_in_full(frame, "by_lot")
+    is_left = np.array([name not in tested for name in prediction.compound_ids])
+    p, screened = prediction.p_hit, is_left & ~in_full
+    if not screened.any():
+        return _Left(p[is_left])
+    mean = _mean_outside(p[is_left & in_full & ~by_lot], p[is_left & by_lot], float(by_lot.mean()))
+    note = (
+        f"hits left: {int(screened.sum()):,} compounds were only screened; they count as the "
+        f"{int((is_left & by_lot).sum()):,} drawn by lot and predicted in full do, less what of these is among the "
+        f"best: P(hit) {mean:.2g} each"
+    )
+    return _Left(np.where(in_full, p, mean)[is_left], (note,))
+
+
+def _mean_outside(best: npt.NDArray[np.float64], lot: npt.NDArray[np.float64], share: float) -> float:
+    """Estimate the mean P(hit) of compounds outside the best that passed a screen, from an even draw of them all.
+
+    Which of the lot passed is not kept; as an even draw it holds its share of the best, and their P(hit) is known
+    from the best that it does not hold. 0 where nothing was drawn.
+
+    Args:
+        best: of those that passed and are not in the lot.
+        lot: of the lot.
+        share: of the library in the lot.
+    """
+    odds = share / (1 - share) if share < 1 else 0.0
+    n = len(lot) - odds * len(best)
+    if not len(lot) or n < 1:
+        return float(lot.mean()) if len(lot) else 0.0
+    # Compounds outside the best are no better than all together.
+    return float(np.clip((lot.sum() - odds * best.sum()) / n, 0.0, lot.mean()))
+
+
 def _outlook(
-    prediction: Prediction | None,
-    new: Sequence[Pick],
-    tested: set[str],
-    history: Sequence[Yield] = (),
-    by_lot: Sequence[Yield] = (),
+    left: _Left | None, new: Sequence[Pick], history: Sequence[Yield] = (), by_lot: Sequence[Yield] = ()
 ) -> dict[str, Any] | None:
     """Estimate the hits left and the next plate's yield, each with a 90 % interval.
 
-    Earlier plates tell how far P(hit) was right: history of the next plate, by_lot of what is left. None before there
-    is a belief, and where nothing calibrates: then P(hit) is a half for every compound.
+    Earlier plates tell how far P(hit) was right: history of the next plate, by_lot of what is left.
     """
-    if prediction is None or not new or (prediction.p_hit == _NOTHING_KNOWN).all():
+    if left is None or not new:
         return None
-    is_left = np.array([name not in tested for name in prediction.compound_ids])
-    return asdict(outlook(prediction.p_hit[is_left], [pick.p_hit for pick in new], history, by_lot))
+    found = outlook(left.p_hit, [pick.p_hit for pick in new], history, by_lot)
+    return asdict(replace(found, notes=(*found.notes, *left.notes)))
 
 
 def _earlier(

@@ -16,8 +16,10 @@ from night_lab import Assay, NightLab, make_library, noise
 from controller.settings import Settings
 from controller.step import run_step
 from controller.steps.data import with_labels
+from controller.steps.foresight import read_met, yields
 from controller.steps.labels import gather
 from controller.steps.scoring import weigh
+from nextplate.acquisition.stopping import Yield
 from nextplate.chem.library import load_features
 from nextplate.errors import ModelFileError, NextplateError, StepError
 
@@ -86,11 +88,13 @@ def test_a_budget_divides_the_plate():
     assert sum(wells.values()) + n_controls == 384
     assert (layout["n_negative"], layout["n_positive"]) == (24, 14), "as 20 to 12"
     assert (pick["n_wells"], pick["n_confirm"], pick["budget"]["doses_um"]) == (346, 38, [1, 2, 4, 8, 16])
-    assert params_of(settings, "calibrate")["params"]["n_picks"] == 346
+    assert params_of(settings, "calibrate")["params"]["n_picks"] == 234 + 39, "new compounds, not wells"
     left = {"picking": {"budget": {"exploit": 0.9, "explore": 0.1}}}
     assert params_of(left, "layout")["params"]["n_negative"] == 20
     assert params_of(left, "pick")["params"]["budget"]["wells"] == {"exploit": 317, "explore": 35}
-    assert "budget" not in params_of({}, "pick")["params"]
+    plain = params_of({}, "pick")["params"]
+    assert "budget" not in plain
+    assert params_of({}, "calibrate")["params"]["n_picks"] == plain["n_wells"] - plain["n_confirm"]
 
 
 def test_the_belief_in_use_is_what_the_pick_looks_at():
@@ -152,6 +156,13 @@ def test_the_picks_chance_of_a_hit_is_that_of_both(toxic):
     np.testing.assert_allclose(joined["p_hit"], joined["both"])
     assert "weighed by the probability of viability" in toxic.notes("pick", 2)
     assert picks["why"].str.contains("ucb x P(viable) score", literal=True).all()
+    met = pl.read_parquet(toxic.file("evaluate", 2, "met.parquet")).join(joined, on="compound_id", suffix="_picked")
+    assert (met["p_hit"] == met["both"]).all(), "what was promised is judged, not the calibration of activity alone"
+    assert len(met) == len(picks)
+    wells = pl.read_parquet(toxic.folder / "responses-2.parquet")
+    assert met["is_hit"].sum() == wells["is_hit"].sum()
+    told = yields(read_met({"met-2": toxic.file("evaluate", 2, "met.parquet").parent}), 0.5)
+    assert told == (Yield(pytest.approx(joined["both"].sum()), int(wells["is_hit"].sum())),)
 
 
 def test_fewer_toxic_compounds_are_picked_than_without_that_belief(toxic, near, library, tmp_path):

@@ -170,6 +170,7 @@ def met_table(p, reason="exploit"):
     columns = {"compound_id": [f"C{i}" for i in range(n)], "reason": [reason] * n}
     columns |= dict.fromkeys(("mean", "spread", "similarity", "label"), [0.5] * n)
     columns |= {"p": p, "least": [0.0] * n, "p_picked": p, "least_picked": [0.0] * n, "p_hit": [0.25] * n}
+    columns |= {"is_hit": [None] * n}
     return pl.DataFrame(columns, SCHEMA)
 
 
@@ -205,7 +206,7 @@ def test_the_outlook_learns_from_earlier_plates(good):
     first, last = (good.said["pick"][r]["summary"]["outlook"] for r in (1, 3))
     assert any("no earlier plate tells" in note for note in first["notes"])
     assert last["notes"] == [], "plates by score, and compounds drawn by lot, are behind it"
-    assert first["hits_left"]["ratio"] != 1, "the first plate was drawn by lot: its out-of-fold P(hit) is judged"
+    assert not any("drawn by lot" in note for note in first["notes"]), "the first plate was drawn by lot"
     met = {r: pl.read_parquet(good.file("evaluate", r, "met.parquet")) for r in (1, 2)}
     told = yields(met, 0.5)
     assert [y.realised for y in told] == [int((t["label"] >= 0.5).sum()) for t in met.values()]
@@ -226,6 +227,19 @@ def test_met_tables_of_before_p_hit_was_kept_are_read_and_give_no_yield(tmp_path
     assert yields(found, 0.5) == (Yield(0.5, 2),)
     assert asked_level(found, 0.9) == pytest.approx(asked_level({1: met_table([0.5]), 2: found[2]}, 0.9))
     assert len(records(found, 0.9)) == 6
+
+
+def test_a_hit_is_what_the_plate_said_was_one_and_old_tables_say_it_by_their_label(tmp_path):
+    toxic = met_table([0.5, 0.5]).with_columns(label=pl.lit(0.9), is_hit=pl.Series([False, True]))
+    for r, table in {1: toxic, 2: toxic.drop("is_hit")}.items():
+        (tmp_path / str(r)).mkdir()
+        table.write_parquet(tmp_path / str(r) / "met.parquet")
+    found = read_met({f"met-{r}": tmp_path / str(r) for r in (1, 2)})
+    assert yields(found, 0.5) == (Yield(0.5, 1), Yield(0.5, 2))
+    other = pl.DataFrame({"compound_id": ["new"], "mean": [9.0], "is_hit": [True]})
+    other = other.with_columns(spread=pl.col("mean"), similarity=pl.col("mean"), label=pl.col("mean"))
+    assert known_once(other, {1: found[1]}, 0.5).is_hit.tolist() == [True, False, True]
+    assert known_once(other, {2: found[2]}, 0.5).is_hit.tolist() == [True, True, True]
 
 
 def test_every_labelled_compound_calibrates_once_as_it_was_foreseen():

@@ -73,7 +73,11 @@ def met_table(memory: Memory, r: int, p) -> pl.DataFrame:
     columns = {"compound_id": names(batch.ids), "reason": ["exploit"] * N_BATCH, "label": batch.y}
     columns |= {name: getattr(batch, name) for name in ("mean", "spread", "similarity")}
     zeros = dict.fromkeys(("least", "least_picked", "p_hit"), np.zeros(N_BATCH))
-    return pl.DataFrame({**columns, **zeros, "p": p, "p_picked": p}).select(list(SCHEMA)).cast(SCHEMA)
+    return (
+        pl.DataFrame({**columns, **zeros, "is_hit": batch.is_hit, "p": p, "p_picked": p})
+        .select(list(SCHEMA))
+        .cast(SCHEMA)
+    )
 
 
 @pytest.mark.parametrize(("number", "method"), [(0, "weighted"), (1, "foreseen"), (2, "foreseen")])
@@ -96,9 +100,9 @@ def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
     outlook, memory, batch = rounds[1]
     folder = a_night(tmp_path, outlook, memory)
     n = len(batch)
-    picks = pl.DataFrame({"compound_id": names(batch), "reason": ["exploit"] * n})
+    picks = pl.DataFrame({"compound_id": names(batch), "reason": ["exploit"] * n, "p_hit": [0.5] * n})
     wells = {"role": ["sample"] * n, "compound_id": names(batch), "activity": values[batch], "replicate": [0] * n}
-    wells |= {"is_used": [True] * n, "is_toxic": [False] * n}
+    wells |= {"is_used": [True] * n, "is_toxic": [False] * n, "is_hit": values[batch] >= THRESHOLD}
     picks.write_parquet(tmp_path / "picks.parquet")
     pl.DataFrame(wells).write_parquet(tmp_path / "responses.parquet")
     inputs = {"picks": tmp_path / "picks.parquet", "responses": tmp_path / "responses.parquet"}

@@ -51,6 +51,14 @@ def test_a_step_is_run_once_and_its_record_is_the_lineage(lab: Path):
     assert record["outputs"] == {"layout.csv": digest_path(folder / "layout.csv")}
 
 
+@pytest.mark.parametrize("damage", ["", '{"key": "a', '{"key": "a"}', "[]"])
+def test_a_step_whose_record_was_damaged_is_run_again(lab: Path, damage: str):
+    first = run_step(lab, progress=no_progress, **JOB)
+    (lab / first["folder"] / "record.json").write_text(damage)
+    assert run_step(lab, progress=no_progress, **JOB) == first
+    assert json.loads((lab / first["folder"] / "record.json").read_text())["key"] == first["key"]
+
+
 @pytest.mark.parametrize("change", ["params", "input", "code"])
 def test_another_content_is_another_step(lab: Path, change: str, monkeypatch: pytest.MonkeyPatch):
     first = run_step(lab, progress=no_progress, **JOB)

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from night_lab import NightLab, make_library, noise
 
+from controller.steps.pick import _mean_outside
 from nextplate.models import gp
 
 N = 300
@@ -80,3 +81,27 @@ def test_viability_is_predicted_in_full_where_activity_was(tmp_path, monkeypatch
     n_full = int(predicted(lab, 2)["in_full"].sum())
     assert 60 < n_full <= 120
     assert f"viability: two stages: {n_full} of 300 compounds predicted in full" in lab.notes("fit", 2)
+
+
+def test_the_lot_stands_for_what_was_only_screened_in_the_hits_left(lab):
+    told = predicted(lab, 2)
+    left = told.filter(~pl.col("tested"))
+    lot = left.filter("by_lot")["p_hit"].to_numpy()
+    best = left.filter(pl.col("in_full") & ~pl.col("by_lot"))["p_hit"].to_numpy()
+    n_screened = int((~left["in_full"]).sum())
+    outlook = lab.said["pick"][2]["summary"]["outlook"]
+    expected = left.filter("in_full")["p_hit"].sum() + n_screened * _mean_outside(best, lot, 60 / N)
+    assert outlook["hits_left"]["uncorrected"] == pytest.approx(expected)
+    assert any(f"{n_screened:,} compounds were only screened" in note for note in outlook["notes"])
+
+
+def test_the_mean_outside_the_best_is_found_from_an_even_draw():
+    rng = np.random.default_rng(0)
+    p = np.where(np.arange(20_000) < 2_000, 0.4, 0.02)
+    found = []
+    for _ in range(50):
+        by_lot = np.zeros(len(p), dtype=bool)
+        by_lot[rng.choice(len(p), 1_000, replace=False)] = True
+        found.append(_mean_outside(p[(p > 0.1) & ~by_lot], p[by_lot], 0.05))
+    assert np.mean(found) == pytest.approx(0.02, abs=0.003)
+    assert _mean_outside(p[:0], p[:0], 0.0) == 0.0

@@ -113,7 +113,7 @@ class NightLab:
         columns |= {"activity": [0.0] * n, "flags": [""] * n, "is_used": [True] * n, "is_toxic": [False] * n}
         columns |= self.assay([int(i[1:]) for i in ids], r)
         frame = pl.DataFrame(columns).with_columns(pl.col("activity").cast(pl.Float64))
-        is_hit = pl.col("is_used") & (pl.col("activity") >= 0.5)
+        is_hit = pl.col("is_used") & (pl.col("activity") >= 0.5) & ~pl.col("is_toxic")
         frame.with_columns(is_hit=is_hit.fill_null(value=False)).write_parquet(self.folder / f"responses-{r}.parquet")
 
 

@@ -232,9 +232,8 @@ def write_library(
     blocks = building_blocks(wehi_smiles())
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = path.with_name(f".{path.name}.{_key(blocks, seed)}.part")
-    with partial_path.open("a+", encoding="utf-8", newline="") as file:
-        _lock(file, partial_path)
-        done = _resumed(file)[:n]
+    with _locked(partial_path) as file:
+        done = _resumed(file, n)
         try:
             for i, product in enumerate(recombine(blocks, n, seed, n_jobs=n_jobs, done=done), start=len(done) + 1):
                 file.write(",".join(product) + "\n")
@@ -254,22 +253,42 @@ def _key(blocks: BuildingBlocks, seed: int) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _lock(file: TextIO, path: Path) -> None:
+def _locked(path: Path) -> TextIO:
+    """Open a file to append to, for this process alone.
+
+    Between opening and locking another process may have finished the library and renamed the file: then what was
+    locked is that library, and a new file is opened.
+    """
+    while True:
+        file = path.open("a+", encoding="utf-8", newline="")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise PlanError(f"{path}: another process writes this library; wait for it") from None
+        file.close()
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Tell whether an open file is still the one with this name."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise PlanError(f"{path}: another process writes this library; wait for it") from None
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
-def _resumed(file: TextIO) -> list[tuple[str, str]]:
-    """Read the whole lines of an interrupted run and cut off what follows them; a file that is none starts anew."""
+def _resumed(file: TextIO, n: int) -> list[tuple[str, str]]:
+    """Read the first n whole lines of an interrupted run and cut off what follows; a file that is none starts anew."""
     file.seek(0)
     text = file.read()
-    head, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
-    rows = [tuple(line.split(",")) for line in lines]
-    if head != _HEAD or not all(len(row) == 2 and _NAME.fullmatch(row[0]) for row in rows):
+    head, *lines = text[: text.rfind("\n") + 1].splitlines(keepends=True) or [""]
+    rows = [tuple(line.rstrip("\n").split(",")) for line in lines[:n]]
+    if head.rstrip("\n") != _HEAD or not all(len(row) == 2 and _NAME.fullmatch(row[0]) for row in rows):
         file.truncate(0)
         file.write(_HEAD + "\n")
         return []
-    file.truncate(text.rfind("\n") + 1)
+    # Names and SMILES are ASCII: characters are bytes.
+    file.truncate(len(head) + sum(map(len, lines[:n])))
     return [(name, smiles) for name, smiles in rows]

@@ -146,3 +146,29 @@ def test_a_partial_file_that_is_none_starts_anew(tmp_path, monkeypatch):
     (tmp_path / f".out.csv.{enumeration._key(blocks, 1)}.part").write_text("compound_id,smiles\nnonsense\n")
     write_library(tmp_path / "out.csv", 20, seed=1, n_jobs=1)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
+
+
+def test_a_smaller_library_after_a_larger_one_that_was_cut_holds_no_more_than_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(enumeration, "wehi_smiles", lambda: wehi_smiles()[:60])
+    write_library(tmp_path / "out.csv", 40, seed=1, n_jobs=1)
+    whole = (tmp_path / "out.csv").read_text().splitlines(keepends=True)
+    blocks = building_blocks(enumeration.wehi_smiles())
+    (tmp_path / f".out.csv.{enumeration._key(blocks, 1)}.part").write_text("".join(whole))
+    write_library(tmp_path / "out.csv", 10, seed=1, n_jobs=1)
+    assert (tmp_path / "out.csv").read_text() == "".join(whole[:11])
+
+
+def test_a_file_renamed_between_opening_and_locking_is_left_alone(tmp_path, monkeypatch):
+    part, done = tmp_path / "part", tmp_path / "done"
+    part.write_text("whole")
+    real = enumeration.fcntl.flock
+
+    def slow(*arguments):
+        if not done.exists():
+            part.rename(done)
+        return real(*arguments)
+
+    monkeypatch.setattr(enumeration.fcntl, "flock", slow)
+    with enumeration._locked(part) as file:
+        file.write("new")
+    assert (done.read_text(), part.read_text()) == ("whole", "new")

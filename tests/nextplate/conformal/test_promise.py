@@ -1,14 +1,18 @@
 """What is promised of picks: on which compounds it rests, that it holds, and how much of it is empty."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nextplate.conformal import (
     Candidates,
     Known,
+    best_few,
     best_hits,
     between_interval,
     chance_of_hit,
+    chance_unseen,
     coverage_rows,
     coverage_text,
     held_out_coverage,
@@ -206,3 +210,30 @@ def test_pooled_rounds_have_an_interval_between_rounds_and_say_so():
     assert rows["all"].high - rows["all"].low > 0
     text = coverage_text(list(rows.values()))
     assert "33.3 %" in text.splitlines()[1], "a third of the intervals were infinite"
+
+
+def test_the_chance_that_is_judged_does_not_rest_on_the_compounds_own_label():
+    """A calibrator that saw a label agrees with it whatever the score is worth, here nothing."""
+    rng = np.random.default_rng(2)
+    n, zeros = 60, np.zeros(60)
+    is_hit = rng.random(n) < 0.3
+    ids = np.array([f"C{i:03d}" for i in range(n)])
+    scores = rng.permutation(n) / n
+    known = Known(ids, scores, zeros + 0.1, zeros, is_hit.astype(float), is_hit, zeros > 0)
+    found = chance_unseen(known, 0.5)
+    assert ((found >= 0) & (found <= 1)).all()
+    flipped = is_hit.copy()
+    flipped[7] = not flipped[7]
+    other = chance_unseen(replace(known, is_hit=flipped), 0.5)
+    assert other[7] == found[7], "its own label is not in it"
+    own = [chance_of_hit(replace(known, is_hit=h), scores, zeros + 0.1, 0.5)[0][7] for h in (is_hit, flipped)]
+    assert own[0] != own[1], "where it calibrates itself it is"
+    shuffled = rng.permutation(n)
+    np.testing.assert_array_equal(chance_unseen(known.take(shuffled), 0.5), found[shuffled])
+
+
+def test_the_candidates_of_a_hit_list_are_those_asked_about_whatever_their_p_values():
+    library = Candidates(np.array([0.1, 0.9, 0.5, 0.5, 0.8]), np.ones(5), np.zeros(5), np.arange(5) != 4)
+    assert best_few(library, 2).tolist() == [1, 2, 3], "ties at the edge too"
+    assert best_few(library, 99).tolist() == [0, 1, 2, 3]
+    assert best_few(library, 0).tolist() == []

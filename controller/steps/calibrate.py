@@ -46,8 +46,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 
     Files: calibration.json and predictions.parquet (plain, and the columns lower_picked, upper_picked, weight for
     picks; intervals without end for compounds that were screened and not predicted in full; p_hit_unseen: of labelled
-    compounds P(hit) out of fold of belief and calibrator alike, NaN of others); calibration-picked.json and promise.json (how those of picks were
-    made); hits.json and hits.parquet (untested compounds to be called hits at
+    compounds P(hit) out of fold of belief and calibrator alike, NaN of others); calibration-picked.json and
+    promise.json (how those of picks were made); hits.json and hits.parquet (untested compounds to be called hits at
     20 % false discoveries, with p-values); coverage.json; gates.json.
 
     With an input ``deployed``, the folder of the fit in use, the new belief must not be worse than that one. Inputs

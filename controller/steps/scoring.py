@@ -10,9 +10,12 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.steps.drawing import with_draws
+from controller.steps.foresight import known_once, read_met
 from controller.steps.second import FILE as ENDPOINTS
 from nextplate.acquisition import Knobs, scored
 from nextplate.acquisition.rules.rule import NO_DRAWS
+from nextplate.acquisition.telling import CALIBRATED, knobs_for
+from nextplate.conformal import Known, no_known
 from nextplate.models.pareto import expected_hypervolume_improvement
 from nextplate.prediction import Prediction
 
@@ -177,24 +180,25 @@ def _others_behind(scores: FloatArray, rows: Index, mean: FloatArray) -> FloatAr
 
 
 def _knobs(inputs: Mapping[str, Path], params: Mapping[str, Any], available: BoolArray, best: float) -> Knobs:
-    known = _calibrating(inputs) if params["rule"] == "set-size" else {}
-    return Knobs(
-        best,
-        params["beta"],
-        available=available,
+    return knobs_for(
+        params["rule"],
+        _calibrating(inputs, params["hit_threshold"])
+        if params["rule"] in CALIBRATED
+        else no_known(np.empty(0, np.str_)),
+        available,
+        best=best,
+        beta=params["beta"],
         threshold=params["hit_threshold"],
         noise=params.get("noise") or 0.0,
-        **known,
     )
 
 
-def _calibrating(inputs: Mapping[str, Path]) -> dict[str, Any]:
-    """Read out-of-fold means and hits, which label sets are calibrated on."""
+def _calibrating(inputs: Mapping[str, Path], threshold: float) -> Known:
+    """Read what was measured, each compound once: as it was foreseen, else out of fold."""
     path = inputs["fitted"] / "oof.parquet" if "fitted" in inputs else None
     if path is None or not path.exists():
-        return {}
-    oof = pl.read_parquet(path).filter(pl.col("mean").is_finite())
-    return {"cal_scores": oof["mean"].to_numpy(), "cal_is_hit": oof["is_hit"].to_numpy()} if len(oof) else {}
+        return no_known(np.empty(0, np.str_))
+    return known_once(pl.read_parquet(path), read_met(inputs), threshold)
 
 
 def _endpoints(inputs: Mapping[str, Path]) -> pl.DataFrame | None:

@@ -10,7 +10,9 @@ import pytest
 from controller.steps import calibrate as calibrate_step
 from controller.steps.evaluate import run as evaluate
 from controller.steps.foresight import SCHEMA, asked_level
+from controller.steps.scoring import _knobs
 from nextplate.acquisition.retrospect import Memory, Outlook, Terms, judge, look_ahead, no_memory, remember
+from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.enumeration import wehi_smiles
 from nextplate.chem.standardise import standardise
 from nextplate.chem.valued import encode_library
@@ -123,3 +125,23 @@ def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
     assert asked_level({1: met_table(memory, 0, memory.p_values[0]), 2: met}, 0.9) == pytest.approx(
         rounds[2][0].promise.level
     )
+
+
+@pytest.mark.parametrize("rule", ["hits-at-fdr", "set-size", "ucb"])
+def test_a_replay_tells_a_rule_what_the_night_does(campaign, tmp_path, rule):
+    _, rounds = campaign
+    outlook, memory, _ = rounds[1]
+    a_night(tmp_path, outlook, memory)
+    folders = {p.name: p for p in tmp_path.rglob("*") if p.is_dir()}
+    (fitted,) = (p.parent for p in tmp_path.rglob("oof.parquet"))
+    inputs = {"fitted": fitted, **{name: p for name, p in folders.items() if name.startswith("met-")}}
+    params = {"rule": rule, "beta": 0.5, "hit_threshold": THRESHOLD}
+    ours = _knobs(inputs, params, outlook.library.is_open, 1.0)
+    theirs = knobs_for(rule, outlook.known, outlook.library.is_open, best=1.0, beta=0.5, threshold=THRESHOLD)
+    if rule == "ucb":
+        assert ours.cal_scores is theirs.cal_scores is None
+        return
+    assert ours.cal_scores is not None
+    order, others = np.argsort(ours.cal_scores, kind="stable"), np.argsort(theirs.cal_scores, kind="stable")
+    np.testing.assert_allclose(ours.cal_scores[order], theirs.cal_scores[others])
+    np.testing.assert_array_equal(ours.cal_is_hit[order], theirs.cal_is_hit[others])

@@ -1,7 +1,9 @@
 """Retrospective campaigns: how fast would a strategy have found what is already known?
 
 Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit_and_cross,
-promise_picks, score, choose), so a replay tests them and not a copy. Values are oriented so that higher is better.
+promise_picks, knobs_for, score, choose), so a replay tests them and not a copy. Two things differ: a replay makes no
+joint draws, so thompson, top-k and bald take compounds as independent, as their notes say, where a night draws them
+together; and it knows no noise of a well, which bald is told at night. Values are oriented so that higher is better.
 """
 
 from collections.abc import Iterable
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import Knobs, choose, cold_start, scored
+from nextplate.acquisition import choose, cold_start, scored
 from nextplate.acquisition.retrospect import (
     Foretold,
     Kept,
@@ -26,6 +28,7 @@ from nextplate.acquisition.retrospect import (
     remember,
 )
 from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
+from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.scaffolds import murcko_scaffold
 from nextplate.chem.similarity import rank_by_similarity
 from nextplate.compound import Features
@@ -213,7 +216,17 @@ def _next_batch(
     threshold = _threshold(truth, plan, y)
     terms = Terms(strategy.kind, plan.confidence, n, plan.beta)
     outlook, memory = look_ahead(features, labelled, y, terms, memory, available, threshold, seed)
-    rule, knobs = strategy.rule_for(outlook.is_binary), _knobs(plan, threshold, outlook, float(y.max()), available)
+    rule = strategy.rule_for(outlook.is_binary)
+    knobs = knobs_for(
+        rule,
+        outlook.known,
+        available,
+        best=float(y.max()),
+        beta=plan.beta,
+        threshold=float("nan") if outlook.is_binary else threshold,
+        tradeoff=plan.tradeoff,
+        n_top=plan.top_k,
+    )
     found = scored(rule, outlook.prediction, knobs, rng)
     picks = choose(
         found.scores,
@@ -238,20 +251,6 @@ def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:
         return plan.threshold
     rank = max(1, round(len(y) * plan.top_k / int(np.isfinite(truth.values).sum())))
     return float(np.partition(y, -rank)[-rank])
-
-
-def _knobs(plan: ReplayPlan, threshold: float, outlook: Outlook, best: float, available: Mask) -> Knobs:
-    known = outlook.known
-    return Knobs(
-        best,
-        plan.beta,
-        plan.tradeoff,
-        available,
-        plan.top_k,
-        float("nan") if outlook.is_binary else threshold,
-        cal_scores=known.mean if len(known) else None,
-        cal_is_hit=known.is_hit if len(known) else None,
-    )
 
 
 def _most_similar(

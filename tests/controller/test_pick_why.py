@@ -66,10 +66,11 @@ def test_the_outlook_counts_hits_left_and_those_of_the_next_plate(tmp_path):
     columns = dict.fromkeys(("mean", "spread", "lower", "upper"), [0.0] * 4)
     pl.DataFrame({"compound_id": [f"C{i}" for i in range(4)], "p_hit": p_hit, **columns}).write_parquet(path)
     picks = (Pick("C1", "exploit", 0.9, 0.7, 0.1, 0.5, 0.9, 0.5, 0.2, 1),)
-    told = pick_step._outlook(read_prediction(path, 0.0), picks, {"C0"})
+    left = pick_step._left({"predictions": path}, read_prediction(path, 0.0), {"C0"})
+    told = pick_step._outlook(left, picks)
     assert told["hits_left"]["uncorrected"] == pytest.approx(0.6)
     assert told["next_yield"]["uncorrected"] == pytest.approx(0.5)
     assert (told["next_yield"]["low"], told["next_yield"]["high"]) == (0, 1)
     assert "the next plate of 1 gives" in told["reason"]
     assert told["reason"] in _pick({"summary": {"n_compounds": 1, "reasons": {"exploit": 1}, "outlook": told}}, 0)
-    assert pick_step._outlook(None, picks, set()) is None
+    assert pick_step._outlook(None, picks) is None

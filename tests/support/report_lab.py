@@ -303,7 +303,7 @@ class ReportLab:
         names = {"compound_id": [f"C{n}" for n in range(350)], "reason": ["exploit"] * 317 + ["explore"] * 33}
         p = {name: np.random.default_rng(8).random(350) for name in ("p", "p_picked")}
         zero = dict.fromkeys(("mean", "spread", "similarity", "label", "p_hit", "least", "least_picked"), [0.0] * 350)
-        return pl.DataFrame({**names, **p, **zero}).select(list(SCHEMA))
+        return pl.DataFrame({**names, **p, **zero, "is_hit": [False] * 350}).select(list(SCHEMA))
 
 
 def _nothing(_round: int) -> dict[str, Any]:

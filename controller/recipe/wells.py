@@ -53,9 +53,9 @@ def _divided(plan: Plan) -> "PlateWells | None":
     if given is None:
         return None
     # Loaded only where it is needed: some commands must answer at once.
+    from controller.settings.choosing import named_shares
     from nextplate.acquisition.budget import divide_plate
 
     plate = plan.section("plate")
-    shares = {name.replace("_", "-"): share for name, share in given.items() if share is not None}
-    used = {name: share for name, share in shares.items() if share > 0 or name == "controls"}
-    return divide_plate(plate["wells"], plate["n_negative"], plate["n_positive"], used, max(1, len(_doses(plan))))
+    shares, n_doses = named_shares(given), max(1, len(_doses(plan)))
+    return divide_plate(plate["wells"], plate["n_negative"], plate["n_positive"], shares, n_doses)

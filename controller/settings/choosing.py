@@ -1,5 +1,6 @@
 """How plates are chosen: the belief, and the rule that picks by it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -9,6 +10,12 @@ from nextplate.models.kinds import KINDS
 
 Response = Annotated[float, Field(ge=-1, le=2)]
 """On the response scale: 0 negative control, 1 positive control. Beyond -1 to 2 responses are cut off anyway."""
+
+
+def named_shares(given: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the shares of [picking.budget] by purpose, as nextplate.acquisition.budget names them; unused ones out."""
+    named = {name.replace("_", "-"): share for name, share in given.items() if share is not None}
+    return {name: share for name, share in named.items() if share > 0 or name == "controls"}
 
 
 class BudgetSection(Section):
@@ -34,8 +41,7 @@ class BudgetSection(Section):
 
     def shares(self) -> dict[str, float]:
         """Return the shares by purpose, as nextplate.acquisition.budget names them."""
-        given = {name.replace("_", "-"): share for name, share in self if share is not None}
-        return {name: share for name, share in given.items() if share > 0 or name == "controls"}
+        return named_shares(dict(self))
 
 
 class PickingSection(Section):

@@ -13,8 +13,9 @@ from controller.steps.data import integer_seed, open_library, tested_responses
 from controller.steps.drawing import write_draws
 from controller.steps.labels import Labels, gather
 from controller.steps.second import write_endpoints
-from nextplate.chem.kernel import max_tanimoto, tanimoto
+from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.pages import release_pages
+from nextplate.chem.similarity import nearest_other
 from nextplate.compound import Features
 from nextplate.models import fit_and_cross, kind_of
 from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled, predict_all
@@ -25,7 +26,6 @@ Pair = tuple[FloatArray, FloatArray]
 
 NOTHING_KNOWN = (0.0, 1.0)
 """Mean and spread before any label: like the negative control, give or take the distance to the positive one."""
-_BLOCK = 1_024
 # Of a library that lies on disk, so that it is never in memory as a whole.
 _ROWS = 100_000
 
@@ -125,11 +125,7 @@ def similarities(features: Features, rows: Index) -> tuple[FloatArray, FloatArra
         to the nearest labelled one but itself, shape (m,); NaN where there is none.
     """
     known = np.ascontiguousarray(features.fingerprints[rows])
-    own = np.full(len(rows), np.nan)
-    for start in range(0, len(rows) if len(rows) > 1 else 0, _BLOCK):
-        block = tanimoto(known[start : start + _BLOCK], known)
-        block[np.arange(len(block)), start + np.arange(len(block))] = -1.0
-        own[start : start + _BLOCK] = block.max(axis=1)
+    own = nearest_other(known).astype(np.float64)
     everywhere = np.empty(len(features.compound_ids))
     for start in range(0, len(everywhere), _ROWS):
         part = slice(start, start + _ROWS)

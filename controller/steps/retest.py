@@ -25,16 +25,13 @@ def in_stock(path: Path, params: Mapping[str, Any], dose_um: float) -> Mapping[s
     return {compound: n for compound, n in counts.items() if n}
 
 
-def series(
-    tested: pl.DataFrame, stock: Path, params: Mapping[str, Any], excluded: Sequence[str] = ()
-) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
+def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
     """Give the best hits without a series every dose of one: those seen in several wells first.
 
     Args:
         tested: sample wells of all doses.
         stock: the snapshot; a compound needs a well that gives each dose.
         params: of the step pick; budget tells the wells and the doses.
-        excluded: compounds that sit on plates that do not count, or else may not be picked.
 
     Returns:
         Picks, and what became of wells that they do not take.
@@ -44,7 +41,7 @@ def series(
     n_wells = budget.get("wells", {}).get("dose-response", 0)
     if not n_wells:
         return (), ()
-    each = _hits(tested, params).filter(~pl.col("compound_id").is_in([*_with_series(tested, params), *excluded]))
+    each = _hits(tested, params).filter(~pl.col("compound_id").is_in(_with_series(tested, params)))
     given = [in_stock(stock, params, dose) for dose in doses]
     is_given = [all(compound in at for at in given) for compound in each["compound_id"]]
     fit = each.filter(pl.Series(is_given, dtype=pl.Boolean))

@@ -45,7 +45,6 @@ def pick_sets(
     level: float,
     n_picks: int,
     beta: float,
-    rng: np.random.Generator | None = None,
 ) -> LabelSets:
     """Give label sets of picks, made before they are measured.
 
@@ -58,14 +57,13 @@ def pick_sets(
         level: coverage within each class.
         n_picks: compounds of the next plate.
         beta: of the upper confidence bound that stands for the rule.
-        rng: as for label_sets.
 
     Raises:
         DataError: as label_sets.
     """
     if len(earlier_places):
         asked = places(library, rows, n_picks=n_picks, beta=beta)
-        return label_sets(earlier_places, earlier_is_hit, asked, level=level, rng=rng)
+        return label_sets(earlier_places, earlier_is_hit, asked, level=level)
     told, features = known.finite(), library.features
     weights = density_ratio(told.features, features[library.likely(n_picks, beta)], features[rows])
-    return label_sets(told.mean, told.is_hit, library.mean[rows], level=level, rng=rng, weights=weights)
+    return label_sets(told.mean, told.is_hit, library.mean[rows], level=level, weights=weights)

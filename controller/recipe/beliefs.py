@@ -6,9 +6,7 @@ from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
 from controller.recipe.wells import n_new
 from controller.state import LabState
-
-DRAWING = ("thompson", "top-k", "bald")
-"""Rules that want joint draws of the belief."""
+from nextplate.acquisition.rules import rule_named
 
 
 def fit(c: Context) -> Built:
@@ -23,7 +21,7 @@ def _told_to_fit(c: Context) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if belief.get("viability", "gate") == "endpoint":
         told |= {"hit_threshold": assay["hit_threshold"], "min_viability": assay["min_viability"]}
-    if picking["rule"] in DRAWING:
+    if rule_named(picking["rule"]).wants_draws:
         told |= {"hit_threshold": assay["hit_threshold"], "draws_for": picking["rule"]}
     return told
 

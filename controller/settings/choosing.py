@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from controller.settings.section import Section, Share
+from nextplate.acquisition.rules import RULES
+from nextplate.acquisition.rules.rule import BETA
 from nextplate.models.kinds import KINDS
 
 Response = Annotated[float, Field(ge=-1, le=2)]
@@ -44,14 +46,18 @@ class BudgetSection(Section):
         return named_shares(dict(self))
 
 
+def _known_rule(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"there is no such rule (allowed: {', '.join(RULES)})")
+    return name
+
+
 class PickingSection(Section):
     """How the next compounds are chosen."""
 
-    rule: Literal[
-        "random", "greedy", "ucb", "uncertainty", "ei", "pi", "modal-ucb", "thompson", "top-k", "entropy", "margin",
-        "bald", "set-size", "hits-at-fdr",
-    ] = "ucb"  # fmt: skip
-    beta: Annotated[float, Field(ge=0)] = 0.5
+    rule: Annotated[str, AfterValidator(_known_rule)] = "ucb"
+    """A name in nextplate.acquisition.RULES."""
+    beta: Annotated[float, Field(ge=0)] = BETA
     exploration_share: Share = 0.1
     diversity_weight: Annotated[float, Field(ge=0)] = 0.1
     diversity: Literal["none", "penalty", "maxmin", "dpp", "facility"] = "penalty"

@@ -13,8 +13,9 @@ from controller.steps.drawing import with_draws
 from controller.steps.foresight import known_once, read_met
 from controller.steps.second import FILE as ENDPOINTS
 from nextplate.acquisition import Knobs, scored
+from nextplate.acquisition.rules import rule_named
 from nextplate.acquisition.rules.rule import NO_DRAWS
-from nextplate.acquisition.telling import CALIBRATED, knobs_for
+from nextplate.acquisition.telling import knobs_for
 from nextplate.conformal import Known, no_known
 from nextplate.models.pareto import expected_hypervolume_improvement
 from nextplate.prediction import Prediction
@@ -22,9 +23,6 @@ from nextplate.prediction import Prediction
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
-
-BY_CHANCE = frozenset(("entropy", "margin", "hits-at-fdr"))
-"""Rules that look at P(hit), which holds viability already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def score_all(
     ends, rule = _endpoints(inputs), params["rule"]
     if ends is not None and params.get("goal") == "pareto":
         return _by_front(prediction, ends, tested, params["min_viability"])
-    is_weighed = ends is not None and rule not in BY_CHANCE and rule != "random"
+    is_weighed = ends is not None and rule_named(rule).is_weighed
     p_viable = ends["p_viable"].to_numpy() if ends is not None and is_weighed else None
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
     drawn = with_draws(prediction, inputs["fitted"]) if "fitted" in inputs else None
@@ -183,7 +181,7 @@ def _knobs(inputs: Mapping[str, Path], params: Mapping[str, Any], available: Boo
     return knobs_for(
         params["rule"],
         _calibrating(inputs, params["hit_threshold"])
-        if params["rule"] in CALIBRATED
+        if rule_named(params["rule"]).calibrates
         else no_known(np.empty(0, np.str_)),
         available,
         best=best,

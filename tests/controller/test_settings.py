@@ -18,7 +18,7 @@ CASES = [
     ('[assay]\ntransfer_ul = "5 mL"\n', "lab.toml:2: assay.transfer_ul = '5 mL': input should be a valid number"),
     ("[assay]\ntransfer_nl = 5000\n", "did you mean transfer_ul?"),
     ("[plate]\n\nwells = 385\n", "lab.toml:3: plate.wells = 385: input should be 96 or 384"),
-    ('[picking]\nrule = "best"\n', "lab.toml:2: picking.rule = 'best': input should be 'random', 'greedy'"),
+    ('[picking]\nrule = "best"\n', "lab.toml:2: picking.rule = 'best': there is no such rule (allowed: bald, ei"),
     ("[campain]\nrounds = 3\n", "campain is not a setting; did you mean campaign?"),
     ("[campaign]\nrounds = 0\n", "lab.toml:2: campaign.rounds = 0: input should be greater than or equal to 1"),
     ("[campaign]\nrounds = true\n", "campaign.rounds = True: input should be a valid integer"),

@@ -27,6 +27,7 @@ from nextplate.acquisition.retrospect import (
     no_memory,
     remember,
 )
+from nextplate.acquisition.rules.rule import BETA
 from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
 from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.scaffolds import murcko_scaffold
@@ -59,7 +60,7 @@ class ReplayPlan:
     """A value at or above it is a hit; None: the k-th best value."""
     seed: int = 0
     confidence: float = 0.9
-    beta: float = 1.0
+    beta: float = BETA
     tradeoff: float = 0.0
     exploration_share: float = 0.0
     """By lot: a live campaign spends a tenth of its wells so; a replay is asked what can be found."""
@@ -225,7 +226,6 @@ def _next_batch(
         beta=plan.beta,
         threshold=float("nan") if outlook.is_binary else threshold,
         tradeoff=plan.tradeoff,
-        n_top=plan.top_k,
     )
     found = scored(rule, outlook.prediction, knobs, rng)
     picks = choose(

@@ -59,9 +59,7 @@ def test_scores_do_not_share_memory_with_the_prediction():
 
 
 def test_an_unknown_rule_is_told_the_known_ones():
-    with pytest.raises(
-        PlanError, match="'gredy'; the rules are: bald, ei, entropy, greedy, hits-at-fdr, margin, "
-    ):
+    with pytest.raises(PlanError, match="'gredy'; the rules are: bald, ei, entropy, greedy, hits-at-fdr, margin, "):
         score("gredy", GIVEN, 0.0, np.random.default_rng(0))
 
 

@@ -51,22 +51,24 @@ class ReplayRequest:
     """Of a file without byte-order mark."""
 
 
-def parse_size(text: str, n: int) -> int:
+def parse_size(text: str, n: int, option: str = "") -> int:
     """Turn '1%' or '64' into a number of compounds, at least 1; a count beyond n means all of them.
 
     Args:
         text: a count, or a share of n followed by %.
         n: compounds in the file.
+        option: that it was given as, for the message.
 
     Raises:
         PlanError: it is neither, nothing, or more than 100%.
     """
+    what = f"{option} {text!r}".strip()
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
     if match is None or (not match[2] and "." in match[1]):
-        raise PlanError(f"{text!r} is not a size; write a share such as 1% or a count such as 64")
+        raise PlanError(f"{what} is not a size; write a share such as 1% or a count such as 64")
     amount = float(match[1])
     if amount == 0 or (match[2] and amount > 100):
-        raise PlanError(f"{text!r} is not a size of {n} compounds; ask for between 1 and {n}, or up to 100%")
+        raise PlanError(f"{what} is not a size of {n} compounds; ask for between 1 and {n}, or up to 100%")
     return max(1, round(amount * n / 100)) if match[2] else min(int(amount), n)
 
 
@@ -172,13 +174,15 @@ def _plan(request: ReplayRequest, data: ValuedStructures) -> tuple[ReplayPlan, n
         what = f" ({data.n_infinite} are infinite, which no assay measures)" if data.n_infinite else ""
         raise DataError(f"{request.file}: column {request.value_column!r} holds no value{what}; name another (--value)")
     threshold = request.threshold if request.goal == "hits" else None
-    top_k = min(parse_size(request.top, n), n_scored) if threshold is None else int((values >= threshold).sum())
+    top_k = (
+        min(parse_size(request.top, n, "--top"), n_scored) if threshold is None else int((values >= threshold).sum())
+    )
     if top_k == 0:
         raise DataError(
             f"{request.file}: no value reaches the threshold {threshold:g}; the highest is {np.nanmax(values):g}; set "
             "a lower one (--threshold)"
         )
-    initial, batch = parse_size(request.initial, n), parse_size(request.batch, n)
+    initial, batch = parse_size(request.initial, n, "--initial"), parse_size(request.batch, n, "--batch")
     return ReplayPlan("random", initial, batch, request.rounds, top_k, threshold), values
 
 

@@ -22,7 +22,9 @@ def replay(
     maximize: Annotated[bool, typer.Option("--maximize", help="High values are good.")] = False,
     minimize: Annotated[bool, typer.Option("--minimize", help="Low values are good.")] = False,
     hits: Annotated[bool, typer.Option("--hits", help="Values are 0/1, or hits lie at or above --threshold.")] = False,
-    threshold: Annotated[float, typer.Option(help="With --hits: the least value of a hit.")] = 0.5,
+    threshold: Annotated[
+        float | None, typer.Option(help="With --hits: the least value of a hit.", show_default="0.5")
+    ] = None,
     initial: Annotated[str, typer.Option(help="Size of the first round: a share (1%) or a count (64).")] = "1%",
     batch: Annotated[str, typer.Option(help="Size of every later round, likewise.")] = "1%",
     rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first.")] = 5,
@@ -34,7 +36,13 @@ def replay(
             "belief, or KIND:RULE; random and similarity are always added."
         ),
     ] = "auto",
-    top: Annotated[str, typer.Option(help="What counts as found: the best share (1%) or count.")] = "1%",
+    top: Annotated[
+        str | None,
+        typer.Option(
+            help="Without --hits: what counts as found, the best share (1%) or count. With --hits all hits do.",
+            show_default="1%",
+        ),
+    ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of a file that is not UTF-8, e.g. latin-1.")] = "utf-8",
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the curves.")] = Path("replay"),
     as_json: JsonOption = False,
@@ -50,18 +58,22 @@ def replay(
     goals = [name for name, is_set in (("maximize", maximize), ("minimize", minimize), ("hits", hits)) if is_set]
     if len(goals) != 1:
         raise DataError("say what is good: exactly one of --maximize, --minimize, --hits")
+    if threshold is not None and not hits:
+        raise DataError(f"--threshold {threshold:g} is the least value of a hit; it goes with --hits, not --{goals[0]}")
+    if top is not None and hits:
+        raise DataError(f"--top {top} goes with --maximize or --minimize; with --hits recall is counted over all hits")
     request = ReplayRequest(
         file=file,
         smiles_column=smiles,
         value_column=value,
         goal=goals[0],
-        threshold=threshold,
+        threshold=0.5 if threshold is None else threshold,
         initial=initial,
         batch=batch,
         rounds=rounds,
         seeds=seeds,
         strategies=tuple(s.strip() for s in strategy.split(",") if s.strip()),
-        top=top,
+        top="1%" if top is None else top,
         out=out,
         encoding=encoding,
     )

@@ -106,7 +106,7 @@ def test_a_replay_is_written_and_said(request_):
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
     (line,) = (one for one in text.splitlines() if one.startswith("minmax-gp:ucb"))
-    assert line.count(" ± ") == 6, "structures, scores, hits, scaffolds, times chance, false discoveries"
+    assert line.count(" ± ") == 5, "structures, scores, hits, scaffolds, times chance; no hit could be listed"
     assert "cover 90%, t 95%" in text
     assert (
         f"{100 * by['minmax-gp:ucb']['coverage_90_low']:.1f} to {100 * by['minmax-gp:ucb']['coverage_90_high']:.1f}"
@@ -129,6 +129,51 @@ def test_the_error_of_false_discoveries_is_between_seeds_and_notes_that_are_cut_
     alone = strategy_figures("nearest", [curve(0, (1, 3))])
     assert alone["fdr_error"] is None
     assert len(alone["notes"]) == 15
+
+
+def test_lists_that_hold_nothing_have_no_rate_of_false_discoveries(request_):
+    empty, full = Listed(0, 0, 9), Listed(10, 1, 9)
+    rounds = [ReplayRound(1, 0.0, 0.0, 0, 0, None, None, None, one) for one in (empty, empty)]
+    plan = ReplayPlan("nearest", 1, 1, 2, 1)
+
+    def told(*made):
+        curve = ReplayCurve(plan, 100, 10, tuple(replace(rounds[0], listed=one) for one in made), np.arange(2))
+        return strategy_figures("nearest", [Campaign(curve, 1.0)])
+
+    none = told(empty, empty)
+    assert (none["fdr_mean"], none["fdr_error"], none["n_listed_mean"]) == (None, None, 0.0)
+    assert none["fdr_reason"].startswith("all 2 hit lists are empty")
+    assert [point["fdr"] for point in none["curve"]] == [None, None]
+    some = told(empty, full)
+    assert (some["fdr_mean"], some["fdr_reason"]) == (0.05, None)
+    assert [point["fdr"] for point in some["curve"]] == [None, 0.1]
+    assert told(None, None)["fdr_reason"] == "no belief was fitted that hits could be listed by"
+    body = run_replay(replace(request_, seeds=1, rounds=1, initial="6", strategies=("nearest",)), lambda *_: None)
+    assert body["strategies"][0]["fdr_mean"] is None
+    (line,) = (one for one in replay_text(body).splitlines() if one.startswith("nearest"))
+    assert line.split()[-3:-1] == ["-", "0.0"]
+
+
+IGNORED = [
+    (("--maximize", "--threshold", "3"), "--threshold 3 is the least value of a hit; it goes with --hits"),
+    (("--minimize", "--threshold", "nan"), "--threshold nan is the least value of a hit; it goes with --hits"),
+    (("--hits", "--top", "2%"), "--top 2% goes with --maximize or --minimize"),
+    (("--hits", "--threshold", "nan"), "--threshold nan is not a number"),
+    (("--hits", "--threshold", "inf"), "--threshold inf is not a number"),
+    (("--maximize", "--top", "nan"), "--top 'nan' is not a size"),
+    (("--maximize", "--initial", "nan%"), "--initial 'nan%' is not a size"),
+    (("--maximize", "--batch", "inf"), "--batch 'inf' is not a size"),
+    (("--maximize", "--rounds", "nan"), "--rounds"),
+    (("--maximize", "--seeds", "nan"), "--seeds"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), IGNORED)
+def test_an_option_that_would_be_ignored_or_is_no_number_is_refused_by_name(request_, run, options, says):
+    code, _, err = run("replay", request_.file, "--value", "score", "--out", request_.out, *options)
+    assert code == 2
+    assert says in " ".join(err.split())
+    assert not request_.out.exists()
 
 
 def test_one_seed_shows_no_deviation(request_):

@@ -1,28 +1,16 @@
 """Wells for compounds measured before: hits once more, and hits at every dose of a series."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from controller.steps.data import stock_wells
+from controller.steps.stocked import usable_wells
 from nextplate.prediction import Pick
-from protocols.draws import n_transfers
 from protocols.stock import DOSE_TOLERANCE
 
 _NAN = float("nan")
-
-
-def in_stock(path: Path, params: Mapping[str, Any], dose_um: float) -> Mapping[str, int]:
-    """Count the transfers that each compound's wells of the right strength for a dose can give; at least one."""
-    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
-    counts: Counter[str] = Counter()
-    for well in stock_wells(path):
-        if well.compound_id not in params["controls"] and well.gives(dose_um, transfer_nl, well_volume_nl):
-            counts[well.compound_id] += n_transfers(well, transfer_nl)
-    return {compound: n for compound, n in counts.items() if n}
 
 
 def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
@@ -42,7 +30,7 @@ def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tupl
     if not n_wells:
         return (), ()
     each = _hits(tested, params).filter(~pl.col("compound_id").is_in(_with_series(tested, params)))
-    given = [in_stock(stock, params, dose) for dose in doses]
+    given = [usable_wells(stock, params, dose) for dose in doses]
     is_given = [all(compound in at for at in given) for compound in each["compound_id"]]
     fit = each.filter(pl.Series(is_given, dtype=pl.Boolean))
     best = fit.sort(pl.col("n") > 1, "activity", "compound_id", descending=[True, True, False])

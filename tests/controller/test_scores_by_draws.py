@@ -136,3 +136,7 @@ def test_picks_by_score_are_of_the_drawn(tmp_path, monkeypatch):
     assert len(best) == 22
     assert {int(name[1:]) for name in best} <= set(rows.tolist())
     assert "picks by score are of the 40 of 96 available compounds that have draws" in lab.notes("pick", 1)
+    others = picks.filter((pl.col("reason") == "explore") & ~pl.col("compound_id").is_in([f"C{r:04d}" for r in rows]))
+    assert len(others)
+    assert others["score"].is_nan().all(), "by mean is not by the rule"
+    assert all("no thompson score, as it has no joint draws" in why for why in others["why"])

@@ -37,7 +37,6 @@ def library_digest(pairs: Iterable[tuple[str, str]]) -> str:
     return sha.hexdigest()
 
 
-
 def sound_features(folder: Path, digest: str) -> Features | None:
     """Open the folder of this library if it is there; None when it is not, or damaged and may be written anew.
 

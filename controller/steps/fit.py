@@ -11,7 +11,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import integer_seed, open_library, tested_responses
 from controller.steps.drawing import write_draws
-from controller.steps.labels import Labels, gather
+from controller.steps.labels import Gathered, gather
 from controller.steps.second import write_endpoints
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.pages import release_pages
@@ -49,11 +49,11 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     mean, spread = (values[labels.at] for values in unseen)
     oof = {"mean": mean, "spread": spread, "similarity": own}
     known.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
+    rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
+    further, everywhere = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     said = {name: getattr(everywhere, name) for name in ("mean", "spread", "in_full", "by_lot")}
     raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
     pl.DataFrame(raw).write_parquet(out / "raw.parquet")
-    rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
-    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     return {
         "n_compounds": len(known),
         "n_hits": int(known["is_hit"].sum()),
@@ -67,26 +67,29 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 def _further(
     tested: pl.DataFrame,
     features: Features,
-    labels: Labels,
+    labels: Gathered,
     believed: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     out: Path,
-) -> dict[str, Any]:
-    """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well."""
+) -> tuple[dict[str, Any], Funnelled]:
+    """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well.
+
+    The predictions come back as they went in, but for what a second endpoint could not be predicted in full of.
+    """
     told: dict[str, Any] = {} if np.isnan(labels.noise) else {"noise": labels.noise}
     notes: list[str] = []
     belief, everywhere, _ = believed
     if belief is not None and params.get("viability", "gate") == "endpoint":
-        second = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
+        second, everywhere = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
         notes += second.pop("notes")
         told["viability"] = second
     if belief is not None and "draws_for" in params:
         notes += write_draws(belief, features, labels.compounds, everywhere, params, out)
-    return {**told, "notes": notes} if told or notes else {}
+    return ({**told, "notes": notes} if told or notes else {}), everywhere
 
 
 def _believed(
-    features: Features, labels: Labels, params: Mapping[str, Any], seed: int, out: Path
+    features: Features, labels: Gathered, params: Mapping[str, Any], seed: int, out: Path
 ) -> tuple[Any, Pair, Funnelled, tuple[str, ...]]:
     """Fit and save a belief; the belief, left-out predictions of the labels, predictions of all, and notes."""
     if len(labels.y) == 0:

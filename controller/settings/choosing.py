@@ -61,7 +61,7 @@ class PickingSection(Section):
     exploration_share: Share = 0.1
     diversity_weight: Annotated[float, Field(ge=0)] = 0.1
     diversity: Literal["none", "penalty", "maxmin", "dpp", "facility"] = "penalty"
-    """How a batch is kept varied; the ways are told in nextplate.acquisition.choose."""
+    """How a batch is kept varied; the ways are told in nextplate.acquisition.choose_batch."""
     cap_per_scaffold: Annotated[int, Field(ge=0)] = 0
     """Most compounds of one Murcko scaffold a plate picks by score; 0: no cap."""
     source_plate_cost: Annotated[float, Field(ge=0)] = 0.0

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -259,9 +259,19 @@ def _why(picks: Sequence[Pick], new: _New, library: Path, features: Features, se
     )
 
 
-def _batch_limits(wells: Usable, params: Mapping[str, Any], features: Features) -> dict[str, Any]:
+class _BatchLimits(TypedDict, total=False):
+    """What choose_batch is asked beside the scores."""
+
+    diversity: str
+    clusters: npt.NDArray[np.intp]
+    cap_per_cluster: int
+    plate_of: npt.NDArray[np.intp]
+    plate_cost: float
+
+
+def _batch_limits(wells: Usable, params: Mapping[str, Any], features: Features) -> _BatchLimits:
     """Read scaffolds and source plates where the settings ask for them; older campaigns' settings never do."""
-    limits: dict[str, Any] = {"diversity": params.get("diversity", "penalty")}
+    limits: _BatchLimits = {"diversity": params.get("diversity", "penalty")}
     if cap := params.get("cap_per_scaffold", 0):
         table = pl.read_parquet(features.folder / "compounds.parquet", columns=["scaffold"])
         limits |= {"clusters": scaffold_clusters(table["scaffold"].to_list()), "cap_per_cluster": cap}

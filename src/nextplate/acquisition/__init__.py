@@ -2,8 +2,8 @@
 
     scores = score("ucb", prediction, best, rng, beta=1.0)
     found = scored("hits-at-fdr", prediction, Knobs(best, fdr=0.2), rng)     # .scores .notes (fallbacks, by name)
-    picks = choose(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
-    batch = choose_batch(scores, prediction, features, ...)                  # .picks .notes (limits that cut, by name)
+    batch = choose_batch(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
+                                                                             # .picks .notes (limits that cut, by name)
 
 ``RULES`` maps the names an operator may write in lab.toml to the rules; a file put into rules/ is one.
 ``replay`` runs whole campaigns over known values with the same functions; ``stopping`` says when to stop.
@@ -11,7 +11,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.batch import Batch, choose, choose_batch
+from nextplate.acquisition.batch import Batch, choose_batch
 from nextplate.acquisition.cold import cold_start
 from nextplate.acquisition.rules import RULES, rule_named
 from nextplate.acquisition.rules.rule import BETA, FloatArray, Knobs, Rule, RuleSpec, Told
@@ -19,7 +19,7 @@ from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction
 
 __all__ = [
-    "RULES", "Batch", "Knobs", "Rule", "RuleSpec", "Told", "choose", "choose_batch", "cold_start", "score", "scored",
+    "RULES", "Batch", "Knobs", "Rule", "RuleSpec", "Told", "choose_batch", "cold_start", "score", "scored",
 ]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def scored(rule: str, prediction: Prediction, knobs: Knobs, rng: np.random.Gener
     """Score every compound by a rule and say what had to be done otherwise.
 
     Where a rule gives every compound the same score, the predicted response ranks them instead (where that is the
-    same too, the lot of ``choose``), and the notes say so.
+    same too, the lot of ``choose_batch``), and the notes say so.
 
     Args:
         rule: a name in RULES.

@@ -1,7 +1,6 @@
 """Choose a batch: the best scores, not too alike, under caps and costs, plus a share by lot."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +30,6 @@ class Batch:
     picks: tuple[Pick, ...]
     notes: tuple[str, ...]
     """What was not looked at, and what was drawn by lot for want of anything better."""
-
-
-def choose(scores: FloatArray, prediction: Prediction, features: Features, **asked: Any) -> tuple[Pick, ...]:
-    """Choose the compounds of the next plate as ``choose_batch`` does, without its notes."""
-    return choose_batch(scores, prediction, features, **asked).picks
 
 
 def choose_batch(

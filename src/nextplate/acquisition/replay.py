@@ -1,8 +1,8 @@
 """Retrospective campaigns: how fast would a strategy have found what is already known?
 
 Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit_and_cross,
-promise_picks, knobs_for, draw, score_open, choose), so a replay tests them and not a copy. One thing differs: a replay
-knows no noise of a well, which bald is told at night. Values are oriented so that higher is better.
+promise_picks, knobs_for, draw, score_open, choose_batch), so a replay tests them and not a copy. One thing differs: a
+replay knows no noise of a well, which bald is told at night. Values are oriented so that higher is better.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import Knobs, choose, cold_start
+from nextplate.acquisition import Knobs, choose_batch, cold_start
 from nextplate.acquisition.drawn import Drawn, draw, score_open
 from nextplate.acquisition.retrospect import (
     Foretold,
@@ -235,7 +235,7 @@ def _next_batch(
     drawn, told = _draws(features, prospect, rule, knobs, _rng(plan, number, _DRAWS))
     n_by_score = n - round(plan.exploration_share * n)
     found = score_open(rule, prospect.prediction, drawn, knobs, rng, n_by_score=n_by_score)
-    picks = choose(
+    chosen = choose_batch(
         found.scores,
         prospect.prediction,
         features,
@@ -246,10 +246,9 @@ def _next_batch(
         diversity_weight=plan.diversity_weight,
         exploit_from=found.among,
     )
+    picks, notes = chosen.picks, (*told, *found.notes, *chosen.notes)
     rows, is_by_lot = _rows(features, picks), np.array([pick.reason == BY_LOT for pick in picks], dtype=bool)
-    return _Batch(
-        rows, rows[~is_by_lot], prospect, list_hits(prospect, truth.values, FDR), (*told, *found.notes)
-    ), memory
+    return _Batch(rows, rows[~is_by_lot], prospect, list_hits(prospect, truth.values, FDR), notes), memory
 
 
 def _draws(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextplate.acquisition import batch as batch_module
-from nextplate.acquisition import choose, choose_batch, cold_start
+from nextplate.acquisition import choose_batch, cold_start
 from nextplate.acquisition.diversity import DIVERSITY, gain_of
 from nextplate.acquisition.greedy import Limits, greedy
 from nextplate.compound import Features
@@ -30,7 +30,7 @@ def predicted(n):
 def chosen(features, scores, n_picks, seed=0, **more):
     n = len(scores)
     asked = {"available": np.ones(n, bool), "exploration_share": 0.0, **more}
-    return choose(scores, predicted(n), features, n_picks=n_picks, rng=np.random.default_rng(seed), **asked)
+    return choose_batch(scores, predicted(n), features, n_picks=n_picks, rng=np.random.default_rng(seed), **asked).picks
 
 
 def rows(picks):

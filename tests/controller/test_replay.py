@@ -24,7 +24,7 @@ def test_sizes(text, n, size):
 
 
 NAMES = [
-    ("auto", "auto", "by labels"),
+    ("auto", "auto", "ucb"),
     ("auto:greedy", "auto", "greedy"),
     ("ucb", "auto", "ucb"),
     ("minmax-gp", "minmax-gp", "greedy"),
@@ -36,7 +36,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "kind", "rule"), NAMES)
 def test_what_a_strategy_is_called(name, kind, rule):
-    assert parse_strategy(name) == Strategy(kind, rule)
+    assert parse_strategy(name) == Strategy(kind, rule, "greedy" if name == "auto" else "")
 
 
 def test_auto_picks_hits_greedily_and_responses_by_their_upper_bound():

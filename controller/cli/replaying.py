@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, progress_bar, say
+from controller.cli.common import JsonOption, finite, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def replay(
     minimize: Annotated[bool, typer.Option("--minimize", help="Low values are good.")] = False,
     hits: Annotated[bool, typer.Option("--hits", help="Values are 0/1, or hits lie at or above --threshold.")] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="With --hits: the least value of a hit.", show_default="0.5")
+        float | None, typer.Option(callback=finite, help="With --hits: the least value of a hit.", show_default="0.5")
     ] = None,
     initial: Annotated[str, typer.Option(help="Size of the first round: a share (1%) or a count (64).")] = "1%",
     batch: Annotated[str, typer.Option(help="Size of every later round, likewise.")] = "1%",

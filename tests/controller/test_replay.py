@@ -156,10 +156,10 @@ def test_lists_that_hold_nothing_have_no_rate_of_false_discoveries(request_):
 
 IGNORED = [
     (("--maximize", "--threshold", "3"), "--threshold 3 is the least value of a hit; it goes with --hits"),
-    (("--minimize", "--threshold", "nan"), "--threshold nan is the least value of a hit; it goes with --hits"),
+    (("--minimize", "--threshold", "nan"), "'--threshold': nan is not a finite number"),
     (("--hits", "--top", "2%"), "--top 2% goes with --maximize or --minimize"),
-    (("--hits", "--threshold", "nan"), "--threshold nan is not a number"),
-    (("--hits", "--threshold", "inf"), "--threshold inf is not a number"),
+    (("--hits", "--threshold", "nan"), "'--threshold': nan is not a finite number"),
+    (("--hits", "--threshold", "inf"), "'--threshold': inf is not a finite number"),
     (("--maximize", "--top", "nan"), "--top 'nan' is not a size"),
     (("--maximize", "--initial", "nan%"), "--initial 'nan%' is not a size"),
     (("--maximize", "--batch", "inf"), "--batch 'inf' is not a size"),

@@ -11,7 +11,7 @@ from controller.steps import calibrate as calibrate_step
 from controller.steps.evaluate import run as evaluate
 from controller.steps.foresight import SCHEMA, asked_level
 from controller.steps.scoring import _knobs
-from nextplate.acquisition.retrospect import Memory, Prospect, Terms, judge, look_ahead, no_memory, remember
+from nextplate.acquisition.retrospect import Memory, Prospect, Terms, foretell, judge, look_ahead, no_memory, remember
 from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.enumeration import wehi_smiles
 from nextplate.chem.standardise import standardise
@@ -145,3 +145,15 @@ def test_a_replay_tells_a_rule_what_the_night_does(campaign, tmp_path, rule):
     order, others = np.argsort(ours.cal_scores, kind="stable"), np.argsort(theirs.cal_scores, kind="stable")
     np.testing.assert_allclose(ours.cal_scores[order], theirs.cal_scores[others])
     np.testing.assert_array_equal(ours.cal_is_hit[order], theirs.cal_is_hit[others])
+
+
+def test_unscored_compounds_of_a_batch_are_neither_foretold_nor_counted(campaign):
+    values, rounds = campaign
+    prospect, memory, batch = rounds[1]
+    some = values.copy()
+    some[batch[::2]] = np.nan
+    found = foretell(memory, prospect, batch, some)
+    assert found.count.uncorrected == pytest.approx(prospect.prediction.p_hit[batch[1::2]].sum())
+    assert found.n_hits == (values[batch[1::2]] >= prospect.threshold).sum()
+    some[batch] = np.nan
+    assert foretell(memory, prospect, batch, some) is None

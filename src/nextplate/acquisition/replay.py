@@ -44,6 +44,7 @@ Mask = npt.NDArray[np.bool_]
 
 _DRAWS = 1
 """The stream of a round's joint draws, apart from that of its picks."""
+_NO_NOISE = "{rule}: no noise of a well is known and none is assumed; nights tell it where they know it"
 _BY_LOT_UNLABELLED = "no compound tested so far has a value: the batch is drawn by lot"
 
 
@@ -92,7 +93,7 @@ class ReplayRound:
     kept_plain: Kept | None
     """The same for what all out-of-fold predictions alike would have promised."""
     foretold: Foretold | None
-    """Hits this batch was to give, and gave, at the threshold known then; None: no belief."""
+    """Hits this batch was to give, and gave, at the threshold known then; None: no belief, or no scored compound."""
     listed: Listed | None
     """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
     notes: tuple[str, ...] = ()
@@ -254,12 +255,15 @@ def _next_batch(
 def _draws(
     features: Features, prospect: Prospect, rule: str, knobs: Knobs, rng: np.random.Generator
 ) -> tuple[Drawn | None, tuple[str, ...]]:
-    """Make the joint draws that a night keeps beside the fit, where the rule wants them."""
-    if not rule_named(rule).wants_draws:
+    """Make the joint draws that a night keeps beside the fit, where the rule wants them; say what it goes without."""
+    spec = rule_named(rule)
+    if not spec.wants_draws:
         return None, ()
     believed = prospect.prediction.mean, prospect.prediction.spread
     rows = np.flatnonzero(prospect.library.is_open)
-    return draw(rule, prospect.terms.kind, prospect.belief, features, believed, rows, knobs.threshold, rng)
+    drawn, told = draw(rule, prospect.terms.kind, prospect.belief, features, believed, rows, knobs.threshold, rng)
+    without = (_NO_NOISE.format(rule=rule),) if spec.reads_noise and not prospect.is_binary else ()
+    return drawn, (*told, *without)
 
 
 def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:

@@ -275,12 +275,15 @@ def _kept(is_inside: Mask, is_trivial: Mask, is_hit: Mask) -> Kept:
     )
 
 
-def foretell(memory: Memory, prospect: Prospect, rows: Index, values: FloatArray) -> Foretold:
+def foretell(memory: Memory, prospect: Prospect, rows: Index, values: FloatArray) -> Foretold | None:
     """Foretell the hits of a batch as every night does (``stopping``), and count them; arguments as ``judge``.
 
-    Of unscored compounds nobody will know whether they are hits: they are neither foretold nor counted.
+    Of unscored compounds nobody will know whether they are hits: they are neither foretold nor counted. None of a
+    batch of unscored compounds alone.
     """
     scored = rows[np.isfinite(values[rows])]
+    if not len(scored):
+        return None
     return Foretold(
         count_hits(prospect.prediction.p_hit[scored], memory.yields),
         int((values[scored] >= prospect.threshold).sum()),

@@ -73,4 +73,4 @@ def _probit(prediction: Prediction, knobs: Knobs) -> FloatArray:
     return told
 
 
-SPEC = RuleSpec("bald", bald, wants_draws=True)
+SPEC = RuleSpec("bald", bald, wants_draws=True, reads_noise=True)

@@ -78,6 +78,8 @@ class RuleSpec:
     """It compares compounds, or asks what an outcome teaches: joint draws of the belief are made for it."""
     calibrates: bool = False
     """It reads Knobs.cal_scores and cal_is_hit."""
+    reads_noise: bool = False
+    """It reads Knobs.noise, unless labels are 0/1."""
     is_weighed: bool = True
     """Where viability is an endpoint its scores are weighed by P(viable). False: it goes by lot, or by P(hit), which
     holds viability already."""

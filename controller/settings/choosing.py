@@ -59,8 +59,8 @@ class PickingSection(Section):
     """A name in nextplate.acquisition.RULES."""
     beta: Annotated[float, Field(ge=0)] = BETA
     exploration_share: Share = 0.1
-    diversity_weight: Annotated[float, Field(ge=0)] = 0.1
-    diversity: Literal["none", "penalty", "maxmin", "dpp", "facility"] = "penalty"
+    diversity_weight: Annotated[float, Field(ge=0)] = 0.3
+    diversity: Literal["none", "discount", "penalty", "maxmin", "dpp", "facility"] = "discount"
     """How a batch is kept varied; the ways are told in nextplate.acquisition.choose_batch."""
     cap_per_scaffold: Annotated[int, Field(ge=0)] = 0
     """Most compounds of one Murcko scaffold a plate picks by score; 0: no cap."""

@@ -70,7 +70,7 @@ class ReplayPlan:
     tradeoff: float = 0.0
     exploration_share: float = 0.0
     """By lot: a live campaign spends a tenth of its wells so; a replay is asked what can be found."""
-    diversity_weight: float = 0.1
+    diversity_weight: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)

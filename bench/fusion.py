@@ -92,7 +92,7 @@ def _scores(screened: Screened, assay: str, seeds: Sequence[int], ways: Sequence
     imaged = np.isin([screened.features.compound_ids[i] for i in rows], screened.profiles.compound_ids)
     out: dict[str, list[float]] = {}
     for seed in seeds:
-        seen = compare_modalities(Fusion(screened.profiles), screened.features, rows, y[rows], groups=groups, seed=seed)
+        seen = compare_modalities(Fusion(), screened.features, rows, y[rows], groups=groups, seed=seed)
         for way in (w for w in ways if w in seen.means):
             mean = seen.means[way]
             out.setdefault(way, []).append(fold_auc(y[rows][imaged], mean[imaged], seen.folds[imaged]))

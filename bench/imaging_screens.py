@@ -10,7 +10,7 @@ import io
 import os
 import tarfile
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nextplate.chem.describe import DESCRIPTOR_NAMES, describe
 from nextplate.chem.standardise import standardise_all
 from nextplate.compound import Features
-from nextplate.models.profiles import Profiles
+from nextplate.profiles import Profiles
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -114,7 +114,7 @@ def tox21_after_lincs(root: Path, n_without: int = 0, n_rows: int | None = None)
     columns = tuple(f"log2 cells at {d:g} uM" for d in DOSES_UM)
     profiles = Profiles(tuple(k for k in keys if k in imaged), values, columns, columns[-1:])
     by_assay = {a: np.array([labels[k][j] for k in keys]) for j, a in enumerate(ASSAYS)}
-    return Screened(features, scaffolds, by_assay, profiles)
+    return Screened(replace(features, profiles=profiles), scaffolds, by_assay, profiles)
 
 
 def _tox21(
@@ -198,7 +198,7 @@ def _after(
     values = np.concatenate([earlier, rate[:, None]], axis=1)[seen].astype(np.float32)
     names = (*(f"assay column {j}" for j in before), "share of earlier assays it was active in")
     profiles = Profiles(tuple(ids[i] for i in seen), values, names, names[-1:])
-    return Screened(features, scaffolds, {"label": (labels[:, at] + 1) / 2}, profiles)
+    return Screened(replace(features, profiles=profiles), scaffolds, {"label": (labels[:, at] + 1) / 2}, profiles)
 
 
 def _structures_by_key(path: Path, wanted: set[str]) -> dict[str, str]:

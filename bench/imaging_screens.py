@@ -211,3 +211,23 @@ def _structures_by_key(path: Path, wanted: set[str]) -> dict[str, str]:
             found.setdefault(key, smiles)
     standard = standardise_all(list(found.values()))
     return {key: s.smiles for key, s in zip(found, standard, strict=True) if not isinstance(s, str)}
+
+
+def write_screen(screened: Screened, assay: str, folder: Path) -> None:
+    """Write the compounds an imaging screen saw as nextplate replay reads them: values.csv and profiles.csv.
+
+    Compounds without a label of the assay are left out.
+    """
+    features, profiles, y = screened.features, screened.profiles, screened.labels[assay]
+    seen, has = set(profiles.compound_ids), np.isfinite(y)
+    rows = zip(features.compound_ids, features.smiles, y, strict=True)
+    chosen = [row for row, is_known in zip(rows, has, strict=True) if is_known and row[0] in seen]
+    with (folder / "values.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("compound_id", "smiles", "value"), *chosen])
+    with (folder / "profiles.csv").open("w", encoding="utf-8", newline="") as file:
+        known = np.flatnonzero(np.isfinite(profiles.of([row[0] for row in chosen])).any(axis=0))
+        names = [profiles.names[i] for i in known]
+        writer = csv.writer(file)
+        writer.writerow(["compound_id", *names])
+        for name, values in zip(profiles.compound_ids, profiles.values, strict=True):
+            writer.writerow([name, *("" if np.isnan(values[i]) else f"{values[i]:.6g}" for i in known)])

@@ -92,8 +92,8 @@ def told_overlap(path: Path, profiles: Profiles, compound_ids: Collection[str], 
     if n_seen == 0:
         here, there = _few(profiles.compound_ids), _few(tuple(compound_ids))
         raise DataError(
-            f"{path}: none of its {len(profiles.compound_ids)} compounds is in {where}: here {here}, there {there}; name "
-            "the same compounds alike in both"
+            f"{path}: none of its {len(profiles.compound_ids)} compounds is in {where}: here {here}, there {there}; "
+            "name the same compounds alike in both"
         )
     strangers = len(profiles.compound_ids) - n_seen
     others = f"; {strangers} profiles are of compounds that are not there, and were left aside" if strangers else ""

@@ -1,7 +1,7 @@
 """Does an earlier imaging screen help the next assay? On real data, beside chemistry alone and cell counts alone.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [earlier] [published] [replays]``. Folds
-never split a scaffold; every prediction is of a compound whose scaffold was not seen.
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [earlier] [published] [replays]``.
+Folds never split a scaffold; every prediction is of a compound whose scaffold was not seen.
 
 - *lincs*: LINCS Cell Painting cell counts at six doses in A549 cells (the profiles are not in ../shared/data), then the
   twelve Tox21 assays of the 585 compounds that are in both. Here 'image' is the curve of six cell counts, and
@@ -169,8 +169,8 @@ def published() -> list[Figure]:
 def replays(seeds: int = 5) -> list[Figure]:
     """Replay the next assay after an imaging screen, through ``nextplate replay --profiles``: hits found by strategy.
 
-    Tox21 SR-MMP and SR-p53 after LINCS cell counts (4 rounds of 5 % after 10 %), and the largest of the ChEMBL assays of
-    Cell Painting compounds after earlier ones.
+    Tox21 SR-MMP and SR-p53 after LINCS cell counts (4 rounds of 5 % after 10 %), and the largest of the ChEMBL assays
+    of Cell Painting compounds after earlier ones.
     """
     screened = tox21_after_lincs(data_folder())
     found = [

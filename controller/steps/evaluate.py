@@ -52,7 +52,6 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     n = at[0]["n"] if at else 0
     if "beside" in inputs and len(table):
         told["beside"] = met_beside(inputs["beside"], table)
-        write_json(told["beside"], out / "beside.json")
     return {
         "confidence": confidence,
         "n": n,

@@ -7,6 +7,8 @@ import typer
 
 from controller.cli.common import JsonOption, finite, progress_bar, say
 
+_WITH_IMAGES = "auto,fusion,early-fusion,profiles"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -30,12 +32,24 @@ def replay(
     rounds: Annotated[int, typer.Option(min=0, help="Rounds after the first.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions with different seeds.")] = 5,
     strategy: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Joined by commas: a kind of belief (auto, gp, forest, ...), a rule (ucb, ei, ...) by auto's "
-            "belief, or KIND:RULE; random and similarity are always added."
+            "belief, or KIND:RULE; random and similarity are always added.",
+            show_default="auto; with --profiles auto,fusion,early-fusion,profiles",
         ),
-    ] = "auto",
+    ] = None,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(help="Image profiles of an earlier screen (nextplate profiles, or a CSV with compound_id)."),
+    ] = None,
+    compound: Annotated[
+        str | None, typer.Option("--id", help="With --profiles: column of the compounds' names in FILE.")
+    ] = None,
+    cell_count: Annotated[
+        str | None,
+        typer.Option(help="With --profiles: their column that is the cell count.", show_default="by its name"),
+    ] = None,
     top: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +62,9 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a campaign on values that are known, to compare strategies, through the code of the live loop.
+
+    With --profiles: does an earlier imaging screen help this assay? The same chemistry without images (lightgbm) and
+    the cell count alone (cell-count) stand beside every image result.
 
     Example: nextplate replay tyk2_fep.csv --smiles SMILES --value dG_bind --minimize --strategy auto,forest,gp:ucb
     """
@@ -62,6 +79,7 @@ def replay(
         raise DataError(f"--threshold {threshold:g} is the least value of a hit; it goes with --hits, not --{goals[0]}")
     if top is not None and hits:
         raise DataError(f"--top {top} goes with --maximize or --minimize; with --hits recall is counted over all hits")
+    asked = strategy if strategy is not None else "auto" if profiles is None else _WITH_IMAGES
     request = ReplayRequest(
         file=file,
         smiles_column=smiles,
@@ -72,10 +90,13 @@ def replay(
         batch=batch,
         rounds=rounds,
         seeds=seeds,
-        strategies=tuple(s.strip() for s in strategy.split(",") if s.strip()),
+        strategies=tuple(s.strip() for s in asked.split(",") if s.strip()),
         top="1%" if top is None else top,
         out=out,
         encoding=encoding,
+        profiles=profiles,
+        id_column=compound,
+        count_column=cell_count,
     )
     with progress_bar("replay", as_json) as progress:
         body = run_replay(request, progress)

@@ -11,11 +11,13 @@ from nextplate.acquisition import RULES, Knobs, rules
 from nextplate.acquisition.replay import ReplayPlan
 from nextplate.acquisition.rules.rule import BETA
 from nextplate.models import KINDS
+from nextplate.models.kinds import OF_IMAGES
 
 
 def test_every_rule_and_every_kind_of_belief_can_be_named_in_lab_toml():
     assert [PickingSection(rule=name).rule for name in RULES] == list(RULES)
-    assert [BeliefSection(kind=name).kind for name in KINDS] == list(KINDS)
+    asked = [BeliefSection(kind=name, profiles="p.csv" if name in OF_IMAGES else None).kind for name in KINDS]
+    assert asked == list(KINDS)
     with pytest.raises(ValidationError, match="allowed: bald"):
         PickingSection(rule="crystal ball")
     with pytest.raises(ValidationError, match="allowed: lightgbm"):

@@ -47,6 +47,15 @@ CASES = [
         LAB_OF_FOUR.replace("DRIVER", "folder", 1).replace("DRIVER", "sim"),
         "driver 'sim' for b, c, d cannot be mixed with a (folder): simulated devices live on virtual time",
     ),
+    (
+        '[belief]\nkind = "fusion"\n',
+        "lab.toml:1: belief: kind = 'fusion' learns from image profiles, and none are named; add profiles =",
+    ),
+    (
+        '[belief]\nkind = "gp"\nprofiles = "p.csv"\n',
+        "lab.toml:1: belief: kind = 'gp' does not look at profiles; set kind to one of 'fusion', 'early-fusion'",
+    ),
+    ('[belief]\ncell_count = "n"\n', "kind = 'lightgbm' does not look at cell_count"),
     ("[assay]\ndose_um = inf\n", "lab.toml:2: assay.dose_um = inf: input should be a finite number"),
     ("[assay]\ntransfer_ul = 0.5\n", "transfer_ul = 0.5: flex_1channel_50 takes 1 to 50 microlitres"),
     ("[assay]\nwell_volume_ul = 110\n", "110 + 5 microlitres overfill a well of 112"),

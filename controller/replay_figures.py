@@ -1,5 +1,6 @@
 """What a replay's campaigns come to: figures over seeds, per strategy and per batch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from nextplate.acquisition.retrospect import Kept, Listed
 from nextplate.conformal import FDR, between_interval
 
 _MOST_NOTES = 20
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,13 @@ def strategy_figures(strategy: str, campaigns: Sequence[Campaign]) -> dict[str, 
 
 
 def _first_notes(notes: Sequence[str]) -> list[str]:
-    """Keep the first notes, and say how many others there were."""
-    n_more = len(notes) - _MOST_NOTES
-    return [*notes[:_MOST_NOTES], *([f"... and {n_more} more notes"] if n_more > 0 else [])]
+    """Keep the first notes, one of those that differ in their numbers alone, and say how many others there were."""
+    alike: dict[str, list[str]] = {}
+    for note in notes:
+        alike.setdefault(_NUMBER.sub("#", note), []).append(note)
+    told = [first + (f" ({len(more)} more like it)" if more else "") for first, *more in alike.values()]
+    n_more = len(told) - _MOST_NOTES
+    return [*told[:_MOST_NOTES], *([f"... and {n_more} more notes"] if n_more > 0 else [])]
 
 
 def _covered(curves: Sequence[ReplayCurve]) -> dict[str, Any]:

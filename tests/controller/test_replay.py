@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from controller.replay import ReplayRequest, parse_size, run_replay
-from controller.replay_figures import Campaign, strategy_figures
+from controller.replay_figures import Campaign, _first_notes, strategy_figures
 from controller.replay_shown import replay_text
 from nextplate.acquisition.replay import ReplayCurve, ReplayPlan, ReplayRound
 from nextplate.acquisition.retrospect import Listed
@@ -117,7 +117,7 @@ def test_a_replay_is_written_and_said(request_):
 def test_the_error_of_false_discoveries_is_between_seeds_and_notes_that_are_cut_are_counted():
     def curve(seed, false):
         listed = [Listed(10, n, 50) for n in false]
-        notes = tuple(f"note {seed} {n:02d}" for n in range(15))
+        notes = tuple(f"note {seed} {letter}" for letter in "abcdefghijklmno"[: 8 + 7 * seed])
         rounds = [ReplayRound(1, 0.0, 0.0, 0, 0, None, None, None, one, notes) for one in listed]
         plan = ReplayPlan("nearest", 1, 1, 2, 1, seed=seed)
         return Campaign(ReplayCurve(plan, 100, 10, tuple(rounds), np.arange(2)), 1.0)
@@ -125,10 +125,16 @@ def test_the_error_of_false_discoveries_is_between_seeds_and_notes_that_are_cut_
     told = strategy_figures("nearest", [curve(0, (1, 3)), curve(1, (5, 7))])
     assert told["fdr_mean"] == pytest.approx(0.4)
     assert told["fdr_error"] == pytest.approx(np.std([0.2, 0.6], ddof=1) / np.sqrt(2))
-    assert (len(told["notes"]), told["notes"][-1]) == (21, "... and 10 more notes")
+    assert len(told["notes"]) == 15
+    assert (told["notes"][0], told["notes"][8]) == ("note 0 a (1 more like it)", "note 1 i")
     alone = strategy_figures("nearest", [curve(0, (1, 3))])
     assert alone["fdr_error"] is None
-    assert len(alone["notes"]) == 15
+    assert len(alone["notes"]) == 8
+
+
+def test_notes_beyond_twenty_are_counted():
+    notes = [f"note {'x' * n}" for n in range(25)]
+    assert _first_notes(notes) == [*notes[:20], "... and 5 more notes"]
 
 
 def test_lists_that_hold_nothing_have_no_rate_of_false_discoveries(request_):

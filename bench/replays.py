@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from bench.table import Figure, markdown
 from controller.replay import ReplayRequest, _plan, _timed
 from controller.replay_figures import Campaign, strategy_figures
 from nextplate.acquisition.replay import ReplayCurve, ReplayPlan, ReplayRound
-from nextplate.acquisition.retrospect import Listed
 from nextplate.chem.valued import ValuedStructures, read_valued
 
 OUT = Path("bench-out") / "replays"
@@ -149,10 +149,7 @@ def _write(campaign: Campaign, path: Path) -> None:
 
 def _read(path: Path) -> Campaign:
     body = json.loads(path.read_text(encoding="utf-8"))
-    rounds = tuple(
-        ReplayRound(**{**r, "listed": r["listed"] and Listed(**r["listed"]), "notes": tuple(r["notes"])})
-        for r in body["rounds"]
-    )
+    rounds = TypeAdapter(tuple[ReplayRound, ...]).validate_python(body["rounds"])
     tested = np.array(body["tested"], dtype=np.intp)
     curve = ReplayCurve(ReplayPlan(**body["plan"]), body["n_compounds"], body["n_hits"], rounds, tested)
     return Campaign(curve, body["seconds"])

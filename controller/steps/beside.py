@@ -52,9 +52,8 @@ def write_beside(
     body = {"compound_id": list(features.compound_ids), "has_profile": has, **means}
     pl.DataFrame(body).write_parquet(out / FILE)
     seen = has[labels.rows]
-    by_compound = labels.compounds.unique("row")
-    hits = dict(zip(by_compound["row"].to_list(), by_compound["is_hit"].to_list(), strict=True))
-    is_hit = np.array([hits.get(int(row), False) for row in labels.rows], dtype=bool)
+    is_hit = np.zeros(len(labels.rows), dtype=bool)
+    is_hit[labels.at[labels.compounds["is_hit"].to_numpy()]] = True
     return compared(labels.y[seen], is_hit[seen], {way: mean[seen] for way, mean in left_out.items()})
 
 
@@ -89,7 +88,8 @@ def met_beside(path: Path, met: pl.DataFrame) -> dict[str, Any]:
         met: compound_id, mean (of the belief), label and is_hit.
     """
     table = pl.read_parquet(path).filter("has_profile")
-    both = met.select("compound_id", "label", "is_hit", belief="mean").join(table, on="compound_id", how="inner")
+    said = met.select("compound_id", "label", "is_hit", belief="mean")
+    both = said.join(table, on="compound_id", maintain_order="left")
     ways = ["belief", *(way for way in WAYS if way in table.columns)]
     is_hit = both["is_hit"].fill_null(value=False).to_numpy().astype(bool)
     return compared(both["label"].to_numpy(), is_hit, {way: both[way].to_numpy() for way in ways})

@@ -123,6 +123,15 @@ BAD = [
 ]
 
 
+def test_a_lab_of_cell_counts_alone_has_a_column_of_them_before_it_starts(tmp_path):
+    (tmp_path / "p.csv").write_text("compound_id,glow\nC1,1\n")
+    settings = Settings(belief=BeliefSection(kind="cell-count", profiles="p.csv"))
+    with pytest.raises(NextplateError, match=r"no column is called like a cell count.*cell_count in"):
+        check_ready(settings, FakeStore(), "L", tmp_path)
+    named = Settings(belief=BeliefSection(kind="cell-count", profiles="p.csv", cell_count="glow"))
+    check_ready(named, FakeStore(), "L", tmp_path)
+
+
 @pytest.mark.parametrize(("text", "says"), BAD, ids=[says[:25] for _, says in BAD])
 def test_profiles_that_cannot_be_used_stop_a_campaign_before_it_starts(tmp_path, text, says):
     if text is not None:

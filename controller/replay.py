@@ -216,6 +216,11 @@ def _with_profiles(
 ) -> tuple[ValuedStructures, tuple[str, ...]]:
     """Give the compounds of the file their profiles, by name, and say how many have one."""
     assert request.profiles is not None
+    if told_them := [n for n in imaged.profiles.names if n.lower() == request.value_column.strip().lower()]:
+        raise DataError(
+            f"{request.profiles}: its column {told_them[0]!r} is called like the values that are to be found; were it "
+            "they, beliefs would be told them; leave it out, or rename it"
+        )
     told = told_overlap(request.profiles, imaged.profiles, data.names, request.file.name)
     profiles = imaged.profiles.named(data.names, data.features.compound_ids)
     return replace(data, features=replace(data.features, profiles=profiles)), (*imaged.notes, told)

@@ -64,6 +64,14 @@ def test_what_cannot_be_replayed_is_refused(run, screen, options, says):
     assert says in re.sub(r"\s+", " ", err)
 
 
+def test_profiles_that_tell_the_values_are_refused(run, screen):
+    path = screen / "profiles.csv"
+    path.write_text(path.read_text().replace("texture", "value"))
+    code, _, err = replay(run, screen, "--profiles", path)
+    assert code == 2
+    assert "column 'value' is called like the values that are to be found" in re.sub(r"\s+", " ", err)
+
+
 def test_a_file_without_names_wants_the_column(run, screen):
     path = screen / "values.csv"
     path.write_text(path.read_text().replace("compound_id", "label"))

@@ -7,10 +7,8 @@ from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
 from controller.recipe.wells import n_new
 from controller.state import LabState
+from controller.told_beside import FILE as BESIDE
 from nextplate.acquisition.rules import rule_named
-
-BESIDE = "beside.parquet"
-"""What the fit of a belief that sees images writes of chemistry, images and cell counts alone."""
 
 
 def fit(c: Context) -> Built:

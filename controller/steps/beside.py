@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.steps.labels import Gathered
+from controller.told_beside import FILE
 from nextplate.compound import Features
 from nextplate.models import cross_predict, kind_of, predict_library
 from nextplate.models.kinds import CELL_COUNT, FUSED_CHEMISTRY
@@ -18,8 +19,6 @@ from nextplate.profiles import Profiles
 
 FloatArray = npt.NDArray[np.float64]
 
-FILE = "beside.parquet"
-"""compound_id, has_profile, and the mean of the whole library by each of WAYS that there is."""
 WAYS: Mapping[str, str] = {"chemistry": FUSED_CHEMISTRY, "profiles": "profiles", "cell_count": CELL_COUNT}
 """Column -> kind of belief."""
 
@@ -28,6 +27,8 @@ def write_beside(
     features: Features, profiles: Profiles, labels: Gathered, unseen: FloatArray, seed: int, out: Path
 ) -> dict[str, Any]:
     """Fit what stands beside the belief, write FILE, and compare all on the labelled compounds with a profile.
+
+    FILE: compound_id, has_profile, and the mean of the whole library by each of WAYS that there is.
 
     Args:
         features: of the library, with the profiles.
@@ -93,23 +94,3 @@ def met_beside(path: Path, met: pl.DataFrame) -> dict[str, Any]:
     ways = ["belief", *(way for way in WAYS if way in table.columns)]
     is_hit = both["is_hit"].fill_null(value=False).to_numpy().astype(bool)
     return compared(both["label"].to_numpy(), is_hit, {way: both[way].to_numpy() for way in ways})
-
-
-def beside_text(told: Mapping[str, Any], where: str) -> str:
-    """Say in a line how the ways compare."""
-    if not told["n"]:
-        return f"images {where}: no compound with a profile, so nothing can be compared"
-    parts = []
-    for way in (way for way in _NAMES if way in told["rmse"]):
-        rmse, auc = told["rmse"][way], told["auc"][way]
-        parts.append(f"{_NAMES[way]} {rmse:.3f}" + ("" if auc is None else f" (AUC {auc:.2f})"))
-    lack = "" if "cell_count" in told["rmse"] else "; no cell-count baseline: no column is known to be a cell count"
-    return f"images {where}: RMSE of {told['n']} compounds with a profile: {', '.join(parts)}{lack}"
-
-
-_NAMES: Mapping[str, str] = {
-    "belief": "belief",
-    "chemistry": "chemistry alone",
-    "profiles": "images alone",
-    "cell_count": "cell count alone",
-}

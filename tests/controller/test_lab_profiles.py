@@ -18,7 +18,7 @@ from controller.snapshots import resolve
 from controller.step import run_step, step_key
 from controller.store import StockNow, TipRackNow
 from nextplate.chem.library import load_features
-from nextplate.errors import DataError, NextplateError
+from nextplate.errors import NextplateError, StepError
 from nextplate.models import kind_of
 
 N = 120
@@ -111,8 +111,9 @@ def test_lab_toml_names_them_and_a_campaign_keeps_what_they_were(tmp_path):
     assert re.fullmatch(r"protocols/snapshots/profiles-[0-9a-f]{16}\.csv", kept)
     assert (tmp_path / kept).read_text() == "compound_id,n\nA,1\n"
     (tmp_path / "p.csv").unlink()
-    with pytest.raises(DataError, match="the image profiles that lab"):
-        resolve(tmp_path, None, "L", asked)
+    lost = resolve(tmp_path, None, "L", asked)
+    with pytest.raises(StepError, match=r"p\.csv is missing"):
+        run_step(tmp_path, lost.step, lost.inputs, lost.params, lambda *_: None)
 
 
 BAD = [

@@ -87,7 +87,7 @@ def with_profiles(
         return features, ()
     path = inputs["profiles"]
     found = read_profiles(path, count_column=params.get("cell_count"))
-    told = told_overlap(path, found.profiles, tuple(features.compound_ids), "the library")
+    told = told_overlap(path, found.profiles, features.compound_ids, "the library")
     return replace(features, profiles=found.profiles), (*found.notes, told)
 
 

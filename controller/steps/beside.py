@@ -52,10 +52,10 @@ def write_beside(
     has = has_profile(profiles.of(tuple(features.compound_ids)))
     body = {"compound_id": list(features.compound_ids), "has_profile": has, **means}
     pl.DataFrame(body).write_parquet(out / FILE)
-    seen = has[labels.rows]
-    is_hit = np.zeros(len(labels.rows), dtype=bool)
-    is_hit[labels.at[labels.compounds["is_hit"].to_numpy()]] = True
-    return compared(labels.y[seen], is_hit[seen], {way: mean[seen] for way, mean in left_out.items()})
+    # Held against what was measured: a censored label that the belief itself filled in would flatter it.
+    seen = has[labels.rows][labels.at]
+    y, is_hit = labels.compounds["label"].to_numpy(), labels.compounds["is_hit"].to_numpy().astype(bool)
+    return compared(y[seen], is_hit[seen], {way: mean[labels.at][seen] for way, mean in left_out.items()})
 
 
 def compared(y: FloatArray, is_hit: npt.NDArray[np.bool_], means: Mapping[str, FloatArray]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.state import EventLike
+from controller.told_beside import beside_text
 
 JSON = Mapping[str, Any]
 
@@ -102,14 +103,7 @@ def _evaluate(r: JSON, _n: int) -> str | None:
     low, high = (round(100 * s[end]) for end in ("low", "high"))
     held = f"{100 * s['confidence']:.0f}% intervals held {s['n_inside']} of {s['n']}"
     told = f"{held} measured responses of picked compounds (95 % interval {low} to {high} %)"
-    return f"{told}; {_beside(s['beside'])}" if "beside" in s else told
-
-
-def _beside(told: JSON) -> str:
-    # Loaded only where it is needed: it needs the models.
-    from controller.steps.beside import beside_text
-
-    return beside_text(told, "on the plate")
+    return f"{told}; {beside_text(s['beside'], 'on the plate')}" if "beside" in s else told
 
 
 def with_interval(quality: JSON, name: str) -> str:

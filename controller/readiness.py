@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.settings import Settings
-from nextplate.errors import PlanError
+from controller.settings import BeliefSection, Settings
+from nextplate.errors import DataError, PlanError
+from nextplate.models.kinds import CELL_COUNT
 from protocols.stock import StockWell
 
 if TYPE_CHECKING:
@@ -32,14 +33,20 @@ def check_ready(settings: Settings, store: "Store", library: str | None, lab: Pa
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems))
     if settings.belief.profiles is not None:
-        _check_profiles(lab / settings.belief.profiles, settings.belief.cell_count, known)
+        _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 
 
-def _check_profiles(path: Path, count_column: str | None, known: Collection[str]) -> None:
+def _check_profiles(path: Path, belief: BeliefSection, known: Collection[str]) -> None:
     # Loaded only where it is needed: most labs have no profiles.
     from nextplate.models.profile_file import read_profiles, told_overlap
 
-    told_overlap(path, read_profiles(path, count_column=count_column).profiles, known, "the library")
+    profiles = read_profiles(path, count_column=belief.cell_count).profiles
+    told_overlap(path, profiles, sorted(known), "the library")
+    if belief.kind == CELL_COUNT and not profiles.count_names:
+        raise DataError(
+            f"{path}: no column is called like a cell count, and kind = {CELL_COUNT!r} sees nothing else; name the "
+            "column: cell_count in [belief]"
+        )
 
 
 def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[str]) -> Iterator[str]:

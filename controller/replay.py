@@ -56,7 +56,7 @@ class ReplayRequest:
     """Of a file without byte-order mark."""
     profiles: Path | None = None
     """Image profiles of an earlier screen; then lightgbm (what fusion knows without them) and, where they tell of cell
-    counts, cell-count are added too."""
+    counts, cell-count are added too, by the rule of every strategy that sees images."""
     id_column: str | None = None
     """Of the compounds' names, as the profiles call them; None: a column with a usual name."""
     count_column: str | None = None
@@ -191,12 +191,13 @@ def _strategies(request: ReplayRequest) -> tuple[str, ...]:
 
 
 def _beside(strategies: tuple[str, ...], profiles: Profiles) -> tuple[str, ...]:
-    """Add what every image result is shown beside: the chemistry in it, and the count of cells alone."""
+    """Add what every image result is shown beside, by its rule: the chemistry in it, and the count of cells alone."""
     asked = [name for name in strategies if name not in BASELINES]
     if not profiles.count_names and (unknown := [n for n in asked if parse_strategy(n).kind == CELL_COUNT]):
         raise PlanError(f"{unknown[0]}: no column of the profiles is called like a cell count; name it: --cell-count")
-    counted = [CELL_COUNT] if profiles.count_names else []
-    return tuple(dict.fromkeys((*asked, FUSED_CHEMISTRY, *counted, *BASELINES)))
+    kinds = (FUSED_CHEMISTRY, CELL_COUNT) if profiles.count_names else (FUSED_CHEMISTRY,)
+    rules = [name.removeprefix(kind) for name in asked if (kind := parse_strategy(name).kind) in OF_IMAGES] or [""]
+    return tuple(dict.fromkeys((*asked, *(f"{kind}{rule}" for rule in rules for kind in kinds), *BASELINES)))
 
 
 def _id_column(request: ReplayRequest) -> str | None:
@@ -216,6 +217,11 @@ def _with_profiles(
 ) -> tuple[ValuedStructures, tuple[str, ...]]:
     """Give the compounds of the file their profiles, by name, and say how many have one."""
     assert request.profiles is not None
+    if told_them := [n for n in imaged.profiles.names if n.lower() == request.value_column.strip().lower()]:
+        raise DataError(
+            f"{request.profiles}: its column {told_them[0]!r} is called like the values that are to be found; were it "
+            "they, beliefs would be told them; leave it out, or rename it"
+        )
     told = told_overlap(request.profiles, imaged.profiles, data.names, request.file.name)
     profiles = imaged.profiles.named(data.names, data.features.compound_ids)
     return replace(data, features=replace(data.features, profiles=profiles)), (*imaged.notes, told)

@@ -7,10 +7,7 @@ from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
 from controller.recipe.wells import n_new
 from controller.state import LabState
-from nextplate.acquisition.rules import rule_named
-
-BESIDE = "beside.parquet"
-"""What the fit of a belief that sees images writes of chemistry, images and cell counts alone."""
+from controller.told_beside import FILE as BESIDE
 
 
 def fit(c: Context) -> Built:
@@ -28,6 +25,9 @@ def _profiles(c: Context) -> dict[str, str]:
 
 def _told_to_fit(c: Context) -> dict[str, Any]:
     """What the fit is told of the assay and the rule, where it needs it; nothing else, so that keys stay."""
+    # Loaded only here: nextplate status reads recipes, and needs no numbers.
+    from nextplate.acquisition.rules import rule_named
+
     assay, picking, belief = (c.plan.section(name) for name in ("assay", "picking", "belief"))
     told: dict[str, Any] = {}
     if belief.get("viability", "gate") == "endpoint":

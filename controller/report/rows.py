@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from controller.report import estimates, words
 from controller.report.model import Estimate, RoundView
+from controller.told_beside import NAMES
 
 STAGES = {
     "learn": ("fit", "calibrate"),
@@ -74,20 +75,12 @@ def round_rows(rounds: Sequence[RoundView], confidence: float) -> tuple[Row, ...
     )
 
 
-_WAYS = {
-    "belief": "belief",
-    "chemistry": "chemistry alone",
-    "profiles": "images alone",
-    "cell_count": "cell count alone",
-}
-
-
 def _image_rows(rounds: Sequence[RoundView]) -> list[tuple[str, str, str, str]]:
     """List what stands beside a belief that sees images: row name, field of RoundView, way, note."""
     where = {"beside": "RMSE on the plate", "beside_held_out": "RMSE in cross-validation"}
     if not any(getattr(r, field) for r in rounds for field in where):
         return []
-    return [(f"{told}: {name}", f, way, "with a profile") for f, told in where.items() for way, name in _WAYS.items()]
+    return [(f"{told}: {name}", f, way, "with a profile") for f, told in where.items() for way, name in NAMES.items()]
 
 
 def _beside(field: str, way: str) -> Callable[[RoundView], Cell]:

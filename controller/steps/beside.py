@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.steps.labels import Gathered
+from controller.told_beside import FILE
 from nextplate.compound import Features
 from nextplate.models import cross_predict, kind_of, predict_library
 from nextplate.models.kinds import CELL_COUNT, FUSED_CHEMISTRY
@@ -18,8 +19,6 @@ from nextplate.profiles import Profiles
 
 FloatArray = npt.NDArray[np.float64]
 
-FILE = "beside.parquet"
-"""compound_id, has_profile, and the mean of the whole library by each of WAYS that there is."""
 WAYS: Mapping[str, str] = {"chemistry": FUSED_CHEMISTRY, "profiles": "profiles", "cell_count": CELL_COUNT}
 """Column -> kind of belief."""
 
@@ -28,6 +27,8 @@ def write_beside(
     features: Features, profiles: Profiles, labels: Gathered, unseen: FloatArray, seed: int, out: Path
 ) -> dict[str, Any]:
     """Fit what stands beside the belief, write FILE, and compare all on the labelled compounds with a profile.
+
+    FILE: compound_id, has_profile, and the mean of the whole library by each of WAYS that there is.
 
     Args:
         features: of the library, with the profiles.
@@ -51,11 +52,10 @@ def write_beside(
     has = has_profile(profiles.of(tuple(features.compound_ids)))
     body = {"compound_id": list(features.compound_ids), "has_profile": has, **means}
     pl.DataFrame(body).write_parquet(out / FILE)
-    seen = has[labels.rows]
-    by_compound = labels.compounds.unique("row")
-    hits = dict(zip(by_compound["row"].to_list(), by_compound["is_hit"].to_list(), strict=True))
-    is_hit = np.array([hits.get(int(row), False) for row in labels.rows], dtype=bool)
-    return compared(labels.y[seen], is_hit[seen], {way: mean[seen] for way, mean in left_out.items()})
+    # Held against what was measured: a censored label that the belief itself filled in would flatter it.
+    seen = has[labels.rows][labels.at]
+    y, is_hit = labels.compounds["label"].to_numpy(), labels.compounds["is_hit"].to_numpy().astype(bool)
+    return compared(y[seen], is_hit[seen], {way: mean[labels.at][seen] for way, mean in left_out.items()})
 
 
 def compared(y: FloatArray, is_hit: npt.NDArray[np.bool_], means: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -89,27 +89,8 @@ def met_beside(path: Path, met: pl.DataFrame) -> dict[str, Any]:
         met: compound_id, mean (of the belief), label and is_hit.
     """
     table = pl.read_parquet(path).filter("has_profile")
-    both = met.select("compound_id", "label", "is_hit", belief="mean").join(table, on="compound_id", how="inner")
+    said = met.select("compound_id", "label", "is_hit", belief="mean")
+    both = said.join(table, on="compound_id", maintain_order="left")
     ways = ["belief", *(way for way in WAYS if way in table.columns)]
     is_hit = both["is_hit"].fill_null(value=False).to_numpy().astype(bool)
     return compared(both["label"].to_numpy(), is_hit, {way: both[way].to_numpy() for way in ways})
-
-
-def beside_text(told: Mapping[str, Any], where: str) -> str:
-    """Say in a line how the ways compare."""
-    if not told["n"]:
-        return f"images {where}: no compound with a profile, so nothing can be compared"
-    parts = []
-    for way in (way for way in _NAMES if way in told["rmse"]):
-        rmse, auc = told["rmse"][way], told["auc"][way]
-        parts.append(f"{_NAMES[way]} {rmse:.3f}" + ("" if auc is None else f" (AUC {auc:.2f})"))
-    lack = "" if "cell_count" in told["rmse"] else "; no cell-count baseline: no column is known to be a cell count"
-    return f"images {where}: RMSE of {told['n']} compounds with a profile: {', '.join(parts)}{lack}"
-
-
-_NAMES: Mapping[str, str] = {
-    "belief": "belief",
-    "chemistry": "chemistry alone",
-    "profiles": "images alone",
-    "cell_count": "cell count alone",
-}

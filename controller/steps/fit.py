@@ -10,11 +10,12 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
-from controller.steps.beside import beside_text, write_beside
+from controller.steps.beside import write_beside
 from controller.steps.data import integer_seed, open_library, tested_responses
 from controller.steps.drawing import write_draws
 from controller.steps.labels import Gathered, gather
 from controller.steps.second import write_endpoints
+from controller.told_beside import beside_text
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.pages import release_pages
 from nextplate.chem.similarity import nearest_other
@@ -86,7 +87,7 @@ def with_profiles(
         return features, ()
     path = inputs["profiles"]
     found = read_profiles(path, count_column=params.get("cell_count"))
-    told = told_overlap(path, found.profiles, tuple(features.compound_ids), "the library")
+    told = told_overlap(path, found.profiles, features.compound_ids, "the library")
     return replace(features, profiles=found.profiles), (*found.notes, told)
 
 

@@ -18,7 +18,7 @@ from controller.snapshots import resolve
 from controller.step import run_step, step_key
 from controller.store import StockNow, TipRackNow
 from nextplate.chem.library import load_features
-from nextplate.errors import DataError, NextplateError
+from nextplate.errors import NextplateError, StepError
 from nextplate.models import kind_of
 
 N = 120
@@ -111,8 +111,9 @@ def test_lab_toml_names_them_and_a_campaign_keeps_what_they_were(tmp_path):
     assert re.fullmatch(r"protocols/snapshots/profiles-[0-9a-f]{16}\.csv", kept)
     assert (tmp_path / kept).read_text() == "compound_id,n\nA,1\n"
     (tmp_path / "p.csv").unlink()
-    with pytest.raises(DataError, match="the image profiles that lab"):
-        resolve(tmp_path, None, "L", asked)
+    lost = resolve(tmp_path, None, "L", asked)
+    with pytest.raises(StepError, match=r"p\.csv is missing"):
+        run_step(tmp_path, lost.step, lost.inputs, lost.params, lambda *_: None)
 
 
 BAD = [
@@ -121,6 +122,15 @@ BAD = [
     ("compound_id,a\nX,1\n", "none of its 1 compounds is in the library: here 'X', there 'C1'"),
     ("compound_id,a\nC1,high\n", "line 2, column 'a': 'high' is not a number"),
 ]
+
+
+def test_a_lab_of_cell_counts_alone_has_a_column_of_them_before_it_starts(tmp_path):
+    (tmp_path / "p.csv").write_text("compound_id,glow\nC1,1\n")
+    settings = Settings(belief=BeliefSection(kind="cell-count", profiles="p.csv"))
+    with pytest.raises(NextplateError, match=r"no column is called like a cell count.*cell_count in"):
+        check_ready(settings, FakeStore(), "L", tmp_path)
+    named = Settings(belief=BeliefSection(kind="cell-count", profiles="p.csv", cell_count="glow"))
+    check_ready(named, FakeStore(), "L", tmp_path)
 
 
 @pytest.mark.parametrize(("text", "says"), BAD, ids=[says[:25] for _, says in BAD])

@@ -1,5 +1,8 @@
 """What lab.toml allows is what there is."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,10 @@ def test_a_file_put_into_the_rules_is_a_rule():
 def test_what_a_lab_and_a_replay_take_for_granted_is_one_value():
     assert PickingSection().beta == ReplayPlan("auto", 1, 1, 1, 1).beta == Knobs(0.0).beta == BETA
     assert f"beta = {BETA}\n" in default_settings()
+
+
+def test_the_rules_are_loaded_by_what_scores_and_not_by_the_status():
+    """nextplate status answers at once: it reads recipes, and no numbers."""
+    code = "import sys, controller.cli, controller.status, controller.recipe; sys.exit('numpy' in sys.modules)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=env).returncode == 0

@@ -35,6 +35,18 @@ def test_images_stand_beside_chemistry_and_the_cell_count_in_one_table(run, scre
     assert "image profiles: 90 of 96 compounds in values.csv have one; 1 profiles are of compounds that are" in out
 
 
+def test_what_stands_beside_an_image_result_picks_by_the_same_rule(run, screen):
+    path = screen / "values.csv"
+    path.write_text(path.read_text() + "X0,CCCCOCCCCCN,0.5\n")
+    asked = ("--profiles", screen / "profiles.csv", "--strategy", "profiles:ucb")
+    code, out, err = replay(run, screen, *asked)
+    assert code == 0, err
+    body = json.loads((screen / "out" / "replay.json").read_text())
+    names = [entry["strategy"] for entry in body["strategies"]]
+    assert names == ["profiles:ucb", "lightgbm:ucb", "cell-count:ucb", "random", "similarity"]
+    assert "image profiles: 91 of 97 compounds in values.csv have one" in out, "a name that occurs again counts again"
+
+
 def test_without_a_cell_count_it_is_said_and_one_can_be_named(run, screen):
     path = screen / "profiles.csv"
     path.write_text(path.read_text().replace("n_cells", "glow"))
@@ -62,6 +74,14 @@ def test_what_cannot_be_replayed_is_refused(run, screen, options, says):
     code, _, err = replay(run, screen, *(text.format(screen) for text in options))
     assert code == 2
     assert says in re.sub(r"\s+", " ", err)
+
+
+def test_profiles_that_tell_the_values_are_refused(run, screen):
+    path = screen / "profiles.csv"
+    path.write_text(path.read_text().replace("texture", "value"))
+    code, _, err = replay(run, screen, "--profiles", path)
+    assert code == 2
+    assert "column 'value' is called like the values that are to be found" in re.sub(r"\s+", " ", err)
 
 
 def test_a_file_without_names_wants_the_column(run, screen):

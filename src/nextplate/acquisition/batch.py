@@ -261,8 +261,8 @@ def _of_rows(limits: Limits, rows: Index) -> Limits:
 def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight: float) -> tuple[int, tuple[str, ...]]:
     """Say how many of the best candidates are weighed; utility and limits are in order, best first.
 
-    The n best that the caps allow together (a matroid) always hold one that may still be picked, at a loss of the
-    weight and of one source plate at most: what lies further below the last of them never wins. Only ties and near
+    The n best that the caps allow together (a matroid) always hold one that may still be picked, at a loss of what
+    diversity and one source plate take at most: what lies further below the last of them never wins. Only ties and near
     ties make these too many; and MaxMin, dpp and facility could bring in any candidate. Both are cut, and told.
     """
     m = len(utility)
@@ -273,7 +273,8 @@ def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight
         n_short = min(m, max(edge + 1, _SHORTLIST[diversity] * n))
         why = f"{diversity}: the batch is chosen among the best {n_short:,} of {m:,} scores"
         return n_short, (why,) if n_short < m else ()
-    loss = _most_lost(utility[edge], diversity, weight) + (limits.plate_cost if limits.plates is not None else 0.0)
+    loss = _most_lost(utility[: edge + 1], diversity, weight)
+    loss += limits.plate_cost if limits.plates is not None else 0.0
     n_near = int(np.searchsorted(-utility, -(utility[edge] - loss), side="right")) if loss else edge + 1
     n_short = min(n_near, max(edge + 1, _MOST_WEIGHED))
     if n_short == n_near:
@@ -284,9 +285,11 @@ def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight
     )
 
 
-def _most_lost(utility: float, diversity: str, weight: float) -> float:
+def _most_lost(utility: FloatArray, diversity: str, weight: float) -> float:
+    """Say how far below the last of some utilities, best first, diversity may bring the gain of any of them."""
     if diversity == "discount":
-        return weight * abs(utility)
+        # A weight above 1 brings a good score further down than a middling one.
+        return float(utility[-1] - (utility - weight * np.abs(utility)).min())
     return weight if diversity == "penalty" else 0.0
 
 

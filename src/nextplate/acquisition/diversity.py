@@ -48,10 +48,17 @@ class Score(_Exact):
 
 
 class Penalty(_Exact):
-    """Utility less weight * similarity to the nearest pick."""
+    """Utility less weight * similarity to the nearest pick.
 
-    def __init__(self, utility: FloatArray, packed: Packed, weight: float, chosen: Packed | None = None) -> None:
-        """Take the utility, shape (m,), and the fingerprints, shape (m, n_bytes)."""
+    A weight of its own for every candidate, a share of the utility's size, discounts: what is far from the median
+    loses most, so that a batch which reaches down to poor scores is still ordered by them. A penalty of one size
+    outweighs there all differences of the scores.
+    """
+
+    def __init__(
+        self, utility: FloatArray, packed: Packed, weight: float | FloatArray, chosen: Packed | None = None
+    ) -> None:
+        """Take the utility, shape (m,), the fingerprints, shape (m, n_bytes), and one weight or (m,) of them."""
         self._utility, self._packed, self._weight = utility, packed, weight
         self._nearest = _nearest(packed, chosen)
         self.values = utility - weight * self._nearest
@@ -60,25 +67,6 @@ class Penalty(_Exact):
         """Move the nearest pick closer."""
         np.maximum(self._nearest, _similar(self._packed, row), out=self._nearest)
         self.values = self._utility - self._weight * self._nearest
-
-
-class Discount(_Exact):
-    """Utility of which the share weight * similarity to the nearest pick is taken off.
-
-    What is far from the median loses most, so that a batch which reaches down to poor scores is still ordered by
-    them: a penalty of one size outweighs there all differences of the scores.
-    """
-
-    def __init__(self, utility: FloatArray, packed: Packed, weight: float, chosen: Packed | None = None) -> None:
-        """Take the utility, shape (m,), 0 at the median, and the fingerprints, shape (m, n_bytes)."""
-        self._utility, self._packed, self._loss = utility, packed, weight * np.abs(utility)
-        self._nearest = _nearest(packed, chosen)
-        self.values = utility - self._loss * self._nearest
-
-    def take(self, row: int) -> None:
-        """Move the nearest pick closer."""
-        np.maximum(self._nearest, _similar(self._packed, row), out=self._nearest)
-        self.values = self._utility - self._loss * self._nearest
 
 
 class Determinant(_Exact):
@@ -179,7 +167,7 @@ def gain_of(
     if name == "maxmin":
         return Penalty(_tie_break(utility), packed, 1.0, chosen)
     if name == "discount":
-        return Discount(utility, packed, weight, chosen)
+        return Penalty(utility, packed, weight * np.abs(utility), chosen)
     if name == "penalty":
         return Penalty(utility, packed, weight, chosen)
     if name == "dpp":

@@ -1,6 +1,6 @@
 """Read image profiles from a file: a table of compounds, or of wells as ``nextplate profiles`` writes it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,29 +75,29 @@ def read_profiles(path: Path, *, count_column: str | None = None) -> ReadProfile
     return ReadProfiles(Profiles(unique, merged, tuple(names), counts), tuple(notes))
 
 
-def told_overlap(path: Path, profiles: Profiles, compound_ids: Collection[str], where: str) -> str:
+def told_overlap(path: Path, profiles: Profiles, compound_ids: Sequence[str], where: str) -> str:
     """Say how many compounds have a profile, and how many profiles are of compounds that are not there.
 
     Args:
         path: of the profiles, for the message.
         profiles: of compounds.
-        compound_ids: of the library.
+        compound_ids: shape (n,), of the library; of a table one may occur again, each a compound.
         where: what the compounds are in, e.g. 'the library'.
 
     Raises:
         DataError: no compound has a profile.
     """
-    known = set(compound_ids)
-    n_seen = sum(name in known for name in profiles.compound_ids)
+    known, pictured = set(compound_ids), set(profiles.compound_ids)
+    n_seen = sum(name in pictured for name in compound_ids)
     if n_seen == 0:
-        here, there = _few(profiles.compound_ids), _few(tuple(compound_ids))
+        here, there = _few(profiles.compound_ids), _few(compound_ids)
         raise DataError(
             f"{path}: none of its {len(profiles.compound_ids)} compounds is in {where}: here {here}, there {there}; "
             "name the same compounds alike in both"
         )
-    strangers = len(profiles.compound_ids) - n_seen
+    strangers = len(pictured - known)
     others = f"; {strangers} profiles are of compounds that are not there, and were left aside" if strangers else ""
-    return f"image profiles: {n_seen} of {len(known)} compounds in {where} have one{others}"
+    return f"image profiles: {n_seen} of {len(compound_ids)} compounds in {where} have one{others}"
 
 
 def _read(path: Path) -> _Table:

@@ -66,6 +66,14 @@ def test_the_shortlist_never_changes_the_picks(seed, diversity, weight, cost, ca
     assert len(picks) == 12
 
 
+def test_a_twin_discounted_below_a_poor_compound_lets_it_in():
+    features = library(1, 6)
+    features.fingerprints[:] = np.eye(8, dtype=np.uint8)[:6]
+    features.fingerprints[1] = features.fingerprints[0]
+    scores = np.array([1.0, 0.9, 0.1, -0.1, -0.5, -0.6])
+    assert rows(chosen(features, scores, 3, diversity="discount", diversity_weight=1.5)) == [0, 2, 3]
+
+
 @pytest.mark.parametrize("diversity", DIVERSITY)
 def test_pending_compounds_are_not_picked_again_and_push_their_twins_back(diversity):
     features, scores = library(1, 40), np.linspace(1, 0.99, 40)

@@ -190,6 +190,15 @@ def test_few_hits_weigh_kinds_alike_and_say_so(library, n_hits):
     assert f"{n_hits} of {N} labels stand out" in why
 
 
+@pytest.mark.parametrize(("is_binary", "shares"), [(True, (0, 1 / 3, 1 / 3, 1 / 3, 0)), (False, (1, 0, 0, 0, 0))])
+def test_before_labels_speak_hits_are_pooled_and_responses_led_by_one_process(library, is_binary, shares):
+    y = (np.arange(20) < 4).astype(float) + (0 if is_binary else 0.1)
+    belief = kind_of("auto").fit(library, np.arange(20), y)
+    assert belief.kinds == ("gp", "minmax-gp", "forest", "extra-trees", "lightgbm")
+    np.testing.assert_allclose(belief.weights, shares)
+    assert "4 of 20 labels stand out" in belief.notes[0]
+
+
 def test_ties_at_the_bottom_do_not_count_as_the_best(library):
     y = np.where(np.arange(N) % 7 == 0, 1.5, 0.0)
     good = y + np.random.default_rng(2).normal(0, 0.2, N)

@@ -14,12 +14,14 @@ from controller.steps.data import finite, generator, labelled, predicted_in_full
 from controller.steps.foresight import SCHEMA, asked_level, read_met, records
 from nextplate.conformal import (
     LEVELS,
+    Calibration,
     CoverageRow,
     DriftAlarm,
     Weights,
+    candidate_intervals,
+    coverage_of,
     coverage_picture,
     coverage_rows,
-    coverage_table,
     coverage_text,
     drift_alarm,
     given_weights,
@@ -83,13 +85,28 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
 
 
 def _rows(inputs: Mapping[str, Path], joined: pl.DataFrame | None, confidence: float) -> list[dict[str, Any]]:
+    """Count the intervals that were given with the picks; at the nominal level they asked for the adaptive one."""
     if joined is None:
         return []
-    arrays = [joined[c].to_numpy() for c in ("mean", "spread", "label")]
-    levels = sorted({*LEVELS, confidence})
-    calibration = load_calibration(inputs["calibration"])
-    table = coverage_table(calibration, *arrays, groups=tuple(joined["reason"]), levels=levels)
-    return [finite(asdict(row)) for row in table]
+    mean, spread, y = (joined[c].to_numpy() for c in ("mean", "spread", "label"))
+    calibration, weights, asked = _promised(inputs, joined, confidence)
+    each = {}
+    for nominal in sorted({*LEVELS, confidence}):
+        level = asked if nominal == confidence else nominal
+        found = candidate_intervals(calibration, mean, spread, level=level, weights=weights)
+        each[nominal] = (found.lower, found.upper)
+    return [finite(asdict(row)) for row in coverage_of(each, y, groups=tuple(joined["reason"]))]
+
+
+def _promised(
+    inputs: Mapping[str, Path], joined: pl.DataFrame, confidence: float
+) -> tuple[Calibration, Weights | None, float]:
+    """Read how intervals of picks were made: calibration, weights, level; plain ones before there were promises."""
+    promise = inputs.get("promise")
+    if promise is None or not (promise / "promise.json").exists():
+        return load_calibration(inputs["calibration"]), None, confidence
+    told = read_json(promise / "promise.json")
+    return load_calibration(promise / "calibration-picked.json"), _weights(told["weights"], joined), told["level"]
 
 
 def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFrame:
@@ -97,12 +114,8 @@ def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFram
         return SCHEMA.to_frame()
     mean, spread, y = (joined[c].to_numpy() for c in ("mean", "spread", "label"))
     p, least = measured_p_values(load_calibration(inputs["calibration"]), mean, spread, y)
-    p_picked, least_picked = p, least
-    promise = inputs.get("promise")
-    if promise is not None and (promise / "promise.json").exists():
-        calibration = load_calibration(promise / "calibration-picked.json")
-        weights = _weights(read_json(promise / "promise.json")["weights"], joined)
-        p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
+    calibration, weights, _ = _promised(inputs, joined, 0.0)
+    p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
     # Predictions of earlier versions lack it.
     known = joined if "similarity" in joined.columns else joined.with_columns(similarity=pl.lit(None, pl.Float64))
     columns = {"p": p, "least": least, "p_picked": p_picked, "least_picked": least_picked}

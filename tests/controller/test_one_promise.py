@@ -112,12 +112,13 @@ def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
     out = tmp_path / "judged"
     out.mkdir()
     params = {"confidence": 0.9, "seed": 1, "round": 2, "purpose": "evaluate"}
-    evaluate({**inputs, "promise": folder}, params, out, lambda *_: None)
+    told = evaluate({**inputs, "promise": folder}, params, out, lambda *_: None)
     met = pl.read_parquet(out / "met.parquet").sort("compound_id")
     ours, plain = judge(memory, prospect, batch, values)
     level = json.loads((folder / "promise.json").read_text())["level"]
     assert ours.n_inside == int((met["p_picked"] > 1 - level + 1e-12).sum())
     assert plain.n_inside == int((met["p"] > 0.1 + 1e-12).sum())
+    assert (told["n_inside"], told["n"]) == (ours.n_inside, ours.n), "the headline counts the intervals of the picks"
     assert ours.n == n
     learnt = remember(memory, prospect, batch, batch, values)
     order = np.argsort(names(batch))

@@ -14,7 +14,7 @@ plate; only compounds drawn by lot tell of the many that are left.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ _COMMON = np.linspace(-3.0, 3.0, 121)
 _SCATTER = np.linspace(0.05, 1.5, 30)
 _RATIO = np.linspace(-5.0, 3.5, 341)
 _LEAST_MASS = 1e-7
+_HELD = "the next plate's yield is held to what is left: by earlier picks alone it would be {:.1f} hits ({} to {})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,19 @@ def outlook(
     if not least_hits >= 0:
         raise PlanError(f"least_hits is {least_hits}; it is a number of hits per plate, 0 or more")
     left = count_hits(p_untested, lot_history, by_lot=True, level=level)
-    plate = count_hits(p_picks, history, level=level)
+    alone = count_hits(p_picks, history, level=level)
+    plate = _at_most(alone, left)
     stop, reason = _suggestion(left, plate, len(np.asarray(p_picks)), least_hits)
-    return Outlook(left, plate, stop, reason, _notes(history, lot_history))
+    held = () if plate == alone else (_HELD.format(alone.expected, alone.low, alone.high),)
+    return Outlook(left, plate, stop, reason, (*_notes(history, lot_history), *held))
+
+
+def _at_most(plate: Count, left: Count) -> Count:
+    """Hold a plate's yield to what is left: its compounds are among those, however their histories differ."""
+    expected = min(plate.expected, left.expected)
+    ratio = expected / plate.uncorrected if plate.uncorrected else plate.ratio
+    low, high = min(plate.low, left.low), min(plate.high, left.high)
+    return replace(plate, expected=expected, low=low, high=high, ratio=ratio)
 
 
 def _suggestion(left: Count, plate: Count, n_picks: int, least_hits: float) -> tuple[bool, str]:

@@ -49,7 +49,15 @@ from nextplate.conformal.calibration import (
     save_calibration,
 )
 from nextplate.conformal.candidates import Intervals, candidate_intervals, cross_intervals, split_intervals, tempered
-from nextplate.conformal.coverage import LEVELS, Coverage, between_interval, coverage, coverage_table, wilson_interval
+from nextplate.conformal.coverage import (
+    LEVELS,
+    Coverage,
+    between_interval,
+    coverage,
+    coverage_of,
+    coverage_table,
+    wilson_interval,
+)
 from nextplate.conformal.diagnostics import CoverageRow, RoundRecord, coverage_rows, coverage_text
 from nextplate.conformal.known import Candidates, Known, joined, no_known, once_each
 from nextplate.conformal.label_sets import LabelSets, label_sets
@@ -111,6 +119,7 @@ __all__ = [
     "chance_of_hit",
     "chance_unseen",
     "coverage",
+    "coverage_of",
     "coverage_picture",
     "coverage_rows",
     "coverage_table",

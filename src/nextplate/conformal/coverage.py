@@ -1,6 +1,6 @@
 """How often the measurement falls into the interval, against how often it should."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -104,14 +104,35 @@ def coverage_table(
     Returns:
         One row per group ('all' first, then by name) and level.
     """
+    each = {level: intervals(calibration, mean, spread, confidence=level, bins=bins) for level in levels}
+    return coverage_of(each, y, groups=groups)
+
+
+def coverage_of(
+    each: Mapping[float, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    y: npt.ArrayLike,
+    *,
+    groups: Sequence[str] | None = None,
+) -> tuple[Coverage, ...]:
+    """Compare nominal with empirical coverage of intervals given before their wells were measured.
+
+    Args:
+        each: lower and upper ends, each shape (m,), by nominal coverage.
+        y: shape (m,), measured later; NaN where it was not.
+        groups: as for coverage_table.
+
+    Returns:
+        Rows as coverage_table gives.
+    """
     measured = np.asarray(y, dtype=np.float64)
     members = {"all": np.ones(len(measured), dtype=bool)}
     names = np.asarray(groups if groups is not None else [""] * len(measured), dtype=np.str_)
     members |= {str(name): names == name for name in np.unique(names) if name}
-    rows = []
-    for level in levels:
-        lower, upper = intervals(calibration, mean, spread, confidence=level, bins=bins)
-        rows += [_row(name, level, measured[at], lower[at], upper[at]) for name, at in members.items()]
+    rows = [
+        _row(name, level, measured[at], lower[at], upper[at])
+        for level, (lower, upper) in each.items()
+        for name, at in members.items()
+    ]
     order = list(members)
     return tuple(sorted(rows, key=lambda row: (order.index(row.group), row.nominal)))
 

@@ -91,3 +91,11 @@ def test_impossible_yields_and_levels_are_refused():
         count_hits([0.1], level=1.0)
     with pytest.raises(PlanError, match="0 or more"):
         outlook([0.1], [0.1], least_hits=-1)
+
+
+def test_a_plate_never_gives_more_than_is_left():
+    p_untested, p_picks = np.full(200, 0.05), np.full(80, 0.1)
+    found = outlook(p_untested, p_picks, history=[Yield(4.0, 9)], lot_history=[Yield(6.0, 0), Yield(5.0, 0)])
+    assert found.next_yield.expected <= found.hits_left.expected
+    assert found.next_yield.high <= found.hits_left.high
+    assert any("held to what is left" in note for note in found.notes)

@@ -55,10 +55,10 @@ class SimHandler(SimDevice):
         load = work.body["load"]
         if work.n_done == 0:
             self._check_deck(work, [DeckItem(**{**item, "role": DeckRole(item["role"])}) for item in load["deck"]])
-        elif FaultKind.CRASH in work.faults and work.n_done > len(load["transfers"]) // 2:
+        elif FaultKind.CRASH in work.faults and work.n_done > len(load["steps"]) // 2:
             work.fail("the handler stopped: motor stall on the Z axis; clear the deck before anything else")
         else:
-            self._transfer(work, Transfer(**load["transfers"][work.n_done - 1]), now_ms)
+            self._transfer(work, Transfer(**load["steps"][work.n_done - 1]), now_ms)
 
     def _check_deck(self, work: Work, deck: list[DeckItem]) -> None:
         problems = [problem for item in deck if (problem := self._deck_problem(item))]

@@ -225,7 +225,7 @@ def test_no_nanolitre_is_ever_lost(volumes: list[int], shares: list[float], n_do
     lab = SmallLab(robot)
     plan = lab.protocol(1_000)
     loads = tuple(
-        replace(load, transfers=tuple(replace(t, volume_nl=volumes[t.transfer_id - 1]) for t in load.transfers))
+        replace(load, steps=tuple(replace(t, volume_nl=volumes[t.transfer_id - 1]) for t in load.transfers))
         for load in plan.loads
     )
     plan = replace(plan, loads=loads)

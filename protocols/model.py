@@ -5,7 +5,7 @@ Volumes are whole nanolitres, so sums are exact and conservation can be tested f
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -41,6 +41,7 @@ __all__ = [
     "Step",
     "Transfer",
     "Wash",
+    "thaws",
 ]
 
 FORMAT_VERSION = 2
@@ -151,6 +152,15 @@ class Protocol:
             return _read(json.loads(text))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"not a protocol written by nextplate: {error!r}") from error
+
+
+def thaws(protocol: Protocol) -> Iterator[frozenset[str]]:
+    """Return for each load the source plates that were not on the deck in the load before it: out of the cold."""
+    before: frozenset[str] = frozenset()
+    for load in protocol.loads:
+        now = frozenset(item.barcode for item in load.deck if item.role is DeckRole.SOURCE)
+        yield now - before
+        before = now
 
 
 def _plain_load(load: DeckLoad) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Maker:
         return self.number
 
 
-def right_protocol(seed: int, *, is_transfers_only: bool = False) -> tuple[Protocol, Ledger, RobotDeck]:
+def right_protocol(seed: int, *, is_for_handler: bool = False) -> tuple[Protocol, Ledger, RobotDeck]:
     """Make a protocol of one to three loads, the ledger it is right in, and the robot."""
     rng = random.Random(seed)
     name = rng.choice(["flex", "ot2"])
@@ -72,7 +72,7 @@ def right_protocol(seed: int, *, is_transfers_only: bool = False) -> tuple[Proto
         for well in LABWARE[kind].wells_by_column():
             make.space[plate, well] = LABWARE[kind].max_volume_nl - fill_nl
     make.fresh = list(make.space)
-    loads = tuple(_load(make, n, targets, sources, racks, is_transfers_only) for n in range(rng.randint(1, 3)))
+    loads = tuple(_load(make, n, targets, sources, racks, is_for_handler) for n in range(rng.randint(1, 3)))
     ledger = Ledger.of(stock, racks, {plate: (kind, fill_nl) for plate, kind in targets.items()})
     protocol = Protocol(f"night {seed}", name, robot.pipette, rng.choice(["left", "right"]), loads, robot.multichannel)
     return protocol, ledger, robot
@@ -110,7 +110,12 @@ def _racks(make: Maker) -> list[TipRack]:
 
 
 def _load(
-    make: Maker, index: int, targets: dict[str, str], sources: dict[str, str], racks: list[TipRack], is_plain: bool
+    make: Maker,
+    index: int,
+    targets: dict[str, str],
+    sources: dict[str, str],
+    racks: list[TipRack],
+    is_for_handler: bool,
 ) -> DeckLoad:
     wanted = [(b, kind, DeckRole.DESTINATION) for b, kind in targets.items()]
     wanted += [(b, kind, DeckRole.SOURCE) for b, kind in (*sources.items(), ("R", _TROUGH))]
@@ -118,10 +123,10 @@ def _load(
     slots = make.rng.sample(make.robot.slots, len(wanted))
     deck = tuple(DeckItem(slot, *item) for slot, item in zip(slots, wanted, strict=True))
     steps: list[Step] = []
-    kinds = ["transfer"] * 6 if is_plain else ["transfer"] * 6 + ["column", "dispense", "wash", "mix", "stand"]
+    kinds = ["transfer"] * 6 + ["column", "dispense", "wash", "mix"] + ["stand"] * (not is_for_handler)
     for _ in range(make.rng.randint(1, 12)):
         steps += _steps(make, make.rng.choice(kinds), targets)
-    if not is_plain and make.rng.random() < 0.5 and index == 2:
+    if not is_for_handler and make.rng.random() < 0.5 and index == 2:
         plate = make.rng.choice(sorted(targets))
         steps += [PlateMove(make.next(), plate, "deck/x", "imager"), Read(make.next(), plate, "fluorescence")]
     return DeckLoad(index, deck, tuple(steps))

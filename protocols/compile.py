@@ -1,8 +1,6 @@
 """Compile what is wanted in wells into transfers and deck loads for one robot."""
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nextplate.errors import PlanError
@@ -12,11 +10,18 @@ from protocols.deckplan import LoadPlan, TipSet, deck_loads, merged, n_runs, pla
 from protocols.dilute import diluted
 from protocols.dosing import dose
 from protocols.draws import Demand, Draw, Portion, choose_draws
-from protocols.labware import DESTINATIONS, Pipette, RobotDeck, labware, pipette
+from protocols.labware import Pipette, RobotDeck, pipette
 from protocols.model import Protocol
+from protocols.order_checks import (
+    check_barcodes,
+    check_orders,
+    check_stock,
+    check_targets,
+    destination,
+    reachable,
+)
 from protocols.orders import Compiled, Order, Rules, Spare, Target, TipPolicy
 from protocols.runs import Motion, motion_of
-from protocols.sentences import well_on
 from protocols.stock import StockWell, TipRack
 from protocols.strokes import bundled, is_trough, stamped
 from protocols.tipping import columns_of_tips, single_tips, too_few, usable_racks, without
@@ -71,7 +76,7 @@ def compile_protocol(
         PlanError: volume outside the pipette's range, stock or tips that do not suffice, barcodes that clash.
         DataError: unknown labware.
     """
-    target = _destination(layout, destination_labware)
+    target = destination(layout, destination_labware)
     rules = rules or Rules()
     by_volume = rules.final_dmso_percent is not None
     if by_volume:
@@ -113,9 +118,10 @@ def compile_orders(
     tool = pipette(deck.pipette)
     racks = usable_racks(tips, tool)
     plates = {target.barcode: target for target in targets}
-    _check_targets(targets, rules.spares)
-    _check_orders(orders, plates, tool, racks, is_by_volume=rules.final_dmso_percent is not None)
-    _check_stock(stock)
+    check_targets(targets, rules.spares, {item.source_plate for item in stock}, tool)
+    check_orders(orders, plates, tool, racks, is_by_volume=rules.final_dmso_percent is not None)
+    check_stock(stock)
+    stock = reachable(stock, {order.compound_id for order in orders}, tool)
     wanted = _wanted(orders, plates, stock, tool, rules)
     kinds = {**{t.barcode: t.labware for t in targets}, **{s.barcode: s.labware for s in rules.spares}}
     try:
@@ -209,7 +215,7 @@ def _compiled(
     draws = choose_draws(demands, stock) + wanted.from_dilutions
     stages = list(_stages(draws, wanted, kinds, second))
     plans = _plans(stages, racks, deck, rules.tip_policy, second)
-    _check_barcodes(kinds, [m for stage in stages for m in stage], plans, wanted)
+    check_barcodes(kinds, [m for stage in stages for m in stage], plans, {plate for plate, _ in wanted.mixes})
     spares = {spare.barcode for spare in rules.spares}
     loads = deck_loads(merged(plans, len(deck.slots)), deck.slots, kinds, spares)
     strokes = any(motion.is_stroke for stage in stages for motion in stage)
@@ -284,91 +290,3 @@ def _plans(
         queues[stroke] = queues[stroke][n_used:]
         earlier += stage
     return plans
-
-
-def _destination(layout: Layout, load_name: str | None) -> str:
-    n_wells = layout.plate_format.n_wells
-    chosen = load_name or DESTINATIONS.get(n_wells)
-    if chosen is None:
-        raise PlanError(f"no usual labware for an assay plate of {n_wells} wells; name destination_labware")
-    kind = labware(chosen)
-    if kind.wells_format != layout.plate_format or kind.is_tip_rack:
-        raise PlanError(f"assay plate {layout.barcode} has {n_wells} wells, {chosen} has {kind.n_wells}")
-    return chosen
-
-
-def _check_targets(targets: Sequence[Target], spares: Sequence[Spare]) -> None:
-    often = Counter([target.barcode for target in targets] + [spare.barcode for spare in spares])
-    if twice := sorted(barcode for barcode, n in often.items() if n > 1):
-        raise PlanError(f"plate {', '.join(twice)} is named twice")
-    for barcode, name in [(t.barcode, t.labware) for t in targets] + [(s.barcode, s.labware) for s in spares]:
-        if labware(name).is_tip_rack:
-            raise PlanError(f"{barcode} is {name}, a tip rack, and cannot be filled")
-
-
-def _check_orders(
-    orders: Sequence[Order],
-    plates: Mapping[str, Target],
-    tool: Pipette,
-    racks: Sequence[TipRack],
-    *,
-    is_by_volume: bool,
-) -> None:
-    most = min([tool.max_nl, *(labware(rack.labware).max_volume_nl for rack in racks)])
-    wrong: dict[str, list[str]] = {}
-    for order in orders:
-        if order.plate not in plates:
-            raise PlanError(f"{well_on(order.plate, order.well)} is ordered for, and no such plate is named")
-        kind = labware(plates[order.plate].labware)
-        if not kind.has(order.well):
-            raise PlanError(f"{kind.load_name} {order.plate} has no well {order.well!r}")
-        if is_by_volume and (order.volume_nl is None or order.is_control):
-            continue
-        if words := _wrong_volume(order.volume_nl, tool, most):
-            wrong.setdefault(words, []).append(order.well)
-    for words, wells in wrong.items():
-        raise PlanError(words.format(where=f"into {wells[0]} and {len(wells) - 1} more wells"))
-
-
-def _wrong_volume(volume_nl: int | None, tool: Pipette, most: int) -> str:
-    if isinstance(volume_nl, bool) or not isinstance(volume_nl, int):
-        return f"transfer volume {volume_nl!r} {{where}} is not a whole number of nanolitres"
-    if not tool.min_nl <= volume_nl <= most:
-        allowed = f"{tool.load_name} takes {tool.min_nl} to {most} nl"
-        return f"{volume_nl} nl {{where}}: {allowed}; change the volume or the pipette"
-    return ""
-
-
-def _check_stock(stock: Iterable[StockWell]) -> None:
-    problems = []
-    seen: dict[tuple[str, str], str] = {}
-    kinds: dict[str, str] = {}
-    for item in stock:
-        where = f"{item.source_well} on {item.source_plate}"
-        key = (item.source_plate, item.source_well)
-        if key in seen:
-            problems.append(f"{where} holds {seen[key]} and {item.compound_id}")
-        seen[key] = item.compound_id
-        kind = labware(item.labware)
-        if kinds.setdefault(item.source_plate, item.labware) != item.labware:
-            problems.append(f"{item.source_plate} is {kinds[item.source_plate]} and {item.labware}")
-        if not kind.has(item.source_well):
-            problems.append(f"{where} is not a well of {item.labware}")
-        if not 0 <= item.volume_nl <= kind.max_volume_nl or not math.isfinite(item.volume_nl):
-            problems.append(f"{where} holds {item.volume_nl} nl; {item.labware} takes 0 to {kind.max_volume_nl}")
-    if problems:
-        raise PlanError("the stock table is wrong:\n  " + "\n  ".join(problems))
-
-
-def _check_barcodes(
-    kinds: Mapping[str, str], motions: Iterable[Motion], plans: Iterable[LoadPlan], wanted: _Wanted
-) -> None:
-    spares = {plate for plate, _ in wanted.mixes}
-    used = {("assay plate", barcode) for barcode in kinds if barcode not in spares}
-    used |= {("source plate", motion.source_plate) for motion in motions if motion.source_plate not in spares}
-    used |= {("tip rack", barcode) for plan in plans for barcode in plan.racks}
-    used |= {("dilution plate", barcode) for barcode in spares}
-    often = Counter(barcode for _, barcode in used)
-    clashes = sorted(f"{barcode} is also a {kind}" for kind, barcode in used if often[barcode] > 1)
-    if clashes:
-        raise PlanError("barcodes clash: " + ", ".join(clashes))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from protocols.loads import pack
+from protocols.loads import SOLVER_WORK, pack
 from protocols.model import DeckItem, DeckLoad, DeckRole
 from protocols.orders import TipPolicy
 from protocols.runs import Motion, Run, dirtied, in_order, runs_of
@@ -82,11 +82,13 @@ def plan_stage(
     best: tuple[tuple[int, int], int] | None = None
     most = min(len(plates), n_slots - 2)
     for size in range(1, most + 1) if len(plates) > 1 else ():
-        loads = _grouped(motions, dirty, policy, tips, n_slots, before, _chunks(plates, size), work=0.0)
+        loads = _grouped(motions, dirty, policy, tips, n_slots, before, _chunks(plates, size), 0.0)
         score = (_swaps(loads, before), len(loads)), -size
         best = min(best, score) if best else score
     size = -best[1] if best else 1
-    return _grouped(motions, dirty, policy, tips, n_slots, before, _chunks(plates, size), work=None)
+    # With several destinations the tips make many small loads, of which the solver saves few and thinks long.
+    work = SOLVER_WORK if len(plates) == 1 else SOLVER_WORK / 10
+    return _grouped(motions, dirty, policy, tips, n_slots, before, _chunks(plates, size), work)
 
 
 def _chunks(plates: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -101,12 +103,12 @@ def _grouped(
     n_slots: int,
     before: frozenset[str],
     groups: Sequence[Sequence[str]],
-    *,
-    work: float | None,
+    work: float,
 ) -> list[LoadPlan]:
     """Plan the loads for destination plates that stand on the deck group by group."""
     loads: list[LoadPlan] = []
     used = 0
+    share = work / len(groups)
     for group in groups:
         standing = loads[-1].barcodes if loads else before
         runs = _by_source([m for m in motions if m.plate in set(group)], policy, dirty, standing)
@@ -116,7 +118,7 @@ def _grouped(
         sizes = list(Counter(rack.barcode for rack, _ in mine).values())
         waiting = {plate: list(items) for plate, items in runs.items()}
         done = 0
-        for load in pack(counts, n_slots - len(group), sizes, work):
+        for load in pack(counts, n_slots - len(group), sizes, share):
             taken = mine[done : done + sum(load.values())]
             part = {plate: tuple(waiting[plate].pop(0) for _ in range(n)) for plate, n in load.items()}
             loads.append(LoadPlan(tuple(group), (Part(part, taken),)))

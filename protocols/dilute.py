@@ -1,7 +1,7 @@
 """Lay dilutions into spare plates, from the thinnest to the thickest: each is made from the one before it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nextplate.errors import PlanError
@@ -41,7 +41,7 @@ def diluted(doses: Doses, rules: Rules, tool: Pipette) -> Diluted:
     waiting = {liquid: list(portions) for liquid, portions in doses.portions.items()}
     places = _places(rules.spares)
     made = Diluted()
-    while thinnest := max((d for d in waiting if d.factor > 1), key=_order, default=None):
+    for thinnest in _from_thinnest(waiting):
         for well, spare, mixture in _lay(thinnest, waiting.pop(thinnest), places, rules, tool):
             place = Portion(spare.barcode, (well,), mixture.taken_nl)
             waiting.setdefault(parent_of(thinnest), []).extend(_parts(place, tool))
@@ -55,8 +55,14 @@ def diluted(doses: Doses, rules: Rules, tool: Pipette) -> Diluted:
     return made
 
 
-def _order(dilution: Dilution) -> tuple[float, str, float]:
-    return dilution.factor, dilution.compound_id, dilution.strength_um or 0.0
+def _from_thinnest(waiting: Iterable[Dilution]) -> list[Dilution]:
+    """Return the dilutions asked for and all that they are made from, but for the stock."""
+    needed: set[Dilution] = set()
+    for dilution in waiting:
+        while dilution.factor > 1 and dilution not in needed:
+            needed.add(dilution)
+            dilution = parent_of(dilution)
+    return sorted(needed, key=lambda d: (d.factor, d.compound_id, d.strength_um or 0.0), reverse=True)
 
 
 def _mix_nl(mixture: Mixture, tool: Pipette) -> int:

@@ -132,7 +132,8 @@ def _fewest_plates(demands: Sequence[Demand], wells: Mapping[int, Sequence[Stock
     forced: set[str] = set()
     open_demands = []
     for demand in demands:
-        plates = {item.source_plate for item in wells[id(demand)] if n_transfers(item, demand.unit_nl)}
+        unit_nl = demand.unit_nl
+        plates = {item.source_plate for item in wells[id(demand)] if n_transfers(item, unit_nl)}
         if demand.is_control or len(plates) == 1:
             forced |= plates
         else:
@@ -179,14 +180,14 @@ def _draw(demand: Demand, wells: Sequence[StockWell]) -> list[Draw]:
     Returns:
         Nothing where the wells cannot serve it.
     """
-    room = [usable_nl(item) for item in wells]
+    room, unit_nl = [usable_nl(item) for item in wells], demand.unit_nl
     # The largest first: what is left in a well may still do for a small one.
     waiting = sorted(demand.portions, key=lambda portion: -portion.total_nl)
     draws: list[Draw] = []
     chosen: int | None = None
     for portion in waiting:
         if chosen is None or demand.is_control or room[chosen] < portion.total_nl:
-            chosen = _fullest(demand, wells, room, portion.total_nl)
+            chosen = _fullest(wells, room, portion.total_nl, unit_nl)
         if chosen is None:
             return []
         room[chosen] -= portion.total_nl
@@ -194,8 +195,8 @@ def _draw(demand: Demand, wells: Sequence[StockWell]) -> list[Draw]:
     return draws
 
 
-def _fullest(demand: Demand, wells: Sequence[StockWell], room: Sequence[int], volume_nl: int) -> int | None:
-    """Return the well that can give most of the largest portions; None where none can give this one."""
+def _fullest(wells: Sequence[StockWell], room: Sequence[int], volume_nl: int, unit_nl: int) -> int | None:
+    """Return the well that can give most units; None where none can give this one."""
     able = [n for n, nl in enumerate(room) if nl >= volume_nl]
-    keys = ((-(room[n] // demand.unit_nl), wells[n].source_plate, wells[n].source_well, n) for n in able)
+    keys = ((-(room[n] // unit_nl), wells[n].source_plate, wells[n].source_well, n) for n in able)
     return min(keys)[-1] if able else None

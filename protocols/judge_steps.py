@@ -23,10 +23,8 @@ Found = tuple[ProblemKind, str, WellKey]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The tip on the single-channel pipette."""
+    """What is known of a tip that is on a pipette."""
 
-    tip: WellKey
-    """Rack and position."""
     source: WellKey
     """What it drew from, or mixed, last."""
     compound_id: str
@@ -54,8 +52,12 @@ class Books:
     ids: set[int] = field(default_factory=set)
     reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
     """Wells already found overdrawn or overfilled: one message each is enough."""
-    held: Held | None = None
-    """None: no tip, or eight."""
+    held: dict[WellKey, Held] = field(default_factory=dict)
+    """Tips that are on: the one or the eight of the motion before."""
+    stroke: int = 0
+    """Of the step before; 0: it was none."""
+    is_stroke_kept: bool = False
+    """Whether that stroke began with tips that were on."""
     used: set[WellKey] = field(default_factory=set)
     """Tips this protocol has taken."""
     received: dict[WellKey, set[str]] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Books:
     def enter(self, load: DeckLoad) -> None:
         """Go on to the next load: another deck, no tip on the pipette."""
         self.deck = {item.barcode: item for item in load.deck}
-        self.load, self.held = load.index, None
+        self.load, self.held, self.stroke = load.index, {}, 0
         self.strokes = {}
         for t in load.transfers:
             if t.stroke:
@@ -159,13 +161,20 @@ def _content_problems(t: Transfer, books: Books) -> Iterator[Found]:
 
 def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[Found]:
     tip, source, target = (t.tip_rack, t.tip_well), (t.source_plate, t.source_well), _target(t)
-    if books.held is not None and books.held.tip == tip and not t.stroke:
-        if words := _why_fresh(books.held, source, t.compound_id):
-            yield ProblemKind.TIP, f"tip {t.tip_well} of {t.tip_rack} {words}; take a fresh tip", tip
-    else:
+    held = books.held.get(tip)
+    is_same_motion = bool(t.stroke) and t.stroke == books.stroke
+    if held is not None and (words := _why_fresh(held, source, t.compound_id)):
+        yield ProblemKind.TIP, f"tip {t.tip_well} of {t.tip_rack} {words}; take a fresh tip", tip
+    if is_same_motion and books.is_stroke_kept != (held is not None):
+        yield ProblemKind.STROKE, f"tip {t.tip_well} of {t.tip_rack}: some of the eight are on already", tip
+    if not is_same_motion:
+        books.stroke, books.is_stroke_kept = t.stroke, held is not None
+        if held is None:
+            books.held = {}
+    if held is None:
         yield from _fresh_tip_problems(tip, tool, books)
     met = sorted(books.received.get(target, set()) - {t.compound_id})
-    books.held = None if t.stroke else Held(tip, source, t.compound_id, target, ", ".join(met))
+    books.held[tip] = Held(source, t.compound_id, target, ", ".join(met))
     books.received.setdefault(target, set()).add(t.compound_id)
 
 
@@ -250,12 +259,12 @@ def _mix_problems(step: Mix, books: Books) -> Iterator[Found]:
     key = step.plate, step.well
     yield from _well_problems(key, (DeckRole.DESTINATION, *_DRAWN), books, books.pipette)
     tip = step.tip_rack, step.tip_well
-    held = books.held
-    if held is None or held.tip != tip:
+    held = books.held.get(tip)
+    if held is None:
         yield from _fresh_tip_problems(tip, books.pipette, books)
     elif key not in (held.touched, held.source):
         yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} was in {well_on(*held.touched)}; take a fresh tip", tip
-    books.held = Held(tip, key, "", key)
+    books.held, books.stroke = {tip: Held(key, "", key)}, 0
     if not is_volume(step.cycles):
         yield ProblemKind.STEP, f"it is done {step.cycles!r} times", key
     if words := _volume_words(step.volume_nl, books.pipette, books.kind(step.tip_rack)):

@@ -5,10 +5,12 @@ from itertools import accumulate
 
 SOLVER_WORK = 3.0
 """CP-SAT's deterministic time for all numbers of loads tried."""
+SEATS_IN_FULL = 150
+"""Plates times loads up to which the solver gets all of that time; beyond, less by its square."""
 
 
 def pack(
-    counts: Mapping[str, int], n_slots: int, racks: Sequence[int], work: float | None = None
+    counts: Mapping[str, int], n_slots: int, racks: Sequence[int], work: float = SOLVER_WORK
 ) -> list[dict[str, int]]:
     """Distribute source plates over deck loads.
 
@@ -19,7 +21,7 @@ def pack(
         counts: transfers per source plate, at least 1 each.
         n_slots: slots for source plates and tip racks together, at least 2.
         racks: free tips per rack, in order of use, at least 1 each; together at least as many as transfers.
-        work: of the solver, for all numbers of loads it tries; None: SOLVER_WORK; 0: it is not asked.
+        work: of the solver, for all numbers of loads it tries; 0: it is not asked.
 
     Returns:
         Per load how many transfers each plate has in it.
@@ -28,7 +30,8 @@ def pack(
     if sum(map(len, loads)) > len(counts):
         return loads
     fewest = -(-(len(counts) + _racks_spanned(racks, 0, sum(counts.values()))) // n_slots)
-    left = SOLVER_WORK if work is None else work
+    # A large model takes long for little; greedy packing is at most a load or two from the best.
+    left = work * min(1.0, SEATS_IN_FULL / (len(counts) * len(loads))) ** 2
     for n_loads in range(max(fewest, 1), len(loads)):
         if left <= 0:
             break

@@ -1,6 +1,8 @@
 """The simulated liquid handler: it really moves volumes between wells, and keeps its own log of what moved."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,7 @@ class SimHandler(SimDevice):
         if FaultKind.CRASH in work.faults and n > len(steps) // 2:
             self._crash(work, step, now_ms)
         elif isinstance(step, Transfer):
-            before = steps[n - 2] if n > 1 else {}
-            self._transfer(work, step, now_ms, is_kept=_tip(before) == (step.tip_rack, step.tip_well))
+            self._transfer(work, step, now_ms, is_kept=[step.tip_rack, step.tip_well] in _tips_on(steps[:n]))
         else:
             self._other(work, step, now_ms)
 
@@ -221,8 +222,8 @@ def _seconds(step: Step) -> float:
     return TRANSFER_S
 
 
-def _tip(body: Any) -> tuple[str, str] | None:
-    """Return the tip that a step, as JSON, leaves on the pipette; None: eight, or none."""
-    if not body or body.get("stroke") or "tip_rack" not in body:
-        return None
-    return body["tip_rack"], body["tip_well"]
+def _tips_on(steps: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the tips that are on when the last of some steps begins: those of the motion before it."""
+    motions = [list(group) for _, group in groupby(enumerate(steps), key=lambda n: n[1].get("stroke") or -n[0])]
+    before = motions[-2] if len(motions) > 1 else []
+    return [[step["tip_rack"], step["tip_well"]] for _, step in before if "tip_rack" in step]

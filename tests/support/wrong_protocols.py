@@ -248,6 +248,11 @@ WRONG: dict[str, Wrong] = {
         lambda: of(*(replace(t, destination_well=f"A{n:02d}") for n, t in enumerate(stroke(), start=3))),
         "its destinations are no column", "P", "A03",
     ),
+    "column half with fresh tips": W(
+        lambda: of(*stroke(), *(replace(t, destination_well=t.destination_well[0] + "04", tip_well=f"{r}{c}")
+                               for t, r, c in zip(stroke(21, 2), ROWS, ["01"] * 4 + ["02"] * 4, strict=True))),
+        "E02 of T8: some of the eight are on already", "T8", "E02",
+    ),
     "column of compounds of one well": W(
         lambda: of(*stroke(source_plate="S", compound_id="C1")), "its sources are no column", "P", "A03"
     ),

@@ -112,7 +112,7 @@ def _place(
         volume_nl, liquid = order.volume_nl, Dilution(order.compound_id)
         if order.compound_id == rules.solvent:
             volume_nl = total_nl
-        if not _fits(volume_nl, total_nl, tool):
+        if not fits(volume_nl, total_nl, tool):
             return _misfit(order.compound_id, volume_nl, total_nl, tool)
     else:
         found = _best(order, target, total_nl, room.get(order.compound_id, {}), tool, has_spares=bool(rules.spares))
@@ -134,7 +134,7 @@ def _misfit(compound_id: str, volume_nl: int, total_nl: int, tool: Pipette) -> s
     )
 
 
-def _fits(volume_nl: int, total_nl: int, tool: Pipette) -> bool:
+def fits(volume_nl: int, total_nl: int, tool: Pipette) -> bool:
     """Tell whether the pipette can move a volume and what fills it up."""
     rest_nl = total_nl - volume_nl
     is_movable = tool.min_nl <= volume_nl <= min(total_nl, tool.max_nl)
@@ -158,7 +158,7 @@ def _best(
     if not usable:
         return f"{order.compound_id} is not in stock, or its strength is not given"
     for um in sorted(usable):
-        volume_nl = _near(wanted / um, total_nl, tool)
+        volume_nl = near_nl(wanted / um, total_nl, tool)
         if volume_nl is not None and volume_nl <= usable[um]:
             strengths[um] -= volume_nl
             return Dilution(order.compound_id, um, 1.0), volume_nl
@@ -172,10 +172,10 @@ def _best(
     return f"{why}: too strong a dose for the stock, or too little is left of it"
 
 
-def _near(exact_nl: float, total_nl: int, tool: Pipette) -> int | None:
+def near_nl(exact_nl: float, total_nl: int, tool: Pipette) -> int | None:
     """Return the whole volume nearest to an exact one that the pipette can move and fill up; None: none near."""
     for volume_nl in (round(exact_nl), total_nl, tool.min_nl, total_nl - tool.min_nl):
-        if _fits(volume_nl, total_nl, tool) and abs(volume_nl / exact_nl - 1) <= _error(volume_nl, exact_nl):
+        if fits(volume_nl, total_nl, tool) and abs(volume_nl / exact_nl - 1) <= _error(volume_nl, exact_nl):
             return volume_nl
     return None
 
@@ -195,7 +195,7 @@ def _thinned(
             continue
         factor = FACTOR
         while factor <= MAX_FACTOR and exact_nl * factor <= total_nl * FACTOR:
-            volume_nl = _near(exact_nl * factor, total_nl, tool)
+            volume_nl = near_nl(exact_nl * factor, total_nl, tool)
             if volume_nl is not None:
                 return Dilution(order.compound_id, um, factor), volume_nl
             factor *= FACTOR

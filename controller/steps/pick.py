@@ -13,6 +13,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
+    giving,
     open_library,
     predicted_in_full,
     read_prediction,
@@ -33,7 +34,6 @@ from nextplate.chem.kernel import max_tanimoto
 from nextplate.compound import Features
 from nextplate.errors import PlanError
 from nextplate.prediction import BY_LOT, Pick, Prediction
-from protocols.draws import n_transfers
 
 _NOTHING_KNOWN = 0.5
 """What calibrate gives as P(hit) where no label calibrates."""
@@ -257,12 +257,11 @@ def _batch_limits(stock: Path, params: Mapping[str, Any], features: Features) ->
 
 def _source_plates(path: Path, params: Mapping[str, Any], compound_ids: Sequence[str]) -> npt.NDArray[np.intp]:
     """Number the source plate of each compound: the first with a well of the right strength; -1 for none."""
-    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
+    how = giving(params)
     number: dict[str, int] = {}
     plate: dict[str, int] = {}
     for well in stock_wells(path):
-        is_usable = well.gives(params["dose_um"], transfer_nl, well_volume_nl) and n_transfers(well, transfer_nl)
-        if is_usable and well.compound_id not in plate:
+        if how.n_doses(well, params["dose_um"]) and well.compound_id not in plate:
             plate[well.compound_id] = number.setdefault(well.source_plate, len(number))
     return np.array([plate.get(name, -1) for name in compound_ids], dtype=np.intp)
 

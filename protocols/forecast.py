@@ -129,6 +129,37 @@ def _refill(key: WellKey, lowest_nl: int, run: _Run) -> Refill | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Have:
+    """What has to be in a source well before a protocol runs."""
+
+    plate: str
+    well: str
+    liquid: str
+    volume_nl: int
+    """What is drawn, and the dead volume."""
+
+    def __str__(self) -> str:
+        return f"{self.volume_nl / 1000:g} ul of {ascii(self.liquid)[1:-1]} in {self.well} of {ascii(self.plate)[1:-1]}"
+
+
+def to_load(protocol: Protocol) -> tuple[Have, ...]:
+    """Return what every well that a protocol draws from, and does not fill itself, has to hold at least."""
+    kinds = {item.barcode: item.labware for load in protocol.loads for item in load.deck}
+    tally, lowest, liquids = Tally(), dict[WellKey, int](), dict[WellKey, str]()
+    for step in protocol.steps:
+        apply(step, tally, kinds)
+        for source, _, _ in flows(step, kinds):
+            lowest[source] = min(lowest.get(source, 0), tally.least[source])
+            liquids.setdefault(source, getattr(step, "compound_id", "") or getattr(step, "reagent", ""))
+    drawn = [(key, -least) for key, least in sorted(lowest.items()) if least < 0]
+    return tuple(Have(*key, liquids[key], nl + _dead_nl(kinds.get(key[0], ""))) for key, nl in drawn)
+
+
+def _dead_nl(load_name: str) -> int:
+    return LABWARE[load_name].dead_volume_nl if load_name in LABWARE else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """A liquid that a night takes, before anybody has compiled which wells it comes from."""
 

@@ -63,6 +63,20 @@ def read_protocol(path: Path) -> Protocol:
         raise DataError(f"{path}: {error}") from error
 
 
+def read_sound(path: Path) -> Protocol:
+    """Read a protocol of ours whose numbers can be shown: whether it may run is another question.
+
+    Raises:
+        DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
+    """
+    protocol = read_protocol(path)
+    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
+    wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
+    if wrong:
+        raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
+    return protocol
+
+
 def check_file(
     path: Path, lab: LabNow, *, robot: RobotDeck | None = None, at: datetime | None = None, python: Path | None = None
 ) -> Checked:
@@ -103,7 +117,7 @@ def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime
     dry = tuple(str(item) for item in shortages(ledger, [protocol]))
     n_loads, n = len(protocol.loads), len(protocol.steps)
     what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
-    if not problems:
+    if not problems and n_loads:
         what += f"; about {duration_words(estimate_s(protocol))}"
     return Checked(what, problems, (*notes, *map(str, carry_over(protocol))), dry)
 

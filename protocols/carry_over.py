@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from protocols.model import Protocol
-from protocols.sentences import well_on
+from protocols.sentences import named, well_on
 from protocols.steps import Mix, Transfer
 from protocols.volumes import WellKey
 
@@ -24,7 +24,7 @@ class CarryOver:
     """Number of the step in which it does."""
 
     def __str__(self) -> str:
-        what = " and ".join(self.liquids) or "what stood there before"
+        what = " and ".join(map(named, self.liquids)) or "what stood there before"
         return (
             f"step {self.step}: tip {self.tip[1]} of {self.tip[0]} was in {well_on(*self.touched)} and goes into "
             f"{well_on(*self.source)}: {what} can be carried over"

@@ -90,7 +90,7 @@ def _load_lines(load: DeckLoad, n_loads: int) -> list[str]:
         (item.slot, ascii(item.barcode)[1:-1], item.labware, _note(item, load))
         for item in sorted(load.deck, key=lambda i: (len(i.slot), i.slot))
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     lines = [f"load {load.index + 1} of {n_loads}"]
     for slot, barcode, name, note in rows:
         lines.append(f"  {slot:<{widths[0]}}  {barcode:<{widths[1]}}  {name:<{widths[2]}}  {note}")

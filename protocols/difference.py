@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 from protocols.model import DeckItem, Protocol
-from protocols.sentences import said, well_on
+from protocols.sentences import named, said, well_on
 from protocols.steps import Step, Transfer
 
 WellKey = tuple[str, str]
@@ -78,13 +78,13 @@ def _content(t: Transfer) -> tuple[object, ...]:
 def _same_liquid(where: str, old: Transfer, new: Transfer) -> Iterator[str]:
     sources = [well_on(t.source_plate, t.source_well) for t in (old, new)]
     if repr(old.volume_nl) != repr(new.volume_nl):
-        yield f"{where} gets {new.volume_nl} nL instead of {old.volume_nl} nL of {old.compound_id}"
+        yield f"{where} gets {new.volume_nl} nL instead of {old.volume_nl} nL of {named(old.compound_id)}"
     if sources[0] != sources[1]:
-        yield f"{where} gets its {new.compound_id} from {sources[1]} instead of {sources[0]}"
+        yield f"{where} gets its {named(new.compound_id)} from {sources[1]} instead of {sources[0]}"
 
 
 def _portion(t: Transfer) -> str:
-    return f"{t.volume_nl} nL of {t.compound_id}"
+    return f"{t.volume_nl} nL of {named(t.compound_id)}"
 
 
 def _other_steps(a: Protocol, b: Protocol) -> Iterator[str]:

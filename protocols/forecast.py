@@ -8,6 +8,7 @@ from protocols.draws import usable_nl
 from protocols.labware import LABWARE, labware
 from protocols.ledger import Ledger
 from protocols.model import Protocol
+from protocols.sentences import named
 from protocols.settle import evaporated_nl
 from protocols.steps import Incubate, Step
 from protocols.stock import StockWell
@@ -29,7 +30,7 @@ class Refill:
     """What still fits; less than is missing: a second well is needed."""
 
     def __str__(self) -> str:
-        what = f" with {self.liquid}" if self.liquid else ""
+        what = f" with {named(self.liquid)}" if self.liquid else ""
         more = "" if self.missing_nl <= self.room_nl else f", of which only {self.room_nl} nl fit: set up a second well"
         return f"fill {self.well} of {self.plate}{what} by at least {self.missing_nl} nl{more}"
 
@@ -139,7 +140,7 @@ class Have:
     """What is drawn, and the dead volume."""
 
     def __str__(self) -> str:
-        return f"{self.volume_nl / 1000:g} ul of {ascii(self.liquid)[1:-1]} in {self.well} of {ascii(self.plate)[1:-1]}"
+        return f"{self.volume_nl / 1000:g} ul of {named(self.liquid)} in {self.well} of {named(self.plate)}"
 
 
 def to_load(protocol: Protocol) -> tuple[Have, ...]:

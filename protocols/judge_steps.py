@@ -9,7 +9,7 @@ from protocols.judge_strokes import stroke_problems
 from protocols.labware import LABWARE, Labware, Pipette
 from protocols.model import DeckItem, DeckLoad, DeckRole
 from protocols.problems import Problem, ProblemKind
-from protocols.sentences import said, well_on
+from protocols.sentences import named, said, well_on
 from protocols.settle import evaporated_nl
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash, number_of, plate_of
 from protocols.stock import PlateCare
@@ -156,7 +156,7 @@ def _content_problems(t: Transfer, books: Books) -> Iterator[Found]:
     key = t.source_plate, t.source_well
     there = books.contents.get(key)
     if there is not None and there != t.compound_id:
-        yield ProblemKind.CONTENT, f"{well_on(*key)} holds {there}, not {t.compound_id}", key
+        yield ProblemKind.CONTENT, f"{well_on(*key)} holds {named(there)}, not {named(t.compound_id)}", key
 
 
 def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[Found]:
@@ -185,10 +185,10 @@ def _target(t: Transfer) -> WellKey:
 def _why_fresh(held: Held, source: WellKey, compound_id: str) -> str:
     """Say why a tip that is on may not draw again, '' when it may."""
     if held.source != source or held.compound_id not in (compound_id, ""):
-        drew = held.compound_id or "liquid"
-        return f"drew {drew} from {well_on(*held.source)} and is used again for {compound_id}"
+        drew = named(held.compound_id) or "liquid"
+        return f"drew {drew} from {well_on(*held.source)} and is used again for {named(compound_id)}"
     if held.picked_up and held.touched != source:
-        return f"met {held.picked_up} in {well_on(*held.touched)} and goes back into {well_on(*source)}"
+        return f"met {named(held.picked_up)} in {well_on(*held.touched)} and goes back into {well_on(*source)}"
     return ""
 
 
@@ -284,7 +284,7 @@ def _bulk_problems(step: Dispense | Wash, books: Books) -> Iterator[Found]:
     yield from _named_wells(step, books)
     there = books.contents.get(source)
     if there is not None and there != step.reagent:
-        yield ProblemKind.CONTENT, f"{well_on(*source)} holds {there}, not {step.reagent}", source
+        yield ProblemKind.CONTENT, f"{well_on(*source)} holds {named(there)}, not {named(step.reagent)}", source
     if words := _volume_words(step.volume_nl, None, None):
         yield ProblemKind.VOLUME, words, whole
         return

@@ -40,7 +40,7 @@ def _why_not(together: Sequence[Transfer], kind_of: Callable[[str], Labware | No
     if len(together) != N_CHANNELS:
         return f"{len(together)} transfers, not {N_CHANNELS}"
     numbers = [t.transfer_id for t in together]
-    if numbers != list(range(numbers[0], numbers[0] + N_CHANNELS)):
+    if numbers != [numbers[0] + n for n in range(N_CHANNELS)]:
         return "its transfers do not follow each other"
     if len({repr(t.volume_nl) for t in together}) > 1:
         return "its volumes differ"

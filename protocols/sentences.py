@@ -3,6 +3,14 @@
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash
 
 _SHOWN = 4
+_LONGEST = 60
+
+
+def named(text: str) -> str:
+    """Write a name from a library or a person on one line: unprintable signs escaped, long ones cut in the middle."""
+    plain = text if text.isprintable() else ascii(text)[1:-1]
+    half = _LONGEST // 2 - 1
+    return plain if len(plain) <= _LONGEST else f"{plain[:half]}..{plain[-half:]}"
 
 
 def well_on(plate: str, well: str) -> str:
@@ -24,17 +32,17 @@ def said(step: Step) -> str:
         case Transfer():
             source = well_on(step.source_plate, step.source_well)
             target = well_on(step.destination_plate, step.destination_well)
-            return f"{step.volume_nl} nL of {step.compound_id} from {source} to {target}"
+            return f"{step.volume_nl} nL of {named(step.compound_id)} from {source} to {target}"
         case Mix():
             return f"mix {well_on(step.plate, step.well)} {step.cycles} times with {step.volume_nl} nL"
         case Dispense():
             bottle = well_on(step.reservoir, step.reservoir_well)
-            return f"{step.volume_nl} nL of {step.reagent} from {bottle} into {wells_on(step.plate, step.wells)}"
+            return f"{step.volume_nl} nL of {named(step.reagent)} from {bottle} into {wells_on(step.plate, step.wells)}"
         case Wash():
             bottle = well_on(step.reservoir, step.reservoir_well)
             where = wells_on(step.plate, step.wells)
             return (
-                f"wash {where} {step.cycles} times with {step.volume_nl} nL of {step.reagent} from {bottle}, "
+                f"wash {where} {step.cycles} times with {step.volume_nl} nL of {named(step.reagent)} from {bottle}, "
                 f"leaving at most {step.rest_nl} nL at each emptying"
             )
         case Incubate():
@@ -46,4 +54,4 @@ def said(step: Step) -> str:
         case Seal():
             return f"{'seal' if step.is_on else 'take the seal off'} {step.plate}"
         case Read():
-            return f"read {step.plate} ({step.readout})"
+            return f"read {step.plate} ({named(step.readout)})"

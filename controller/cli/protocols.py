@@ -89,11 +89,11 @@ def show(
 
     Example: nextplate protocol show protocol.json --picture decks.svg
     """
-    from controller.protocolfile import read_protocol
+    from controller.protocolfile import read_sound
     from protocols.describe import describe, loads_table
     from protocols.forecast import to_load
 
-    protocol = read_protocol(file)
+    protocol = read_sound(file)
     if picture is not None:
         from controller.deckpicture import write_decks
 

@@ -101,6 +101,13 @@ def test_show_says_what_to_load_and_draws_the_decks(folder: Path) -> None:
     assert body["digest"] == PROTOCOL.digest
 
 
+def test_what_cannot_be_shown_names_its_well(folder: Path) -> None:
+    (folder / "nan.json").write_text(PROTOCOL.to_json().replace('"volume_nl":5000', '"volume_nl":NaN', 1))
+    done = CliRunner().invoke(make_app(), ["protocol", "show", str(folder / "nan.json")])
+    assert isinstance(done.exception, DataError)
+    assert "volume nan is not a whole number of nanolitres; all that is wrong" in str(done.exception)
+
+
 def test_diff_says_it_in_words(folder: Path) -> None:
     done = cli("diff", folder / "right.json", folder / "wrong.json")
     assert done.exit_code == 0

@@ -196,3 +196,10 @@ def test_no_file_is_rendered_for_steps_that_the_robot_file_cannot_say() -> None:
         render(of(STEPS[5]), 0)
     with pytest.raises(PlanError, match=r"transfer 2 .*8-channel"):
         render(of(*STEPS[:2]), 0)
+
+
+def test_a_name_stays_on_one_line_and_short() -> None:
+    said_ = diff(of(TRANSFER), of(replace(TRANSFER, compound_id='a\nb"); os.system("x' + "N" * 300)))
+    assert said_ == (
+        'B07 of A-001 gets 500 nL of a\\nb"); os.system("xNNNNNNNNN..' + "N" * 29 + " instead of 500 nL of CPD-17",
+    )

@@ -7,10 +7,12 @@ import pytest
 from orders_lab import dose_lab
 from typer.testing import CliRunner, Result
 
+from controller import protocolfile
 from controller.cli import make_app
 from controller.deckpicture import draw_decks, write_decks
 from controller.protocolfile import LabNow, check_file, read_protocol
 from nextplate.errors import DataError
+from protocols.analyze import Analysis
 from protocols.deckmap import FLEX_ROWS, OT2_ROWS, slot_places
 from protocols.labware import ROBOTS
 from protocols.model import Protocol
@@ -21,17 +23,37 @@ STOCK = "source_plate,source_well,compound_id,volume_nl,concentration_um,labware
     f"{s.source_plate},{s.source_well},{s.compound_id},{s.volume_nl},{s.concentration_um},{s.labware}\n"
     for s in LAB.stock
 )
-HAND = """
-requirements = {"robotType": "Flex", "apiLevel": "2.20"}
-def run(ctx):
-    plate = ctx.load_labware("corning_96_wellplate_360ul_flat", "C2", label="P-1")
-    source = ctx.load_labware("corning_384_wellplate_112ul_flat", "B2", label="SRC-00")
-    tips = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "C1")
-    ctx.load_trash_bin("A3")
-    one = ctx.load_instrument("flex_1channel_50", "left", tip_racks=[tips])
-    one.transfer(5, source["A1"], plate["A1"])
-    one.transfer(5, source["P24"], plate["B7"])
-"""
+
+
+def _definition(load_name: str, well: str, volume_ul: float) -> dict[str, object]:
+    return {
+        "parameters": {"loadName": load_name},
+        "ordering": [[well]],
+        "wells": {well: {"totalLiquidVolume": volume_ul}},
+    }
+
+
+def _command(kind: str, result: object = None, **params: object) -> dict[str, object]:
+    return {"commandType": kind, "params": {"pipetteId": "p", **params}, "result": result}
+
+
+SOURCE = {"labwareId": "s", "definition": _definition("corning_384_wellplate_112ul_flat", "P24", 112)}
+TARGET = {"labwareId": "t", "definition": _definition("corning_96_wellplate_360ul_flat", "B7", 360)}
+HAND = (
+    _command("loadLabware", SOURCE, location={"slotName": "B2"}, displayName="SRC-00"),
+    _command("loadLabware", TARGET, location={"slotName": "C2"}, displayName="P-1"),
+    _command("loadPipette", {"pipetteId": "p"}, pipetteName="p50_single_flex"),
+    _command("pickUpTip", labwareId="x", wellName="A1"),
+    _command("aspirate", labwareId="s", wellName="P24", volume=5.0),
+    _command("dispense", labwareId="t", wellName="B7", volume=5.0),
+    _command("dropTipInPlace"),
+)
+"""As the vendor's interpreter writes them; tests/protocols/test_handwritten.py has it write real ones."""
+
+
+def vendor_says(monkeypatch: pytest.MonkeyPatch, result: str, *errors: str) -> None:
+    found = Analysis(Path("hand.py"), result, "OT-3 Standard", errors, HAND, ())
+    monkeypatch.setattr(protocolfile, "analyze", lambda _path, _python: found)
 
 
 @pytest.fixture
@@ -73,23 +95,20 @@ def test_what_would_run_dry_is_named(folder: Path) -> None:
     assert "fill A01 of TROUGH with DMSO by at least" in done.output
 
 
-@pytest.mark.opentrons
-def test_a_file_written_by_hand_is_checked_against_the_stock(folder: Path) -> None:
-    (folder / "hand.py").write_text(HAND)
+def test_a_file_written_by_hand_is_checked_against_the_stock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor_says(monkeypatch, "ok")
     done = cli("check", folder / "hand.py", "--stock", folder / "stock.csv", "--json")
     assert done.exit_code == 2
     body = json.loads(done.output)
     assert [(p["plate"], p["well"]) for p in body["problems"]] == [("SRC-00", "P24")]
     assert "nothing says that it was filled" in body["problems"][0]["message"]
-    assert "ended ok; 2 draws followed" in body["what"]
+    assert "ended ok; 1 draws followed" in body["what"]
 
 
-@pytest.mark.opentrons
-def test_a_file_that_does_not_run_is_refused(folder: Path) -> None:
-    (folder / "hand.py").write_text("def run(:\n")
+def test_a_file_that_does_not_run_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor_says(monkeypatch, "not-ok", "OutOfTipsError")
     found = check_file(folder / "hand.py", LabNow())
-    assert found.problems
-    assert "hand.py: " in found.problems[0].message
+    assert "hand.py: OutOfTipsError" in found.problems[0].message
 
 
 def test_show_says_what_to_load_and_draws_the_decks(folder: Path) -> None:

@@ -157,12 +157,12 @@ def contained(folder: Path, fault: str, seeds: range) -> int:
 
 
 def test_no_nanolitre_is_lost_by_random_protocols(tmp_path: Path) -> None:
-    assert conserve(tmp_path, range(40)) > 0
+    assert conserve(tmp_path, range(20)) > 0
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_each_fault_the_ledger_holds_the_truth(tmp_path: Path, fault: str) -> None:
-    n_unknown = contained(tmp_path, fault, range(25))
+    n_unknown = contained(tmp_path, fault, range(10))
     assert n_unknown > 0 or fault not in ("crash", "clogged-tip", "offline", "nobody-knows")
 
 

@@ -111,7 +111,9 @@ def _shortage(demand: Demand, wells: Sequence[StockWell]) -> str:
     )
     dose = "" if demand.dose_um is None else f" at {demand.dose_um:g} uM"
     none = "not in stock" if demand.strengths is None else "not in stock at the strength that makes it"
-    return f"{demand.compound_id}{dose} for {into}: {_missing_nl(demand, wells)} nl missing ({held or none})"
+    what = f"{demand.compound_id}{dose} for {into}: {_missing_nl(demand, wells)} nl missing ({held or none})"
+    roomy = max(wells, key=lambda w: labware(w.labware).max_volume_nl - w.volume_nl, default=None)
+    return what if roomy is None else f"{what}; fill up {roomy.source_well} on {roomy.source_plate}"
 
 
 def _missing_nl(demand: Demand, wells: Sequence[StockWell]) -> int:

@@ -1,7 +1,7 @@
 """Check a protocol in a file, whoever wrote it, against what a lab holds: ours as JSON, a vendor's as Python."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from protocols.handwritten import account
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Protocol
-from protocols.stock import StockWell, TipRack
+from protocols.stock import PlateCare, StockWell, TipRack
 
 MAX_BYTES = 100_000_000
 """Of a protocol file; 3,000 transfers are half a megabyte."""
@@ -30,6 +30,8 @@ class LabNow:
     tips: tuple[TipRack, ...] = ()
     fill_nl: int = 0
     """In every well of a plate that is only filled."""
+    care: Mapping[str, PlateCare] = field(default_factory=dict)
+    """Thaws, expiry and evaporation, by plate."""
     has_books: bool = False
     """False: nobody said what wells and racks hold; sources count as full, and so do tip racks."""
 
@@ -146,7 +148,7 @@ def _ledger(protocol: Protocol, lab: LabNow) -> tuple[Ledger, list[str]]:
         )
     if tips:
         notes.append(f"nothing is known of the tips in {', '.join(t.barcode for t in tips)}: taken as full")
-    return Ledger.of(lab.stock, (*lab.tips, *tips), plates), notes
+    return Ledger.of(lab.stock, (*lab.tips, *tips), plates, lab.care), notes
 
 
 def _is_rack(item: DeckItem) -> bool:

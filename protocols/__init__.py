@@ -8,8 +8,8 @@ Nothing here talks to a device. A protocol can be printed, compared, stored, pro
     Ledger, protocols --shortages--> what to fill         before the night
     Protocol --describe, diff, carry_over--> words        for people
 
-``model`` and ``steps`` are the nouns; ``compile`` uses ``dosing``, ``dilute``, ``draws``, ``strokes``, ``runs``,
-``tipping``, ``deckplan`` and ``loads``; ``check`` uses ``judge``, ``judge_steps`` and ``judge_strokes``; ``ledger`` uses
-``outcome``, ``settle`` and ``volumes``. ``render``, ``analyze`` and ``proof`` are the vendor's side, ``handwritten`` the
-books of a vendor's file that somebody wrote by hand.
+``model`` and ``steps`` are the nouns. ``compile`` uses ``dosing``, ``dilute``, ``draws``, ``strokes``, ``runs``,
+``tipping``, ``deckplan`` and ``loads``; ``check`` uses ``judge``, ``judge_steps`` and ``judge_strokes``; ``ledger``
+uses ``outcome``, ``settle`` and ``volumes``. ``render``, ``analyze`` and ``proof`` are the vendor's side,
+``handwritten`` the books of a vendor's file that somebody wrote by hand.
 """

@@ -1,5 +1,6 @@
 """protocol check, show and diff: a protocol in a file, whoever wrote it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,10 @@ def check(
     lab: LabNamed = None,
     stock: Annotated[Path | None, typer.Option(help="Stock file, where there is no lab.", show_default="none")] = None,
     fill_ul: Annotated[float, typer.Option(min=0, help="In every assay well before, where there is no lab.")] = 0.0,
+    care: Annotated[
+        Path | None,
+        typer.Option(help="CSV of plates: n_thaws, max_thaws, expires, evaporation_nl_per_h.", show_default="none"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a protocol against volumes, tips, wells and deck; a vendor's file runs in the vendor's interpreter first.
@@ -50,7 +55,13 @@ def check(
     else:
         wells = stock_of(stock) if stock is not None else ()
         now = LabNow(wells, fill_nl=round(fill_ul * 1000), has_books=stock is not None)
-    checked = check_file(file, now, robot=robot, python=python)
+    at = None
+    if care is not None:
+        from controller.carefile import read_care
+        from controller.clock import WallClock
+
+        now, at = replace(now, care=read_care(care)), WallClock().now()
+    checked = check_file(file, now, robot=robot, at=at, python=python)
     say({**as_body(checked)}, as_text(checked), as_json)
     if checked.problems:
         raise typer.Exit(2)

@@ -1,7 +1,7 @@
 """Does an earlier imaging screen help the next assay? On real data, beside chemistry alone and cell counts alone.
 
-``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [earlier] [published]``. Folds
-never split a scaffold; every prediction is of a compound whose scaffold was not seen.
+``PYTHONPATH=src:. NEXTPLATE_DATA=../shared python -m bench.fusion [lincs] [missing] [earlier] [published] [replays]``.
+Folds never split a scaffold; every prediction is of a compound whose scaffold was not seen.
 
 - *lincs*: LINCS Cell Painting cell counts at six doses in A549 cells (the profiles are not in ../shared/data), then the
   twelve Tox21 assays of the 585 compounds that are in both. Here 'image' is the curve of six cell counts, and
@@ -10,6 +10,7 @@ never split a scaffold; every prediction is of a compound whose scaffold was not
 - *earlier*: ChEMBL assays of Cell Painting compounds whose structure is known here: the labels of assays with a smaller
   number stand for the image, and the share of them a compound was active in for the cell count.
 - *published*: the AUCs of Moshkov et al. 2023 for 270 assays with whole profiles, compared assay by assay.
+- *replays*: campaigns of the next assay by ``nextplate replay --profiles``.
 
 Found with seeds 0 and 1: yes, where the assay is about stress or death. Over the twelve Tox21 assays the mean AUC
 rose from 0.687 (chemistry) to 0.722 (late) and 0.740 (early), most in SR-ATAD5, SR-p53 and NR-AR-LBD, hardly in
@@ -21,12 +22,16 @@ early fusion 0.003; perhaps hundreds of columns crowd out the chemistry that six
 import csv
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.imaging_screens import ASSAYS, Screened, data_folder, earlier_assays, tox21_after_lincs
+from bench.imaging_screens import ASSAYS, Screened, data_folder, earlier_assays, tox21_after_lincs, write_screen
 from bench.table import Figure, markdown
+from controller.replay import ReplayRequest, run_replay
+from controller.replay_shown import replay_text
 from nextplate.models.comparison import WAYS, compare_modalities
 from nextplate.models.fusion import Fusion
 from nextplate.models.scoring import fold_auc
@@ -42,7 +47,7 @@ _PUBLISHED = {
 
 def figures() -> list[Figure]:
     """Measure everything."""
-    return [*lincs(), *missing(), *earlier(), *published()]
+    return [*lincs(), *missing(), *earlier(), *published(), *replays()]
 
 
 def lincs(assays: Sequence[str] = ASSAYS, seeds: Sequence[int] = SEEDS) -> list[Figure]:
@@ -92,7 +97,7 @@ def _scores(screened: Screened, assay: str, seeds: Sequence[int], ways: Sequence
     imaged = np.isin([screened.features.compound_ids[i] for i in rows], screened.profiles.compound_ids)
     out: dict[str, list[float]] = {}
     for seed in seeds:
-        seen = compare_modalities(Fusion(screened.profiles), screened.features, rows, y[rows], groups=groups, seed=seed)
+        seen = compare_modalities(Fusion(), screened.features, rows, y[rows], groups=groups, seed=seed)
         for way in (w for w in ways if w in seen.means):
             mean = seen.means[way]
             out.setdefault(way, []).append(fold_auc(y[rows][imaged], mean[imaged], seen.folds[imaged]))
@@ -161,9 +166,46 @@ def published() -> list[Figure]:
     return out
 
 
+def replays(seeds: int = 5) -> list[Figure]:
+    """Replay the next assay after an imaging screen, through ``nextplate replay --profiles``: hits found by strategy.
+
+    Tox21 SR-MMP and SR-p53 after LINCS cell counts (4 rounds of 5 % after 10 %), and the largest of the ChEMBL assays
+    of Cell Painting compounds after earlier ones.
+    """
+    screened = tox21_after_lincs(data_folder())
+    found = [
+        *_replayed("Tox21 SR-MMP after LINCS", screened, "SR-MMP", seeds),
+        *_replayed("Tox21 SR-p53 after LINCS", screened, "SR-p53", seeds),
+    ]
+    name, first = next((n, s) for n, s in earlier_assays(data_folder(), 8)[0].items() if _is_enough(s))
+    return [*found, *_replayed(f"{name} after earlier ones", first, "label", seeds)]
+
+
+def _replayed(what: str, screened: Screened, assay: str, seeds: int) -> list[Figure]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        write_screen(screened, assay, path)
+        request = ReplayRequest(
+            path / "values.csv", "smiles", "value", "hits", 0.5, "10%", "5%", 4, seeds,
+            ("fusion", "early-fusion", "profiles"), "1%", path / "out", profiles=path / "profiles.csv",
+            count_column=screened.profiles.count_names[0],
+        )  # fmt: skip
+        body = run_replay(request, lambda *_: None)
+    print(what, replay_text(body), sep="\n", flush=True)
+    n, of = body["strategies"][0]["tested"], f"{body['n_hits']} hits among {body['n_compounds']}"
+    return [
+        Figure(
+            f"{what}: {entry['strategy']}",
+            f"{entry['hits_mean']:.1f} +- {entry['hits_sd'] or 0:.1f} hits",
+            f"{n} tested, {of}", f"{COMMAND} replays",
+        )
+        for entry in body["strategies"]
+    ]  # fmt: skip
+
+
 def main() -> None:
     """Measure the sections named, or all."""
-    sections = {"lincs": lincs, "missing": missing, "earlier": earlier, "published": published}
+    sections = {"lincs": lincs, "missing": missing, "earlier": earlier, "published": published, "replays": replays}
     for name in sys.argv[1:] or list(sections):
         print(markdown(sections[name]()), flush=True)
 

@@ -10,7 +10,7 @@ import io
 import os
 import tarfile
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nextplate.chem.describe import DESCRIPTOR_NAMES, describe
 from nextplate.chem.standardise import standardise_all
 from nextplate.compound import Features
-from nextplate.models.profiles import Profiles
+from nextplate.profiles import Profiles
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -114,7 +114,7 @@ def tox21_after_lincs(root: Path, n_without: int = 0, n_rows: int | None = None)
     columns = tuple(f"log2 cells at {d:g} uM" for d in DOSES_UM)
     profiles = Profiles(tuple(k for k in keys if k in imaged), values, columns, columns[-1:])
     by_assay = {a: np.array([labels[k][j] for k in keys]) for j, a in enumerate(ASSAYS)}
-    return Screened(features, scaffolds, by_assay, profiles)
+    return Screened(replace(features, profiles=profiles), scaffolds, by_assay, profiles)
 
 
 def _tox21(
@@ -198,7 +198,7 @@ def _after(
     values = np.concatenate([earlier, rate[:, None]], axis=1)[seen].astype(np.float32)
     names = (*(f"assay column {j}" for j in before), "share of earlier assays it was active in")
     profiles = Profiles(tuple(ids[i] for i in seen), values, names, names[-1:])
-    return Screened(features, scaffolds, {"label": (labels[:, at] + 1) / 2}, profiles)
+    return Screened(replace(features, profiles=profiles), scaffolds, {"label": (labels[:, at] + 1) / 2}, profiles)
 
 
 def _structures_by_key(path: Path, wanted: set[str]) -> dict[str, str]:
@@ -211,3 +211,23 @@ def _structures_by_key(path: Path, wanted: set[str]) -> dict[str, str]:
             found.setdefault(key, smiles)
     standard = standardise_all(list(found.values()))
     return {key: s.smiles for key, s in zip(found, standard, strict=True) if not isinstance(s, str)}
+
+
+def write_screen(screened: Screened, assay: str, folder: Path) -> None:
+    """Write the compounds an imaging screen saw as nextplate replay reads them: values.csv and profiles.csv.
+
+    Compounds without a label of the assay are left out.
+    """
+    features, profiles, y = screened.features, screened.profiles, screened.labels[assay]
+    seen, has = set(profiles.compound_ids), np.isfinite(y)
+    rows = zip(features.compound_ids, features.smiles, y, strict=True)
+    chosen = [row for row, is_known in zip(rows, has, strict=True) if is_known and row[0] in seen]
+    with (folder / "values.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("compound_id", "smiles", "value"), *chosen])
+    with (folder / "profiles.csv").open("w", encoding="utf-8", newline="") as file:
+        known = np.flatnonzero(np.isfinite(profiles.of([row[0] for row in chosen])).any(axis=0))
+        names = [profiles.names[i] for i in known]
+        writer = csv.writer(file)
+        writer.writerow(["compound_id", *names])
+        for name, values in zip(profiles.compound_ids, profiles.values, strict=True):
+            writer.writerow([name, *("" if np.isnan(values[i]) else f"{values[i]:.6g}" for i in known)])

@@ -169,8 +169,9 @@ def _figure(name: str, goal: str, done: Sequence[Campaign], entry: Mapping[str, 
         measured += f" by structure, {100 * entry['recall_scores_mean']:.1f} % by score"
     measured += f"; {entry['scaffolds_mean']:.0f} scaffolds"
     if entry["coverage_90"] is not None:
-        held, plain, false = (100 * entry[k] for k in ("coverage_90", "coverage_90_plain", "fdr_mean"))
-        measured += f"; 90 % intervals hold {held:.1f} % (plain {plain:.1f} %); FDR {false:.1f} %"
+        held, plain = (100 * entry[k] for k in ("coverage_90", "coverage_90_plain"))
+        false = "of no list" if entry["fdr_mean"] is None else f"{100 * entry['fdr_mean']:.1f} %"
+        measured += f"; 90 % intervals hold {held:.1f} % (plain {plain:.1f} %); FDR {false}"
         measured += f"; {entry['seconds_mean']:.0f} s"
     curve = done[0].curve
     asked = f"{entry['tested']:,} of {curve.n_compounds:,} tested, {len(done)} seeds"

@@ -10,6 +10,8 @@ from drivers.ports import AcquirePlate, Command, FetchPlate, Move, MovePlates, R
 from nextplate.errors import PlanError
 
 JSON = Mapping[str, Any]
+PROFILES = "@profiles:"
+"""Begins the input that is a file of image profiles; the file's path follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Compute:
     round: int
     step: str
     inputs: Mapping[str, str]
-    """Name -> path relative to the lab folder, or @library, @stock, @tips: resolved when the intent is written."""
+    """Name -> path relative to the lab folder, or @library, @stock, @tips, @profiles:PATH:
+    resolved when the intent is written."""
     params: JSON
 
     def body(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
     store.verify()
     before = fold(store.events())
     if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
-        check_ready(lab.settings, store, before.library)
+        check_ready(lab.settings, store, before.library, lab.folder)
     hardware = connect(lab.folder, lab.settings)
     executor = LocalExecutor(lab.folder, progress=watcher.step)
     try:

@@ -101,7 +101,15 @@ def _evaluate(r: JSON, _n: int) -> str | None:
         return None
     low, high = (round(100 * s[end]) for end in ("low", "high"))
     held = f"{100 * s['confidence']:.0f}% intervals held {s['n_inside']} of {s['n']}"
-    return f"{held} measured responses of picked compounds (95 % interval {low} to {high} %)"
+    told = f"{held} measured responses of picked compounds (95 % interval {low} to {high} %)"
+    return f"{told}; {_beside(s['beside'])}" if "beside" in s else told
+
+
+def _beside(told: JSON) -> str:
+    # Loaded only where it is needed: it needs the models.
+    from controller.steps.beside import beside_text
+
+    return beside_text(told, "on the plate")
 
 
 def with_interval(quality: JSON, name: str) -> str:

@@ -20,7 +20,8 @@ def why_not(state: LabState, decision: JSON) -> str | None:
     is_owed = decision["what"] == "answer" and decision["fault"] in owed
     if (state.is_finished or state.is_aborted) and not is_owed:
         how = "finished" if state.is_finished else "aborted"
-        return f"campaign {state.campaign.name!r} is {how}; nothing is left to decide"
+        left = "decide" if decision["what"] != "rollback" else "choose by a belief, and so nothing to roll back"
+        return f"campaign {state.campaign.name!r} is {how}; nothing is left to {left}"
     return _CHECKS[decision["what"]](state, decision)
 
 

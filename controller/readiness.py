@@ -1,6 +1,7 @@
 """What a campaign needs before it may start: said at once and by name, not after a plate has been made."""
 
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.settings import Settings
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 _SHOWN = 3
 
 
-def check_ready(settings: Settings, store: "Store", library: str | None) -> None:
-    """Check library, stock, controls, doses and tips.
+def check_ready(settings: Settings, store: "Store", library: str | None, lab: Path = Path()) -> None:
+    """Check library, stock, controls, doses, tips, and the image profiles where the belief learns from them.
 
     Raises:
+        DataError: the image profiles cannot be used.
         PlanError: what is missing, and the command or key that mends it.
     """
     if library is None:
@@ -32,6 +34,15 @@ def check_ready(settings: Settings, store: "Store", library: str | None) -> None
     known = {row["compound_id"] for row in store.select("compounds")}
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems))
+    if settings.belief.profiles is not None:
+        _check_profiles(lab / settings.belief.profiles, settings.belief.cell_count, known)
+
+
+def _check_profiles(path: Path, count_column: str | None, known: Collection[str]) -> None:
+    # Loaded only where it is needed: most labs have no profiles.
+    from nextplate.models.profile_file import read_profiles, told_overlap
+
+    told_overlap(path, read_profiles(path, count_column=count_column).profiles, known, "the library")
 
 
 def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[str]) -> Iterator[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nextplate.chem.library import Issue
     from nextplate.compound import Features
 
-    Taken = tuple[Features, tuple[Issue, ...]]
+    Taken = tuple[Features, tuple[Issue, ...], str]
+    """Features, issues, and what was wrong with the features that were there before."""
 
 Progress = Callable[[int, int], None]
 TIP_RACKS: Mapping[str, str] = {"flex": "opentrons_flex_96_tiprack_50ul", "ot2": "opentrons_96_tiprack_20ul"}
@@ -36,6 +37,8 @@ class LibraryAdded:
     features: "Features"
     issues: tuple["Issue", ...]
     """Rows left out, structures that occur twice; of a large library the latter as one count."""
+    mended: str = ""
+    """What was wrong with the features on disk of a library that was there already, and was made again; '': nothing."""
 
     @property
     def n_compounds(self) -> int:
@@ -62,7 +65,7 @@ def register_library(
     encoding: str = "utf-8",
     progress: Progress | None = None,
 ) -> LibraryAdded:
-    """Read, standardise and featurise a library and register it; the same library again changes nothing.
+    """Read, standardise and featurise a library and register it; of the same library again only damage is mended.
 
     A file above 16 MB (some 300,000 compounds) is streamed: read and featurised in one pass, a few thousand rows in
     memory at a time. Killed in between, the same call goes on from the last checkpoint.
@@ -85,11 +88,12 @@ def register_library(
     how = {"smiles_column": smiles_column, "id_column": id_column, "skip_bad": skip_bad, "encoding": encoding}
     with full_disk_named(lab.folder / LIBRARIES):
         if _is_large(path) or not with_alerts:
-            features, issues = _streamed(lab, path, how, with_alerts, progress)
+            features, issues, damage = _streamed(lab, path, how, with_alerts, progress)
         else:
-            features, issues = _read(lab, path, how, progress)
+            features, issues, damage = _read(lab, path, how, progress)
     now = lab_time(lab.folder, lab.settings)
-    return LibraryAdded(add_library(store, features, name=path.name, now=now), features, issues)
+    added = add_library(store, features, name=path.name, now=now)
+    return LibraryAdded(added, features, issues, "" if added.is_new else damage)
 
 
 def _is_large(path: Path) -> bool:
@@ -104,21 +108,43 @@ def _read(lab: Lab, path: Path, how: Mapping[str, Any], progress: Progress | Non
 
     file = read_library(path, progress=progress, **how)
     digest = library_digest((row.compound_id, row.smiles) for row in file.rows)
-    return featurise(file.rows, lab.folder / library_folder(digest), progress=progress), file.issues
+    folder = lab.folder / library_folder(digest)
+    damage = _damage(folder)
+    return featurise(file.rows, folder, progress=progress), file.issues, damage
+
+
+def _damage(folder: Path) -> str:
+    """Say what is wrong with the features in a folder, '' when nothing is."""
+    from nextplate.chem.folder import ADD_AGAIN, load_features
+
+    if not folder.exists():
+        return f"{folder}: is missing"
+    try:
+        load_features(folder, recheck=True)
+    except DataError as error:
+        return str(error).removesuffix(f"; {ADD_AGAIN}")
+    return ""
 
 
 def _streamed(lab: Lab, path: Path, how: Mapping[str, Any], with_alerts: bool, progress: Progress | None) -> "Taken":
     from nextplate.chem.stream import stream_library
 
+    damage: list[str] = []
+
+    def folder_of(digest: str) -> Path:
+        folder = lab.folder / library_folder(digest)
+        damage.append(_damage(folder))
+        return folder
+
     result = stream_library(
         path,
-        lambda digest: lab.folder / library_folder(digest),
+        folder_of,
         lab.folder / LIBRARIES,
         with_alerts=with_alerts,
         progress=progress,
         **how,
     )
-    return result.features, result.issues
+    return result.features, result.issues, damage[-1]
 
 
 def register_stock(lab: Lab, store: "Store", path: Path) -> Added:

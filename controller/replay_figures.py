@@ -1,5 +1,6 @@
 """What a replay's campaigns come to: figures over seeds, per strategy and per batch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from nextplate.acquisition.retrospect import Kept, Listed
 from nextplate.conformal import FDR, between_interval
 
 _MOST_NOTES = 20
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,13 @@ def strategy_figures(strategy: str, campaigns: Sequence[Campaign]) -> dict[str, 
 
 
 def _first_notes(notes: Sequence[str]) -> list[str]:
-    """Keep the first notes, and say how many others there were."""
-    n_more = len(notes) - _MOST_NOTES
-    return [*notes[:_MOST_NOTES], *([f"... and {n_more} more notes"] if n_more > 0 else [])]
+    """Keep the first notes, one of those that differ in their numbers alone, and say how many others there were."""
+    alike: dict[str, list[str]] = {}
+    for note in notes:
+        alike.setdefault(_NUMBER.sub("#", note), []).append(note)
+    told = [first + (f" ({len(more)} more like it)" if more else "") for first, *more in alike.values()]
+    n_more = len(told) - _MOST_NOTES
+    return [*told[:_MOST_NOTES], *([f"... and {n_more} more notes"] if n_more > 0 else [])]
 
 
 def _covered(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
@@ -98,11 +104,15 @@ def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
     """False discoveries among hit lists, an empty list counting as none false; and how many hits they hold.
 
     Lists of one campaign share most of what calibrates them, so the standard error is between the seeds' means; None
-    for one seed.
+    for one seed. Where every list is empty there is no rate: ``fdr_reason`` says so, and is None otherwise.
     """
     lists = [r.listed for curve in curves for r in curve.rounds if r.listed is not None]
+    none = {"fdr_nominal": None, "fdr_mean": None, "fdr_error": None, "n_listed_mean": None, "power_mean": None}
     if not lists:
-        return {"fdr_nominal": None, "fdr_mean": None, "fdr_error": None, "n_listed_mean": None, "power_mean": None}
+        return {**none, "fdr_reason": "no belief was fitted that hits could be listed by"}
+    if not any(_is_rated(one) for one in lists):
+        why = f"all {len(lists)} hit lists are empty or of unscored compounds alone: nothing can be false"
+        return {**none, "fdr_nominal": FDR, "n_listed_mean": 0.0, "power_mean": 0.0, "fdr_reason": why}
     each = [[_false_share(r.listed) for r in curve.rounds if r.listed is not None] for curve in curves]
     false = np.array([np.mean(shares) for shares in each if shares])
     power = [(one.n_listed - one.n_false) / max(one.n_hits_left, 1) for one in lists]
@@ -112,7 +122,13 @@ def _listed(curves: Sequence[ReplayCurve]) -> dict[str, Any]:
         "fdr_error": float(false.std(ddof=1) / np.sqrt(len(false))) if len(false) > 1 else None,
         "n_listed_mean": float(np.mean([one.n_listed for one in lists])),
         "power_mean": float(np.mean(power)),
+        "fdr_reason": None,
     }
+
+
+def _is_rated(listed: Listed) -> bool:
+    """Tell whether anything was listed that can be false."""
+    return listed.n_listed > 0
 
 
 def _false_share(listed: Listed) -> float:
@@ -149,9 +165,13 @@ def _point(curves: Sequence[ReplayCurve], number: int) -> dict[str, Any]:
 
 
 def _promised(rounds: Sequence[ReplayRound]) -> dict[str, float | None]:
-    """Tell of one batch how well promises held: share inside the intervals, share of false hits listed."""
+    """Tell of one batch how well promises held: share inside the intervals, share of false hits listed.
+
+    None where nothing was promised, and for false hits where every list was empty.
+    """
     kept = [r.kept for r in rounds if r.kept is not None]
-    false = [_false_share(r.listed) for r in rounds if r.listed is not None]
+    lists = [r.listed for r in rounds if r.listed is not None]
+    false = [_false_share(listed) for listed in lists] if any(_is_rated(listed) for listed in lists) else []
     n_trivial = sum(one.n_trivial for one in kept)
     return {
         "coverage": _share(_inside(kept), _n(kept)),

@@ -63,7 +63,8 @@ _UNCERTAINTY = (
     "±: sample standard deviation over seeds (FDR: standard error over hit lists); cover: share of picked compounds\n"
     "inside 90 % intervals (of 0/1 values: label sets) promised before, with the 95 % t interval between seeds, of\n"
     "one seed between its rounds; empty: share inside whatever was measured (infinite intervals, sets of both\n"
-    "labels); plain: cover and empty by a plain split; FDR: false among hit lists at 20 %, listed: their mean length"
+    "labels); plain: cover and empty by a plain split; FDR: false among hit lists at 20 %\n"
+    "(-: no list held a compound), listed: their mean length"
 )
 
 
@@ -134,7 +135,7 @@ def _percent(share: float | None) -> str:
 
 def _false(entry: Mapping[str, Any]) -> str:
     if entry["fdr_mean"] is None:
-        return ""
+        return "-"
     error = entry["fdr_error"]
     return f"{100 * entry['fdr_mean']:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
 

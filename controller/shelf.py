@@ -63,7 +63,7 @@ def _model(folder: Path, state: LabState, r: int, *, is_deployed: bool) -> dict[
         "rmse_error": fit["summary"]["rmse_error"],
         "notes": fit["summary"].get("notes", []),
         "gates": list(calibrated.result["summary"].get("gates", ())) if calibrated is not None and done else [],
-        **_card_facts(path),
+        **_card_facts(path, state),
     }
 
 
@@ -77,14 +77,21 @@ def _status(state: LabState, r: int, *, is_deployed: bool, is_calibrated: bool) 
     return "passed" if has_passed(state, r) else "kept out by its gates"
 
 
-def _card_facts(path: Path) -> dict[str, Any]:
+def _card_facts(path: Path, state: LabState) -> dict[str, Any]:
     from nextplate.models.storage import read_card
 
     try:
         card = read_card(path)
     except ModelFileError as error:
-        return {"kind": None, "problem": str(error)}
+        return {"kind": None, "problem": f"{error}; {_remedy(state)}"}
     return {"kind": card["kind"], "problem": None}
+
+
+def _remedy(state: LabState) -> str:
+    """Say what can be done about a damaged belief: a rollback is taken only while plates are still chosen."""
+    if state.is_finished or state.is_aborted:
+        return "the campaign is over: put the file back from a copy, or show or export the belief of another round"
+    return "put the file back from a copy, or go back to an earlier belief (nextplate model rollback ROUND)"
 
 
 def show_model(folder: Path, number: int | None) -> dict[str, Any]:
@@ -101,6 +108,8 @@ def show_model(folder: Path, number: int | None) -> dict[str, Any]:
     from nextplate.models.storage import read_card
 
     found = _find(list_models(folder), number)
+    if found["problem"] is not None:
+        raise ModelFileError(found["problem"])
     return {**found, "card": dict(read_card(Path(found["folder"])))}
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.actions import Compute
+from controller.actions import PROFILES, Compute
 from controller.files import write_bytes
-from nextplate.errors import PlanError
+from nextplate.errors import DataError, PlanError
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -20,10 +20,11 @@ LIBRARIES = "library"
 
 
 def resolve(lab: Path, store: "Store", library: str, action: Compute) -> Compute:
-    """Replace @library, @stock and @tips in a step's inputs by paths of files that hold them now.
+    """Replace @library, @stock, @tips and @profiles in a step's inputs by paths of files that hold them now.
 
     Raises:
         PlanError: an input this version does not know.
+        DataError: the file of image profiles is not there.
     """
     return replace(action, inputs={n: _resolved(lab, store, library, p) for n, p in action.inputs.items()})
 
@@ -41,9 +42,21 @@ def _resolved(lab: Path, store: "Store", library: str, path: str) -> str:
             return _keep(lab, "stock", "parquet", _stock(store))
         case "@tips":
             return _keep(lab, "tips", "json", _tips(store))
+        case _ if path.startswith(PROFILES):
+            file = lab / path.removeprefix(PROFILES)
+            return _keep(lab, "profiles", file.suffix.removeprefix(".") or "csv", _content(file))
         case _ if path.startswith("@"):
             raise PlanError(f"no snapshot is called {path}")
     return path
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{file}: the image profiles that lab.toml names cannot be read ({error.strerror}); put the file back"
+        ) from error
 
 
 def _keep(lab: Path, name: str, suffix: str, content: bytes) -> str:

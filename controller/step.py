@@ -49,10 +49,11 @@ writes depends on inputs and parameters alone."""
 def run_step(
     lab: Path, step: str, inputs: Mapping[str, str], params: Mapping[str, Any], progress: Progress
 ) -> dict[str, Any]:
-    """Run a step, or find that it was run before; where its record was damaged since, it is run again.
+    """Run a step, or find that it was run before; where its record or a file was lost or cut since, it is run again.
 
     Returns:
-        folder (relative to the lab), key, outputs (file name -> sha256) and summary.
+        folder (relative to the lab), key, outputs (file name -> sha256) and summary; of a step that was run again its
+        notes end with why.
 
     Raises:
         StepError: an unknown step, or an input that is missing or was altered since a step wrote it.
@@ -64,20 +65,45 @@ def run_step(
     key = step_key(step, paths, params)
     folder = lab / HOMES[step] / f"{step}-{key[:16]}"
     record = folder / RECORD
-    if not _is_readable(record):
+    if (lack := _what_lacks(folder)) is not None:
         for path in paths.values():
             check_unaltered(path)
         with full_disk_named(folder):
-            _run(step, key, paths, inputs, params, folder, progress)
+            _run(step, key, paths, inputs, params, folder, progress, lack)
     return {"folder": folder.relative_to(lab).as_posix(), **{name: _recorded(record, name) for name in _RETURNED}}
 
 
-def _is_readable(record: Path) -> bool:
-    """Tell whether a step's record is there and whole; one that is damaged vouches for nothing, so the step runs."""
+def _what_lacks(folder: Path) -> str | None:
+    """Say what keeps a step's folder from standing for a run: '' where there is none yet, None where it is whole.
+
+    Files are held against the sizes that the record tells, which is cheap; their digests are compared when a step
+    reads them (``check_unaltered``). A record that is damaged vouches for nothing.
+    """
+    record = folder / RECORD
+    if not folder.exists():
+        return ""
+    if not record.exists():
+        return f"{RECORD} was missing"
     try:
-        return record.exists() and all(_recorded(record, name) is not None for name in _RETURNED)
+        body = {name: _recorded(record, name) for name in _RETURNED}
     except StepError:
-        return False
+        return f"{RECORD} was cut short or altered"
+    if body["outputs"] is None or body["summary"] is None:
+        return f"{RECORD} was cut short or altered"
+    # Records of before sizes were kept name their files alone.
+    sizes = _sizes(record) or dict.fromkeys(body["outputs"])
+    return next((lack for name, size in sizes.items() if (lack := _lack(folder / name, name, size))), None)
+
+
+def _sizes(record: Path) -> dict[str, int | None]:
+    found = json.loads(record.read_text(encoding="utf-8")).get("sizes")
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _lack(path: Path, name: str, size: int | None) -> str:
+    if not path.is_file():
+        return f"{name} was missing"
+    return f"{name} was cut short or altered" if size is not None and path.stat().st_size != size else ""
 
 
 def step_key(step: str, inputs: Mapping[str, Path], params: Mapping[str, Any]) -> str:
@@ -95,14 +121,16 @@ def _run(
     params: Mapping[str, Any],
     folder: Path,
     progress: Progress,
+    lack: str,
 ) -> None:
+    """Run a step into a hidden folder and put that in place; ``lack`` says why again, '' for the first time."""
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
         function: StepFunction = import_module(f"controller.steps.{step}").run
         started = time.perf_counter()
-        summary = function(paths, params, scratch, progress)
+        summary = _with_note(function(paths, params, scratch, progress), lack)
         seconds = time.perf_counter() - started
         outputs = {f.relative_to(scratch).as_posix(): _digest_file(f) for f in _vouched(scratch)}
         record = {
@@ -112,15 +140,21 @@ def _run(
             "params": dict(params),
             "code": code_digest(),
         }
-        record |= {"outputs": outputs, "summary": dict(summary), "seconds": f"{seconds:.3f}"}
+        record |= {"outputs": outputs, "summary": summary, "seconds": f"{seconds:.3f}"}
+        files = sorted(f for f in scratch.rglob("*") if f.is_file())
+        record["sizes"] = {f.relative_to(scratch).as_posix(): f.stat().st_size for f in files}
         write_text(scratch / RECORD, json.dumps(record, indent=1, sort_keys=True))
         sync_folder(scratch)
-        if not _is_readable(folder / RECORD):
+        if _what_lacks(folder) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
             sync_entry(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _with_note(summary: Mapping[str, Any], lack: str) -> dict[str, Any]:
+    return {**summary, **({"notes": [*summary.get("notes", ()), f"run again: {lack}"]} if lack else {})}
 
 
 def digest_path(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What every command shares: the lab option, --json, and progress that fits a terminal or a log."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 HERE = Path()
 """Default of the lab option."""
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse nan and inf, which pass any bound of an option or mean nothing; a callback of options."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:

@@ -72,6 +72,7 @@ def library_add(
         "library": result.added.digest,
         "compounds": result.n_compounds,
         "new": result.added.is_new,
+        "mended": result.mended,
         "skipped": result.n_skipped,
         "notes": [{"line": i.line, "kind": i.kind, "text": i.text} for i in result.issues],
         "report": asdict(report),
@@ -82,7 +83,9 @@ def library_add(
 def _added_lines(file: Path, result: "LibraryAdded", report: Sequence[str]) -> list[str]:
     kinds = Counter(issue.kind for issue in result.issues)
     lines = [f"{result.n_compounds} compounds, library {result.added.digest[:16]}"]
-    lines[0] += "" if result.added.is_new else " (was there already; nothing changed)"
+    if not result.added.is_new:
+        made = f"its features were made again: {result.mended}" if result.mended else "nothing changed"
+        lines[0] += f" (was there already; {made})"
     lines += [f"{n} x {kind}" for kind, n in sorted(kinds.items())]
     lines += [f"  {file.name}:{i.line}: {i.text}" for i in result.issues[:_SHOWN]]
     if len(result.issues) > _SHOWN:

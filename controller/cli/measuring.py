@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, new_names, progress_bar, say
+from controller.cli.common import JsonOption, finite, new_names, progress_bar, say
 
 if TYPE_CHECKING:
     from nextplate.imaging import MeasureParams
@@ -47,9 +47,9 @@ def measure(
         str | None,
         typer.Option(help="Column of wells.parquet to judge the plate by.", show_default="responders, or n_cells"),
     ] = None,
-    nucleus_um: Annotated[float, typer.Option(min=1, help="Diameter of a typical nucleus.")] = 14.0,
+    nucleus_um: Annotated[float, typer.Option(min=1, callback=finite, help="Diameter of a typical nucleus.")] = 14.0,
     pixel_um: Annotated[
-        float | None, typer.Option(min=0.001, help="Pixel size.", show_default="what the files say")
+        float | None, typer.Option(min=0.001, callback=finite, help="Pixel size.", show_default="what the files say")
     ] = None,
     reader: Annotated[str | None, typer.Option(help="Reader to use.", show_default="detected")] = None,
     pattern: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, progress_bar, say
+from controller.cli.common import JsonOption, finite, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,8 @@ def moa(
         bool, typer.Option("--all-wells", help="Measure wells too that are neither DMSO nor annotated.")
     ] = False,
     pixel_um: Annotated[
-        float | None, typer.Option(min=0.001, help="Pixel size.", show_default="unknown: sizes from the images")
+        float | None,
+        typer.Option(min=0.001, callback=finite, help="Pixel size.", show_default="unknown: sizes from the images"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the numbers.")] = Path("moa"),
     threads: Annotated[int, typer.Option(min=1, max=64)] = 2,

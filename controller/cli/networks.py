@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, new_names, progress_bar, say
+from controller.cli.common import JsonOption, finite, new_names, progress_bar, say
 
 if TYPE_CHECKING:
     from controller.measuring import ReadoutRequest
@@ -23,7 +23,9 @@ RenameOption = Annotated[
 EpochsOption = Annotated[int, typer.Option(min=1, help="Times every field is shown.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Fields per step and process.")]
 BinningOption = Annotated[int, typer.Option(min=1, help="Pixels averaged along each side before the network.")]
-RateOption = Annotated[float, typer.Option(help="Peak learning rate of one process; n processes take n times this.")]
+RateOption = Annotated[
+    float, typer.Option(callback=finite, help="Peak learning rate of one process; n processes take n times this.")
+]
 ScopeOption = Annotated[str, typer.Option(help="Scale pixels per plate or per image (as Godinez 2017).")]
 HalfOption = Annotated[bool, typer.Option("--half", help="Leave the full-resolution branch out: 3.5 times faster.")]
 
@@ -52,12 +54,14 @@ def network_train(
     ] = False,
     channels: Annotated[str, typer.Option(help="Channels joined by commas.", show_default="all")] = "",
     binning: BinningOption = 2,
-    held_out: Annotated[float, typer.Option(help="Share of the wells that judges and is not trained on.")] = 0.2,
+    held_out: Annotated[
+        float, typer.Option(callback=finite, help="Share of the wells that judges and is not trained on.")
+    ] = 0.2,
     epochs: EpochsOption = 60,
     batch: BatchOption = 16,
     optimiser: Annotated[str, typer.Option(help="adamw, or sgd (as Godinez 2017).")] = "adamw",
     learning_rate: RateOption = 1e-3,
-    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0,
+    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.9, callback=finite)] = 0.0,
     crop: Annotated[int, typer.Option(min=0, help="Side of random crops in binned pixels; 0: whole fields.")] = 0,
     scope: ScopeOption = "plate",
     half: HalfOption = False,
@@ -70,7 +74,7 @@ def network_train(
     pattern: PatternOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 2,
-    max_gib: Annotated[float, typer.Option(help="Largest cache of decoded fields.")] = 64.0,
+    max_gib: Annotated[float, typer.Option(callback=finite, help="Largest cache of decoded fields.")] = 64.0,
     as_json: JsonOption = False,
 ) -> None:
     """Train a whole-image network on wells labelled by a layout. Stopped, the same command goes on.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import JsonOption, say
+from controller.cli.common import JsonOption, finite, say
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,10 @@ def profiles(
     ] = None,
     spheres: Annotated[bool, typer.Option("--sphere/--no-sphere", help="Whiten on the negatives.")] = True,
     shrinkage: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the whitening: less whitens more.", show_default="estimated")
+        float | None,
+        typer.Option(
+            min=0, max=1, callback=finite, help="Of the whitening: less whitens more.", show_default="estimated"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random rankings.")] = 1,
     as_json: JsonOption = False,

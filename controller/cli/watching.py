@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli.common import JsonOption, say
+from controller.cli.common import JsonOption, finite, say
 
 if TYPE_CHECKING:
     from nextplate.imaging.watch import Due, Stand
@@ -19,7 +19,9 @@ _LOOK_S = 5.0
 def watch(
     folder: Annotated[Path, typer.Argument(help="The folder that plates are written to.")],
     once: Annotated[bool, typer.Option("--once", help="Look once and end; otherwise tell every change.")] = False,
-    settle_s: Annotated[float, typer.Option(min=0, help="A whole plate is done when unchanged for so long.")] = 60.0,
+    settle_s: Annotated[
+        float, typer.Option(min=0, callback=finite, help="A whole plate is done when unchanged for so long.")
+    ] = 60.0,
     depth: Annotated[int, typer.Option(min=1, max=4, help="Levels of folders in which plates lie.")] = 1,
     wells: Annotated[int | None, typer.Option(help="96, 384 or 1536, where a format does not say its wells.")] = None,
     reader: Annotated[str | None, typer.Option(help="Name of the reader; found out otherwise.")] = None,

@@ -2,19 +2,28 @@
 
 from typing import Any
 
+from controller.actions import PROFILES
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds, judged_task
 from controller.recipe.wells import n_new
 from controller.state import LabState
+from nextplate.acquisition.rules import rule_named
 
-DRAWING = ("thompson", "top-k", "bald")
-"""Rules that want joint draws of the belief."""
+BESIDE = "beside.parquet"
+"""What the fit of a belief that sees images writes of chemistry, images and cell counts alone."""
 
 
 def fit(c: Context) -> Built:
     """Fit a belief to the plates that count."""
-    params = {**seeded(c, "fit"), **c.plan.section("belief"), **_told_to_fit(c)}
-    return c.compute({"library": "@library", **responses(c)}, params)
+    belief = {k: v for k, v in c.plan.section("belief").items() if k != "profiles"}
+    params = {**seeded(c, "fit"), **belief, **_told_to_fit(c)}
+    return c.compute({"library": "@library", **_profiles(c), **responses(c)}, params)
+
+
+def _profiles(c: Context) -> dict[str, str]:
+    """Name the image profiles, where the belief learns from them."""
+    path = c.plan.section("belief").get("profiles")
+    return {} if path is None else {"profiles": f"{PROFILES}{path}"}
 
 
 def _told_to_fit(c: Context) -> dict[str, Any]:
@@ -23,7 +32,7 @@ def _told_to_fit(c: Context) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if belief.get("viability", "gate") == "endpoint":
         told |= {"hit_threshold": assay["hit_threshold"], "min_viability": assay["min_viability"]}
-    if picking["rule"] in DRAWING:
+    if rule_named(picking["rule"]).wants_draws:
         told |= {"hit_threshold": assay["hit_threshold"], "draws_for": picking["rule"]}
     return told
 
@@ -80,6 +89,8 @@ def evaluate(c: Context) -> Built:
         inputs["predictions"] = c.file("calibrate", "predictions.parquet", deployed)
         inputs["calibration"] = c.file("calibrate", "calibration.json", deployed)
         inputs["promise"] = c.outcome("calibrate", deployed).result["folder"]
+        if BESIDE in c.outcome("fit", deployed).result.get("outputs", {}):
+            inputs["beside"] = c.file("fit", BESIDE, deployed)
     params = {**seeded(c, "evaluate"), "confidence": c.plan.section("belief")["confidence"]}
     return c.compute({**inputs, **met(c)}, params)
 

@@ -151,6 +151,11 @@ class RoundView:
     """Task -> seconds of computing, in order of the tasks."""
     lab_hours: float | None
     """Lab time from the first intent to the last outcome."""
+    beside: Mapping[str, Any] | None = None
+    """Of a belief that sees images: how it, chemistry, images and cell counts alone did on the plate
+    (controller.steps.beside); None of others."""
+    beside_held_out: Mapping[str, Any] | None = None
+    """The same in cross-validation."""
 
 
 @dataclass(frozen=True, slots=True)

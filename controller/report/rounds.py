@@ -41,6 +41,8 @@ def _round(source: Source, r: int) -> RoundView:
         n_tips=None if transfers is None else len(transfers),
         seconds=_seconds(source, r),
         lab_hours=_lab_hours(source, r),
+        beside=source.summary("evaluate", r).get("beside"),
+        beside_held_out=source.summary("fit", r).get("beside"),
     )
 
 

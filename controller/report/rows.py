@@ -62,6 +62,7 @@ def round_rows(rounds: Sequence[RoundView], confidence: float) -> tuple[Row, ...
         row(f"coverage of the {100 * confidence:.0f} % intervals", lambda r: _coverage(r, confidence)),
         row("RMSE on the plate", lambda r: _estimate(r.rmse_picks, 3), "new picks"),
         row("RMSE in cross-validation", lambda r: _estimate(r.rmse_held_out, 3), "before the picks"),
+        *(row(name, _beside(field, way), note) for name, field, way, note in _image_rows(rounds)),
         head("Liquid handling"),
         row("transfers", _transfers, "moved of planned"),
         row("deck loads", lambda r: _count(r.n_loads)),
@@ -71,6 +72,36 @@ def round_rows(rounds: Sequence[RoundView], confidence: float) -> tuple[Row, ...
         row("all computing", lambda r: _known_seconds(tuple(r.seconds.values())), "s"),
         row("in the lab", lambda r: Cell(words.number(r.lab_hours, 1)), "h"),
     )
+
+
+_WAYS = {
+    "belief": "belief",
+    "chemistry": "chemistry alone",
+    "profiles": "images alone",
+    "cell_count": "cell count alone",
+}
+
+
+def _image_rows(rounds: Sequence[RoundView]) -> list[tuple[str, str, str, str]]:
+    """List what stands beside a belief that sees images: row name, field of RoundView, way, note."""
+    where = {"beside": "RMSE on the plate", "beside_held_out": "RMSE in cross-validation"}
+    if not any(getattr(r, field) for r in rounds for field in where):
+        return []
+    return [(f"{told}: {name}", f, way, "with a profile") for f, told in where.items() for way, name in _WAYS.items()]
+
+
+def _beside(field: str, way: str) -> Callable[[RoundView], Cell]:
+    def cell(r: RoundView) -> Cell:
+        told = getattr(r, field)
+        if not told:
+            return Cell("–")
+        if way not in told["rmse"]:
+            return Cell(words.UNKNOWN, "no column of the profiles is known to be a cell count")
+        value, auc = told["rmse"][way], told["auc"][way]
+        said = "" if auc is None else f"AUC of hits {auc:.2f}, "
+        return Cell(words.UNKNOWN if value is None else words.number(value, 3), f"{said}n = {told['n']}")
+
+    return cell
 
 
 def _reasons(rounds: Sequence[RoundView]) -> list[str]:

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from controller.settings.section import Section, Share
-from nextplate.models.kinds import KINDS
+from nextplate.acquisition.rules import RULES
+from nextplate.acquisition.rules.rule import BETA
+from nextplate.models.kinds import KINDS, OF_IMAGES
 
 Response = Annotated[float, Field(ge=-1, le=2)]
 """On the response scale: 0 negative control, 1 positive control. Beyond -1 to 2 responses are cut off anyway."""
@@ -44,18 +46,22 @@ class BudgetSection(Section):
         return named_shares(dict(self))
 
 
+def _known_rule(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"there is no such rule (allowed: {', '.join(RULES)})")
+    return name
+
+
 class PickingSection(Section):
     """How the next compounds are chosen."""
 
-    rule: Literal[
-        "random", "greedy", "ucb", "uncertainty", "ei", "pi", "modal-ucb", "thompson", "top-k", "entropy", "margin",
-        "bald", "set-size", "hits-at-fdr",
-    ] = "ucb"  # fmt: skip
-    beta: Annotated[float, Field(ge=0)] = 0.5
+    rule: Annotated[str, AfterValidator(_known_rule)] = "ucb"
+    """A name in nextplate.acquisition.RULES."""
+    beta: Annotated[float, Field(ge=0)] = BETA
     exploration_share: Share = 0.1
-    diversity_weight: Annotated[float, Field(ge=0)] = 0.1
-    diversity: Literal["none", "penalty", "maxmin", "dpp", "facility"] = "penalty"
-    """How a batch is kept varied; the ways are told in nextplate.acquisition.choose."""
+    diversity_weight: Annotated[float, Field(ge=0)] = 0.3
+    diversity: Literal["none", "discount", "penalty", "maxmin", "dpp", "facility"] = "discount"
+    """How a batch is kept varied; the ways are told in nextplate.acquisition.choose_batch."""
     cap_per_scaffold: Annotated[int, Field(ge=0)] = 0
     """Most compounds of one Murcko scaffold a plate picks by score; 0: no cap."""
     source_plate_cost: Annotated[float, Field(ge=0)] = 0.0
@@ -79,6 +85,11 @@ class BeliefSection(Section):
 
     kind: Annotated[str, AfterValidator(_known_kind)] = "lightgbm"
     """A name in nextplate.models.KINDS."""
+    profiles: Annotated[str, Field(min_length=1)] | None = None
+    """File of image profiles, relative to the lab folder, for the kinds that learn from images: as nextplate profiles
+    writes it, or a CSV with a column compound_id and columns of numbers."""
+    cell_count: Annotated[str, Field(min_length=1)] | None = None
+    """The profiles' column that is the cell count; left out: one with a usual name."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
     viability: Literal["gate", "endpoint"] = "gate"
     """gate: a toxic well counts as inactive. endpoint: viability is believed on its own, and a pick's score weighed by
@@ -95,6 +106,19 @@ class BeliefSection(Section):
     (nextplate.models.funnel); left out: 100,000."""
     n_lot: Annotated[int, Field(ge=1)] | None = None
     """Compounds drawn by lot that it is asked about as well: picks by lot come from them; left out: 2,000."""
+
+    @model_validator(mode="after")
+    def _images_have_profiles(self) -> "BeliefSection":
+        if self.kind in OF_IMAGES and self.profiles is None:
+            raise ValueError(
+                f"kind = {self.kind!r} learns from image profiles, and none are named; add profiles = "
+                '"profiles.parquet" (nextplate profiles writes it), or choose another kind'
+            )
+        if self.kind not in OF_IMAGES and (self.profiles is not None or self.cell_count is not None):
+            what = "profiles" if self.profiles is not None else "cell_count"
+            kinds = ", ".join(map(repr, OF_IMAGES))
+            raise ValueError(f"kind = {self.kind!r} does not look at {what}; set kind to one of {kinds}, or remove it")
+        return self
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "BeliefSection":

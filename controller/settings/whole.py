@@ -21,9 +21,12 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "assay": ("dose_series_um", "final_dmso_percent"),
         "picking": ("budget", "goal"),
-        "belief": ("viability", "replicates", "censored_above", "censored_below", "n_passed", "n_lot"),
+        "belief": (
+            "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
+            "n_lot",
+        ),
     }
-)
+)  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
 
 

@@ -145,9 +145,8 @@ def _column(values: Iterable[Any]) -> Any:
     return values if isinstance(values, np.ndarray | pl.Series) else list(values)
 
 
-def read_prediction(path: Path, confidence: float) -> Prediction:
-    """Read a prediction, with the intervals that are meant for what is picked."""
-    frame = pl.read_parquet(path)
+def prediction_of(frame: pl.DataFrame, confidence: float) -> Prediction:
+    """Take the prediction from a table that ``write_prediction`` wrote, with the intervals meant for what is picked."""
     ends = ("lower_picked", "upper_picked") if "lower_picked" in frame.columns else ("lower", "upper")
     mean, spread, lower, upper, p_hit = (frame[c].to_numpy() for c in ("mean", "spread", *ends, "p_hit"))
     return Prediction(tuple(frame["compound_id"]), mean, spread, lower, upper, confidence, p_hit)

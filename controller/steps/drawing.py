@@ -1,30 +1,21 @@
 """Joint draws of a belief, kept beside its predictions for rules that compare compounds."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from controller.steps.data import generator
-from nextplate.acquisition import Knobs, scored
+from nextplate.acquisition.drawn import Drawn, draw
 from nextplate.compound import Features
 from nextplate.errors import DataError
-from nextplate.models.draws import drawn_alone, joint_draws, most_drawn
 from nextplate.models.funnel import Funnelled
-from nextplate.prediction import Prediction
-
-Index = npt.NDArray[np.intp]
 
 DRAWS, ROWS = "draws.npy", "draws-rows.npy"
-"""float32 (n_draws, m), and int64 (m,): the rows of the library that they are of, ascending."""
-N_DRAWS = 64
-MOST_DRAWN = 20_000
-"""Compounds drawn at most: of a larger library, those that the rule ranks best when they are taken as independent.
-Only compounds predicted in full are drawn: of the rest nothing is promised, and none is picked for its score."""
+"""float32 (n_draws, m), and int64 (m,): the rows of the library that they are of, ascending. Only compounds predicted
+in full are drawn: of the rest nothing is promised, and none is picked for its score."""
 
 
 def write_draws(
@@ -45,42 +36,31 @@ def write_draws(
         params: kind, draws_for (the rule), hit_threshold, and what ``generator`` needs.
         out: folder.
     """
-    rng = generator({**params, "purpose": "draws"})
-    most = most_drawn(params["kind"], belief, MOST_DRAWN)
     is_open = everywhere.in_full.copy()
     is_open[known["row"].to_numpy()] = False
     n_open, in_full = int(is_open.sum()), "" if everywhere.in_full.all() else " and predicted in full"
     if n_open == 0:
         return [f"draws: none, as no compound is without a label{in_full}"]
-    rows = _candidates(np.flatnonzero(is_open), everywhere, params, most, rng)
-    draws = joint_draws(params["kind"], belief, features, rows, N_DRAWS, rng)
-    if draws is None:
-        return [f"draws: a belief of kind {params['kind']} gave no joint draws for the rule {params['draws_for']}"]
-    np.save(out / DRAWS, draws, allow_pickle=False)
-    np.save(out / ROWS, rows.astype(np.int64), allow_pickle=False)
-    told = f"draws: {len(draws)} joint draws of {len(rows)} of {n_open} compounds without a label{in_full}"
-    alone = drawn_alone(params["kind"], belief)
-    note = f"draws: of {', '.join(alone)} there are no joint draws, so that share is of independent normals"
-    return [told, note] if alone else [told]
+    drawn, notes = draw(
+        params["draws_for"],
+        params["kind"],
+        belief,
+        features,
+        (everywhere.mean, everywhere.spread),
+        np.flatnonzero(is_open),
+        params["hit_threshold"],
+        generator({**params, "purpose": "draws"}),
+    )
+    if drawn is None:
+        return list(notes)
+    np.save(out / DRAWS, drawn.draws, allow_pickle=False)
+    np.save(out / ROWS, drawn.rows.astype(np.int64), allow_pickle=False)
+    told = f"draws: {len(drawn.draws)} joint draws of {len(drawn.rows)} of {n_open} compounds without a label{in_full}"
+    return [told, *notes]
 
 
-def _candidates(
-    rows: Index, everywhere: Funnelled, params: Mapping[str, Any], most: int, rng: np.random.Generator
-) -> Index:
-    """Take the rows that the rule ranks best, each by itself; all where they are not too many."""
-    if len(rows) <= most:
-        return rows
-    mean, spread = everywhere.mean[rows], everywhere.spread[rows]
-    nan = np.full(len(rows), np.nan)
-    alone = Prediction([""] * len(rows), mean, spread, nan, nan, 0.0, nan)
-    knobs = Knobs(float("nan"), threshold=params["hit_threshold"])
-    scores = scored(params["draws_for"], alone, knobs, rng).scores
-    best = np.argpartition(-scores, most)[:most]
-    return np.sort(rows[best])
-
-
-def with_draws(prediction: Prediction, fitted: Path) -> tuple[Prediction, Index] | None:
-    """Restrict a prediction to the compounds of which there are draws, and add these; None where there are none.
+def read_draws(fitted: Path, n_compounds: int) -> Drawn | None:
+    """Read the draws kept beside a fit of a library; None where there are none.
 
     Raises:
         DataError: the files do not belong together or to this library.
@@ -88,9 +68,9 @@ def with_draws(prediction: Prediction, fitted: Path) -> tuple[Prediction, Index]
     if not (fitted / DRAWS).exists():
         return None
     draws, rows = (np.load(fitted / name, allow_pickle=False) for name in (DRAWS, ROWS))
-    n = len(prediction.mean)
-    if draws.ndim != 2 or draws.shape[1:] != rows.shape or (len(rows) and not 0 <= rows.min() <= rows.max() < n):
-        raise DataError(f"{fitted / DRAWS}: shape {draws.shape} does not fit {len(rows)} rows of {n} compounds")
-    part = {name: getattr(prediction, name)[rows] for name in ("mean", "spread", "lower", "upper", "p_hit")}
-    ids = [prediction.compound_ids[row] for row in rows]
-    return replace(prediction, compound_ids=ids, draws=draws, **part), rows.astype(np.intp)
+    is_inside = not len(rows) or 0 <= rows.min() <= rows.max() < n_compounds
+    if draws.ndim != 2 or draws.shape[1:] != rows.shape or not is_inside:
+        raise DataError(
+            f"{fitted / DRAWS}: shape {draws.shape} does not fit {len(rows)} rows of {n_compounds} compounds"
+        )
+    return Drawn(draws, rows.astype(np.intp))

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from controller.step import Progress
+from controller.steps.beside import met_beside
 from controller.steps.data import finite, generator, labelled, predicted_in_full, read_json, write_json
 from controller.steps.foresight import SCHEMA, asked_level, read_met, records
 from nextplate.conformal import (
@@ -49,6 +50,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     told = tell(met, params, out)
     at = [r for r in rows if r["group"] == "all" and abs(r["nominal"] - confidence) < 1e-9]
     n = at[0]["n"] if at else 0
+    if "beside" in inputs and len(table):
+        told["beside"] = met_beside(inputs["beside"], table)
     return {
         "confidence": confidence,
         "n": n,

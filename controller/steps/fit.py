@@ -1,6 +1,7 @@
 """fit: responses so far -> a belief, its cross-validated predictions, its predictions for the whole library."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from controller.step import Progress
+from controller.steps.beside import beside_text, write_beside
 from controller.steps.data import integer_seed, open_library, tested_responses
 from controller.steps.drawing import write_draws
-from controller.steps.labels import Labels, gather
+from controller.steps.labels import Gathered, gather
 from controller.steps.second import write_endpoints
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.chem.pages import release_pages
@@ -19,6 +21,7 @@ from nextplate.chem.similarity import nearest_other
 from nextplate.compound import Features
 from nextplate.models import fit_and_cross, kind_of
 from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled, predict_all
+from nextplate.models.profile_file import read_profiles, told_overlap
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -38,9 +41,11 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     says which compounds were predicted in full and which of them were drawn by lot. Without a single usable label
     there is no belief/, and every compound is believed to be like the negative control; the notes say so. Where the
     settings ask for it, endpoints.parquet tells of viability beside activity (controller.steps.second), and draws.npy
-    holds joint draws (controller.steps.drawing).
+    holds joint draws (controller.steps.drawing). With an input ``profiles``, a file of image profiles, beside.parquet
+    tells what chemistry, images and cell counts alone say (controller.steps.beside).
     """
-    features, tested = open_library(inputs["library"]), tested_responses(inputs)
+    library, tested = open_library(inputs["library"]), tested_responses(inputs)
+    features, pictured = with_profiles(library, inputs, params)
     seed = integer_seed(params)
     labels = gather(tested, features, params, seed)
     known = labels.compounds
@@ -49,44 +54,68 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     mean, spread = (values[labels.at] for values in unseen)
     oof = {"mean": mean, "spread": spread, "similarity": own}
     known.drop("row").with_columns(**{k: pl.Series(v) for k, v in oof.items()}).write_parquet(out / "oof.parquet")
+    rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
+    further, everywhere = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
     said = {name: getattr(everywhere, name) for name in ("mean", "spread", "in_full", "by_lot")}
     raw = {"compound_id": list(features.compound_ids), **said, "similarity": near}
     pl.DataFrame(raw).write_parquet(out / "raw.parquet")
-    rmse, rmse_error = root_mean_square((mean - known["label"].to_numpy()) ** 2)
-    further = _further(tested, features, labels, (belief, everywhere, unseen), params, out)
+    beside = None
+    if belief is not None and features.profiles is not None:
+        beside = write_beside(features, features.profiles, labels, unseen[0], seed, out)
+        pictured = (*pictured, beside_text(beside, "in cross-validation"))
     return {
         "n_compounds": len(known),
         "n_hits": int(known["is_hit"].sum()),
         "rmse": rmse if np.isfinite(rmse) else None,
         "rmse_error": rmse_error if np.isfinite(rmse_error) else None,
         **further,
-        "notes": [*labels.notes, *told, *further.get("notes", ())],
+        **({} if beside is None else {"beside": beside}),
+        "notes": [*pictured, *labels.notes, *told, *further.get("notes", ())],
     }
+
+
+def with_profiles(
+    features: Features, inputs: Mapping[str, Path], params: Mapping[str, Any]
+) -> tuple[Features, tuple[str, ...]]:
+    """Give the library its image profiles, if there are any, and say how many compounds have one.
+
+    Raises:
+        DataError: the file cannot be used, or no compound of the library is in it.
+    """
+    if "profiles" not in inputs:
+        return features, ()
+    path = inputs["profiles"]
+    found = read_profiles(path, count_column=params.get("cell_count"))
+    told = told_overlap(path, found.profiles, tuple(features.compound_ids), "the library")
+    return replace(features, profiles=found.profiles), (*found.notes, told)
 
 
 def _further(
     tested: pl.DataFrame,
     features: Features,
-    labels: Labels,
+    labels: Gathered,
     believed: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     out: Path,
-) -> dict[str, Any]:
-    """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well."""
+) -> tuple[dict[str, Any], Funnelled]:
+    """Do what only some settings ask for: a second endpoint, joint draws, the noise of a well.
+
+    The predictions come back as they went in, but for what a second endpoint could not be predicted in full of.
+    """
     told: dict[str, Any] = {} if np.isnan(labels.noise) else {"noise": labels.noise}
     notes: list[str] = []
     belief, everywhere, _ = believed
     if belief is not None and params.get("viability", "gate") == "endpoint":
-        second = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
+        second, everywhere = write_endpoints(tested, features, labels, believed, params, integer_seed(params), out)
         notes += second.pop("notes")
         told["viability"] = second
     if belief is not None and "draws_for" in params:
         notes += write_draws(belief, features, labels.compounds, everywhere, params, out)
-    return {**told, "notes": notes} if told or notes else {}
+    return ({**told, "notes": notes} if told or notes else {}), everywhere
 
 
 def _believed(
-    features: Features, labels: Labels, params: Mapping[str, Any], seed: int, out: Path
+    features: Features, labels: Gathered, params: Mapping[str, Any], seed: int, out: Path
 ) -> tuple[Any, Pair, Funnelled, tuple[str, ...]]:
     """Fit and save a belief; the belief, left-out predictions of the labels, predictions of all, and notes."""
     if len(labels.y) == 0:

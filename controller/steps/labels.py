@@ -20,7 +20,7 @@ _N_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class Gathered:
     """What was measured, and what a belief is fitted to."""
 
     compounds: pl.DataFrame
@@ -39,7 +39,7 @@ class Labels:
     """Standard deviation of a single well; NaN where it was not estimated."""
 
 
-def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], seed: int) -> Labels:
+def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], seed: int) -> Gathered:
     """Make labels of wells.
 
     A well at or beyond a bound of the detector counts as the bound before wells are averaged. A label is censored where
@@ -73,9 +73,9 @@ def gather(tested: pl.DataFrame, features: Features, params: Mapping[str, Any], 
     return _uncensored(labels, used, features, params, seed)
 
 
-def _counted(compounds: pl.DataFrame, y: FloatArray, notes: tuple[str, ...]) -> Labels:
+def _counted(compounds: pl.DataFrame, y: FloatArray, notes: tuple[str, ...]) -> Gathered:
     rows = compounds["row"].to_numpy().astype(np.intp)
-    return Labels(compounds, rows, y, compounds["n_wells"].to_numpy().astype(np.float64), np.arange(len(rows)), notes)
+    return Gathered(compounds, rows, y, compounds["n_wells"].to_numpy().astype(np.float64), np.arange(len(rows)), notes)
 
 
 def _contradictions(compounds: pl.DataFrame, features: Features) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def _contradictions(compounds: pl.DataFrame, features: Features) -> tuple[str, .
     )
 
 
-def _by_noise(labels: Labels, used: pl.DataFrame, features: Features) -> Labels:
+def _by_noise(labels: Gathered, used: pl.DataFrame, features: Features) -> Gathered:
     """Merge the wells of each structure, and weigh them by what they tell."""
     values = used["label"].to_numpy()
     if np.isin(values, (0.0, 1.0)).all():
@@ -110,10 +110,12 @@ def _by_noise(labels: Labels, used: pl.DataFrame, features: Features) -> Labels:
         said.append(f"{n_doubled} labelled compounds have the structure of another one, and were merged with it")
     at = np.searchsorted(merged.rows, first)
     notes = (*labels.notes, *said)
-    return Labels(labels.compounds, merged.rows, merged.y, merged.weight, at, notes, merged.noise)
+    return Gathered(labels.compounds, merged.rows, merged.y, merged.weight, at, notes, merged.noise)
 
 
-def _uncensored(labels: Labels, used: pl.DataFrame, features: Features, params: Mapping[str, Any], seed: int) -> Labels:
+def _uncensored(
+    labels: Gathered, used: pl.DataFrame, features: Features, params: Mapping[str, Any], seed: int
+) -> Gathered:
     """Replace labels that are bounds by what is expected beyond them, for the belief; what was measured stays."""
     bounds = [(-1, params.get("censored_below")), (1, params.get("censored_above"))]
     side = np.zeros(len(labels.rows), dtype=np.intp)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +13,26 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
-    giving,
     open_library,
     predicted_in_full,
-    read_prediction,
-    stock_wells,
+    prediction_of,
     tested_responses,
     write_json,
     write_picks,
 )
 from controller.steps.foresight import cold_rounds, read_met, yields
 from controller.steps.retest import confirm, series
-from controller.steps.retest import in_stock as stock_at
 from controller.steps.scoring import score_all, under_viability
+from controller.steps.stocked import Usable, source_plates, transfers_left, usable_wells
 from nextplate.acquisition import choose_batch, cold_start
 from nextplate.acquisition.clusters import scaffold_clusters
+from nextplate.acquisition.drawn import Scored
 from nextplate.acquisition.reasons import explain_all
 from nextplate.acquisition.stopping import Yield, outlook
 from nextplate.chem.kernel import max_tanimoto
 from nextplate.compound import Features
 from nextplate.errors import PlanError
-from nextplate.prediction import BY_LOT, Pick, Prediction
+from nextplate.prediction import BY_LOT, Pick
 
 _NOTHING_KNOWN = 0.5
 """What calibrate gives as P(hit) where no label calibrates."""
@@ -43,7 +42,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """Write picks.parquet and unavailable.json (why compounds could not be picked, with counts)."""
     features = open_library(inputs["library"])
     tested = tested_responses(inputs)
-    in_stock = stock_at(inputs["stock"], params, params["dose_um"])
+    wells = usable_wells(inputs["stock"], params, params["dose_um"])
+    in_stock = transfers_left(wells, params)
     curves, notes = series(tested, inputs["stock"], params)
     confirmed = confirm(tested, in_stock, params, [p.compound_id for p in curves])
     again = (*confirmed, *curves)
@@ -59,17 +59,12 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         fix = "the library is used up: answer abort" if is_used_up else "add stock and answer retry, or abort"
         raise PlanError(f"no compound can be picked ({counts}); {fix}")
     n_wells = params["n_wells"] - sum(p.n_wells for p in again)
-    prediction = calibrated = None
-    if "predictions" in inputs:
-        calibrated = read_prediction(inputs["predictions"], 0.0)
-        prediction = under_viability(calibrated, inputs)
-    new, told, name = _new(inputs, params, features, prediction, available, tested, in_stock, n_wells)
-    picks = (*again, *new)
+    frame = pl.read_parquet(inputs["predictions"]) if "predictions" in inputs else None
+    new = _new(inputs, params, features, frame, available, tested, wells, n_wells)
+    picks, told = (*again, *new.picks), new.notes
     if (n_empty := params["n_wells"] - sum(p.n_wells for p in picks)) > 0:
         told = (*told, f"{n_empty} of {params['n_wells']} wells stay empty: only {len(picks)} compounds can be picked")
-    write_picks(
-        picks, out / "picks.parquet", _why(picks, inputs, {**params, "rule": name}, features, {*tested["compound_id"]})
-    )
+    write_picks(picks, out / "picks.parquet", _why(picks, new, inputs["library"], features, {*tested["compound_id"]}))
     write_json(unavailable, out / "unavailable.json")
     return {
         "n_compounds": len(picks),
@@ -79,7 +74,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "unavailable": unavailable,
         "notes": [*notes, *told],
         "outlook": _outlook(
-            _left(inputs, calibrated, {*tested["compound_id"]}), new, *_earlier(inputs, tested, params)
+            _left(frame, {*tested["compound_id"]}), new.picks, *_earlier(inputs, frame, tested, params)
         ),
     }
 
@@ -93,17 +88,16 @@ class _Left:
     notes: tuple[str, ...] = ()
 
 
-def _left(inputs: Mapping[str, Path], prediction: Prediction | None, tested: set[str]) -> _Left | None:
+def _left(frame: pl.DataFrame | None, tested: set[str]) -> _Left | None:
     """Take the untested compounds; None where there is no belief, or nothing calibrates: P(hit) is a half for all.
 
     Of compounds that were only screened P(hit) means nothing: the lot that was predicted in full stands for them.
     """
-    if prediction is None or (prediction.p_hit == _NOTHING_KNOWN).all():
+    if frame is None or (frame["p_hit"] == _NOTHING_KNOWN).all():
         return None
-    frame = pl.read_parquet(inputs["predictions"])
     in_full, by_lot = predicted_in_full(frame), predicted_in_full(frame, "by_lot")
-    is_left = np.array([name not in tested for name in prediction.compound_ids])
-    p, screened = prediction.p_hit, is_left & ~in_full
+    is_left = np.array([name not in tested for name in frame["compound_id"]])
+    p, screened = frame["p_hit"].to_numpy(), is_left & ~in_full
     if not screened.any():
         return _Left(p[is_left])
     mean = _mean_outside(p[is_left & in_full & ~by_lot], p[is_left & by_lot], float(by_lot.mean()))
@@ -148,51 +142,67 @@ def _outlook(
 
 
 def _earlier(
-    inputs: Mapping[str, Path], tested: pl.DataFrame, params: Mapping[str, Any]
+    inputs: Mapping[str, Path], frame: pl.DataFrame | None, tested: pl.DataFrame, params: Mapping[str, Any]
 ) -> tuple[tuple[Yield, ...], tuple[Yield, ...]]:
     """Tell what earlier plates (inputs ``met-ROUND``) promised and gave: each, and all compounds drawn by lot."""
     met = read_met(inputs)
-    return yields(met, params["hit_threshold"]), _by_lot(inputs, met, tested) if "predictions" in inputs else ()
+    by_lot = () if frame is None else _by_lot(cold_rounds(inputs), met, frame, tested)
+    return yields(met, params["hit_threshold"]), by_lot
 
 
-def _by_lot(inputs: Mapping[str, Path], met: Mapping[int, pl.DataFrame], tested: pl.DataFrame) -> tuple[Yield, ...]:
+def _by_lot(
+    cold: Sequence[int], met: Mapping[int, pl.DataFrame], frame: pl.DataFrame, tested: pl.DataFrame
+) -> tuple[Yield, ...]:
     """Tell what compounds drawn by lot promised, out of fold, and gave: first plates, and explore picks since."""
     lots = [table.filter(pl.col("reason") == BY_LOT)["compound_id"] for table in met.values()]
     # Without a plate that counts there is no column of rounds.
-    first = [tested.filter(pl.col("round").is_in(cold_rounds(inputs)))["compound_id"]] if len(tested) else []
+    first = [tested.filter(pl.col("round").is_in(cold))["compound_id"]] if len(tested) else []
     names = {name for lot in (*first, *lots) for name in lot}
-    predictions = pl.scan_parquet(inputs["predictions"])
-    if not names or "p_hit_unseen" not in predictions.collect_schema():
+    if not names or "p_hit_unseen" not in frame.columns:
         return ()
-    unseen = predictions.filter(pl.col("compound_id").is_in(names) & pl.col("p_hit_unseen").is_finite())
+    unseen = frame.filter(pl.col("compound_id").is_in(names) & pl.col("p_hit_unseen").is_finite())
     hits = tested.group_by("compound_id").agg(pl.col("is_hit").any())
-    both = unseen.select("compound_id", "p_hit_unseen").collect().join(hits, on="compound_id", maintain_order="left")
+    both = unseen.select("compound_id", "p_hit_unseen").join(hits, on="compound_id", maintain_order="left")
     return (Yield(float(both["p_hit_unseen"].sum()), int(both["is_hit"].sum())),) if len(both) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """Compounds picked for the first time."""
+
+    picks: tuple[Pick, ...]
+    notes: tuple[str, ...]
+    """What the rule and the batch had to do otherwise."""
+    score_name: str
+    """Of what they were scored by."""
+    unscored: frozenset[str] = frozenset()
+    """Those of them that the rule has no score for."""
 
 
 def _new(
     inputs: Mapping[str, Path],
     params: Mapping[str, Any],
     features: Features,
-    prediction: Prediction | None,
+    frame: pl.DataFrame | None,
     available: npt.NDArray[np.bool_],
     tested: pl.DataFrame,
-    in_stock: Mapping[str, int],
+    wells: Usable,
     n_wells: int,
-) -> tuple[tuple[Pick, ...], tuple[str, ...], str]:
-    """Choose the new compounds; the notes name what the rule had to do otherwise, and the last is the score's name."""
+) -> _New:
+    """Choose the new compounds, by the predictions where there are any."""
     if not available.any():
-        return (), (), params["rule"]
+        return _New((), (), params["rule"])
     rng = generator(params)
-    if prediction is None:
-        return _first(features, available, in_stock, n_wells, params["n_confirm"], rng), (), params["rule"]
-    stages = _two_stages(inputs["predictions"])
-    ranked = available & stages["exploit_from"]
+    if frame is None:
+        in_stock = transfers_left(wells, params)
+        return _New(_first(features, available, in_stock, n_wells, params["n_confirm"], rng), (), params["rule"])
+    prediction = under_viability(prediction_of(frame, 0.0), inputs)
+    # All of a library predicted in one stage.
+    in_full, lot = predicted_in_full(frame), predicted_in_full(frame, "by_lot")
+    ranked = available & in_full
     share, n_possible = _exploration_share(params, n_wells), min(n_wells, int(available.sum()))
     n_by_score = n_possible - round(share * n_possible)
     found = score_all(inputs, params, prediction, ranked if ranked.any() else available, tested, rng, n_by_score)
-    if found.among is not None:
-        stages["exploit_from"] = stages["exploit_from"] & found.among
     seen = set(tested["compound_id"])
     rows = [n for n, i in enumerate(features.compound_ids) if i in seen]
     batch = choose_batch(
@@ -205,16 +215,22 @@ def _new(
         exploration_share=share,
         diversity_weight=params["diversity_weight"],
         tested_fingerprints=np.asarray(features.fingerprints[rows]),
-        **stages,
-        **_batch_limits(inputs["stock"], params, features),
+        exploit_from=in_full if found.among is None else in_full & found.among,
+        explore_from=lot,
+        **_batch_limits(wells, params, features),
     )
-    return batch.picks, (*found.notes, *batch.notes), found.name
+    picks, unscored = _by_rule(batch.picks, found, features)
+    return _New(picks, (*found.notes, *batch.notes), found.name, unscored)
 
 
-def _two_stages(predictions: Path) -> dict[str, Any]:
-    """Read what may be picked for its score and what lots are drawn from: all of a library predicted in one stage."""
-    frame = pl.read_parquet(predictions)
-    return {"exploit_from": predicted_in_full(frame), "explore_from": predicted_in_full(frame, "by_lot")}
+def _by_rule(picks: Sequence[Pick], found: Scored, features: Features) -> tuple[tuple[Pick, ...], frozenset[str]]:
+    """Take the score from picks that the rule has none for, and name them."""
+    if found.by_rule is None:
+        return tuple(picks), frozenset()
+    picked = {pick.compound_id for pick in picks}
+    without = zip(features.compound_ids, ~found.by_rule, strict=True)
+    unscored = frozenset(name for name, has_none in without if has_none and name in picked)
+    return tuple(replace(p, score=float("nan")) if p.compound_id in unscored else p for p in picks), unscored
 
 
 def _exploration_share(params: Mapping[str, Any], n_wells: int) -> float:
@@ -224,46 +240,44 @@ def _exploration_share(params: Mapping[str, Any], n_wells: int) -> float:
     return min(1.0, float(budget["wells"].get("explore", 0)) / max(n_wells, 1))
 
 
-def _why(
-    picks: Sequence[Pick], inputs: Mapping[str, Path], params: Mapping[str, Any], features: Features, seen: set[str]
-) -> tuple[str, ...]:
+def _why(picks: Sequence[Pick], new: _New, library: Path, features: Features, seen: set[str]) -> tuple[str, ...]:
     """Say of every pick why it was chosen."""
     chosen = {pick.compound_id for pick in picks}
     rows = [n for n, i in enumerate(features.compound_ids) if i in chosen]
     others = [n for n, i in enumerate(features.compound_ids) if i in seen]
     ids = features.compound_ids
     _, at = max_tanimoto(np.asarray(features.fingerprints[rows]), np.asarray(features.fingerprints[others]))
-    table = pl.scan_parquet(inputs["library"] / "compounds.parquet").filter(pl.col("compound_id").is_in(chosen))
+    table = pl.scan_parquet(library / "compounds.parquet").filter(pl.col("compound_id").is_in(chosen))
     known = table.select("compound_id", "scaffold", "alerts").collect().to_dicts()
     return explain_all(
         picks,
-        rule=params["rule"],
+        rule=new.score_name,
+        unscored=new.unscored,
         nearest={ids[row]: ids[others[n]] for row, n in zip(rows, at, strict=True) if n >= 0},
         scaffolds={row["compound_id"]: row["scaffold"] for row in known if row["scaffold"] is not None},
         alerts={row["compound_id"]: (row["alerts"],) for row in known if row["alerts"]},
     )
 
 
-def _batch_limits(stock: Path, params: Mapping[str, Any], features: Features) -> dict[str, Any]:
+class _BatchLimits(TypedDict, total=False):
+    """What choose_batch is asked beside the scores."""
+
+    diversity: str
+    clusters: npt.NDArray[np.intp]
+    cap_per_cluster: int
+    plate_of: npt.NDArray[np.intp]
+    plate_cost: float
+
+
+def _batch_limits(wells: Usable, params: Mapping[str, Any], features: Features) -> _BatchLimits:
     """Read scaffolds and source plates where the settings ask for them; older campaigns' settings never do."""
-    limits: dict[str, Any] = {"diversity": params.get("diversity", "penalty")}
+    limits: _BatchLimits = {"diversity": params.get("diversity", "penalty")}
     if cap := params.get("cap_per_scaffold", 0):
         table = pl.read_parquet(features.folder / "compounds.parquet", columns=["scaffold"])
         limits |= {"clusters": scaffold_clusters(table["scaffold"].to_list()), "cap_per_cluster": cap}
     if cost := params.get("source_plate_cost", 0.0):
-        limits |= {"plate_of": _source_plates(stock, params, features.compound_ids), "plate_cost": cost}
+        limits |= {"plate_of": source_plates(wells, features.compound_ids), "plate_cost": cost}
     return limits
-
-
-def _source_plates(path: Path, params: Mapping[str, Any], compound_ids: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Number the source plate of each compound: the first with a well of the right strength; -1 for none."""
-    how = giving(params)
-    number: dict[str, int] = {}
-    plate: dict[str, int] = {}
-    for well in stock_wells(path):
-        if how.n_doses(well, params["dose_um"]) and well.compound_id not in plate:
-            plate[well.compound_id] = number.setdefault(well.source_plate, len(number))
-    return np.array([plate.get(name, -1) for name in compound_ids], dtype=np.intp)
 
 
 def _first(

@@ -1,27 +1,16 @@
 """Wells for compounds measured before: hits once more, and hits at every dose of a series."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from controller.steps.data import giving, stock_wells
+from controller.steps.stocked import give_every
 from nextplate.prediction import Pick
-from protocols.stock import DOSE_TOLERANCE, StockWell
+from protocols.stock import DOSE_TOLERANCE
 
 _NAN = float("nan")
-
-
-def in_stock(path: Path, params: Mapping[str, Any], dose_um: float) -> Mapping[str, int]:
-    """Count the transfers that each compound's wells of the right strength for a dose can give; at least one."""
-    how = giving(params)
-    counts: Counter[str] = Counter()
-    for well in stock_wells(path):
-        if well.compound_id not in params["controls"] and (n := how.n_doses(well, dose_um)):
-            counts[well.compound_id] += n
-    return {compound: n for compound, n in counts.items() if n}
 
 
 def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
@@ -41,21 +30,12 @@ def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tupl
     if not n_wells:
         return (), ()
     each = _hits(tested, params).filter(~pl.col("compound_id").is_in(_with_series(tested, params)))
-    is_given = _give_every(each["compound_id"], stock, params, doses)
+    given = give_every(stock, params, doses)
+    is_given = [compound in given for compound in each["compound_id"]]
     fit = each.filter(pl.Series(is_given, dtype=pl.Boolean))
     best = fit.sort(pl.col("n") > 1, "activity", "compound_id", descending=[True, True, False])
     picks = tuple(_again(row, "dose-response", doses) for row in best.head(n_wells // len(doses)).to_dicts())
     return picks, _told(n_wells, len(picks), doses, len(each) - len(fit))
-
-
-def _give_every(compounds: Iterable[str], stock: Path, params: Mapping[str, Any], doses: Sequence[float]) -> list[bool]:
-    """Tell of each compound whether its wells can give every dose on one plate."""
-    how = giving(params)
-    wells: dict[str, list[StockWell]] = {}
-    for well in stock_wells(stock):
-        if well.compound_id not in params["controls"]:
-            wells.setdefault(well.compound_id, []).append(well)
-    return [how.gives_all(wells.get(compound, ()), doses) for compound in compounds]
 
 
 def _told(n_wells: int, n_picks: int, doses: Sequence[float], n_not_given: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Scores of the compounds for a plate: the rule, by joint draws where there are any, weighed by viability."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from controller.steps.drawing import with_draws
+from controller.steps.drawing import read_draws
 from controller.steps.foresight import known_once, read_met
 from controller.steps.second import FILE as ENDPOINTS
-from nextplate.acquisition import Knobs, scored
-from nextplate.acquisition.rules.rule import NO_DRAWS
-from nextplate.acquisition.telling import CALIBRATED, knobs_for
+from nextplate.acquisition import Knobs
+from nextplate.acquisition.drawn import Scored, score_open
+from nextplate.acquisition.rules import rule_named
+from nextplate.acquisition.telling import knobs_for
 from nextplate.conformal import Known, no_known
 from nextplate.models.pareto import expected_hypervolume_improvement
 from nextplate.prediction import Prediction
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Index = npt.NDArray[np.intp]
-
-BY_CHANCE = frozenset(("entropy", "margin", "hits-at-fdr"))
-"""Rules that look at P(hit), which holds viability already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What compounds are picked by."""
-
-    scores: FloatArray
-    """Shape (n,): the highest is picked first."""
-    notes: tuple[str, ...]
-    """What was done otherwise than by the rule alone."""
-    name: str
-    """Of the score: the rule, and what it is weighed by, or what stands in its place."""
-    among: BoolArray | None = None
-    """Shape (n,): what may be picked for its score; None: all. Other compounds' scores are on another scale."""
 
 
 def under_viability(prediction: Prediction, inputs: Mapping[str, Path]) -> Prediction:
@@ -70,69 +53,11 @@ def score_all(
     ends, rule = _endpoints(inputs), params["rule"]
     if ends is not None and params.get("goal") == "pareto":
         return _by_front(prediction, ends, tested, params["min_viability"])
-    is_weighed = ends is not None and rule not in BY_CHANCE and rule != "random"
-    p_viable = ends["p_viable"].to_numpy() if ends is not None and is_weighed else None
+    p_viable = ends["p_viable"].to_numpy() if ends is not None and rule_named(rule).is_weighed else None
     best = max(tested["label"].drop_nulls().to_list(), default=float("nan"))
-    drawn = with_draws(prediction, inputs["fitted"]) if "fitted" in inputs else None
-    if drawn is None or not available[drawn[1]].any():
-        alone = scored(rule, prediction, _knobs(inputs, params, available, best), rng)
-        told = alone.notes if drawn is None else _none_free(alone.notes, len(drawn[1]))
-        found = Scored(_weighed(alone.scores, p_viable, available), told, rule)
-    else:
-        knobs = _knobs(inputs, params, available[drawn[1]], best)
-        found = _by_draws(rule, prediction, drawn, available, p_viable, n_by_score, knobs, rng)
-    if not is_weighed:
-        return found
-    note = "scores above the median of the available are weighed by the probability of viability"
-    return replace(found, notes=(*found.notes, note), name=f"{rule} x P(viable)")
-
-
-def _by_draws(
-    rule: str,
-    prediction: Prediction,
-    drawn: tuple[Prediction, Index],
-    available: BoolArray,
-    p_viable: FloatArray | None,
-    n_by_score: int,
-    knobs: Knobs,
-    rng: np.random.Generator,
-) -> Scored:
-    """Score what was drawn, and let the picks be of it alone where it holds enough of them.
-
-    What was not drawn has no score on the same scale: the median, which viability is weighed above and diversity
-    against, is that of what was drawn.
-    """
-    part, rows = drawn
-    inner = scored(rule, part, knobs, rng)
-    free = available[rows]
-    scores = _weighed(inner.scores, None if p_viable is None else p_viable[rows], free)
-    whole = _others_behind(scores, rows, _weighed(prediction.mean, p_viable, available))
-    n_drawn, n_free = int(free.sum()), int(available.sum())
-    if n_drawn == n_free:
-        return Scored(whole, inner.notes, rule)
-    if n_drawn >= n_by_score:
-        among = np.zeros(len(available), dtype=bool)
-        among[rows] = True
-        note = f"joint draws: picks by score are of the {n_drawn:,} of {n_free:,} available compounds that have draws"
-        return Scored(whole, (*inner.notes, note), rule, among)
-    note = (
-        f"joint draws: {n_free - n_drawn:,} of {n_free:,} available compounds have no draws and are ranked by mean, "
-        f"behind the {n_drawn:,} that have: too few for {n_by_score:,} picks by score"
-    )
-    return Scored(whole, (*inner.notes, note), rule)
-
-
-def _none_free(notes: tuple[str, ...], n_drawn: int) -> tuple[str, ...]:
-    """Say that draws there are, but of nothing that may be picked."""
-    said = (
-        f"joint draws: none of the {n_drawn:,} compounds that have draws may be picked, so the others are taken as "
-        "independent, normal with the belief's mean and spread"
-    )
-    return (said, *(note for note in notes if note != NO_DRAWS))
-
-
-def _weighed(scores: FloatArray, p_viable: FloatArray | None, available: BoolArray) -> FloatArray:
-    return scores if p_viable is None else weigh(scores, p_viable, available)
+    drawn = read_draws(inputs["fitted"], len(prediction.mean)) if "fitted" in inputs else None
+    knobs = _knobs(inputs, params, available, best)
+    return score_open(rule, prediction, drawn, knobs, rng, n_by_score=n_by_score, p_viable=p_viable)
 
 
 def _by_front(prediction: Prediction, ends: pl.DataFrame, tested: pl.DataFrame, min_viability: float) -> Scored:
@@ -153,37 +78,11 @@ def _by_front(prediction: Prediction, ends: pl.DataFrame, tested: pl.DataFrame, 
     return Scored(scores, (note,), "front of activity and viability")
 
 
-def weigh(scores: FloatArray, p_viable: FloatArray, available: BoolArray) -> FloatArray:
-    """Weigh what a compound's score is worth by the probability that it is viable.
-
-    What a score is worth is what lies above the median of the available compounds; of expected improvement, whose
-    median is near 0, this is the constrained one (Gardner et al., ICML 2014). Scores below the median stay.
-
-    Args:
-        scores: shape (n,).
-        p_viable: shape (n,), in [0, 1].
-        available: shape (n,).
-    """
-    middle = float(np.median(scores[available])) if available.any() else 0.0
-    worth = scores - middle
-    weighed: FloatArray = middle + np.where(worth > 0, p_viable * worth, worth)
-    return weighed
-
-
-def _others_behind(scores: FloatArray, rows: Index, mean: FloatArray) -> FloatArray:
-    """Put compounds without draws behind those with them, by their mean, and no further than the drawn are apart."""
-    low, high = float(scores.min()), float(scores.max())
-    step = (high - low) or 1.0
-    behind: FloatArray = low - step * (0.01 + 0.99 * (mean.max() - mean) / (np.ptp(mean) or 1.0))
-    behind[rows] = scores
-    return behind
-
-
 def _knobs(inputs: Mapping[str, Path], params: Mapping[str, Any], available: BoolArray, best: float) -> Knobs:
     return knobs_for(
         params["rule"],
         _calibrating(inputs, params["hit_threshold"])
-        if params["rule"] in CALIBRATED
+        if rule_named(params["rule"]).calibrates
         else no_known(np.empty(0, np.str_)),
         available,
         best=best,

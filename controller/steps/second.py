@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from controller.steps.labels import Labels
+from controller.steps.labels import Gathered
 from nextplate.compound import Features
 from nextplate.models import kind_of
 from nextplate.models.endpoints import Believed, Endpoint, believe, judged, probability_of_both, residual_correlation
@@ -24,12 +24,12 @@ FILE = "endpoints.parquet"
 def write_endpoints(
     tested: pl.DataFrame,
     features: Features,
-    labels: Labels,
+    labels: Gathered,
     activity: tuple[Any, Funnelled, Pair],
     params: Mapping[str, Any],
     seed: int,
     out: Path,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Funnelled]:
     """Believe viability on its own; write FILE and the folder viability/ (the belief).
 
     Args:
@@ -43,8 +43,9 @@ def write_endpoints(
         out: folder.
 
     Returns:
-        What the step's summary tells of it: n, n_toxic, correlation and notes. Without a well whose viability is
-        known nothing is written, and a note says so.
+        What the step's summary tells of it: n, n_toxic, correlation and notes; and the predictions of activity, in_full
+        where viability is predicted in full too. Without a well whose viability is known nothing is written, and a
+        note says so.
     """
     rows = pl.DataFrame({"compound_id": list(features.compound_ids), "row": np.arange(len(features.compound_ids))})
     wells = tested.with_columns(pl.col("viability").cast(pl.Float64))
@@ -52,12 +53,12 @@ def write_endpoints(
     means = known.group_by("compound_id").agg(y=pl.col("viability").clip(0.0, 2.0).mean(), n=pl.len())
     seen = rows.join(means, on="compound_id").sort("row")
     if seen.is_empty():
-        return {"n": 0, "notes": ["viability: no well tells it, so picks are not weighed by it"]}
+        return {"n": 0, "notes": ["viability: no well tells it, so picks are not weighed by it"]}, activity[1]
     viability = believe(
         features,
         _viability(seen, params),
         seed,
-        in_full=activity[1].in_full,
+        beside=activity[1],
         n_passed=params.get("n_passed", N_PASSED),
         n_lot=params.get("n_lot", N_LOT),
     )
@@ -69,7 +70,8 @@ def write_endpoints(
         f"activity by {correlation:.2f}"
     )
     told = [f"viability: {text}" for text in (*getattr(viability.belief, "notes", ()), *viability.notes)]
-    return {"n": len(seen), "n_toxic": n_toxic, "correlation": correlation, "notes": [note, *told]}
+    body = {"n": len(seen), "n_toxic": n_toxic, "correlation": correlation, "notes": [note, *told]}
+    return body, viability.beside or activity[1]
 
 
 def _viability(wells: pl.DataFrame, params: Mapping[str, Any]) -> Endpoint:
@@ -77,7 +79,7 @@ def _viability(wells: pl.DataFrame, params: Mapping[str, Any]) -> Endpoint:
     return Endpoint("viability", index, wells["y"].to_numpy(), params["min_viability"], params["kind"], weight)
 
 
-def _activity(labels: Labels, activity: tuple[Any, Funnelled, Pair], params: Mapping[str, Any]) -> Believed:
+def _activity(labels: Gathered, activity: tuple[Any, Funnelled, Pair], params: Mapping[str, Any]) -> Believed:
     belief, everywhere, unseen = activity
     endpoint = Endpoint("activity", labels.rows, labels.y, params["hit_threshold"], params["kind"], labels.weight)
     return judged(endpoint, belief, (everywhere.mean, everywhere.spread), unseen)

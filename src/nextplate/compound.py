@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nextplate.profiles import Profiles
+
 
 @dataclass(frozen=True, slots=True)
 class Compound:
@@ -45,3 +47,5 @@ class Features:
     these rows is the MinMax similarity of the counts."""
     pairs: npt.NDArray[np.uint8]
     """Shape (n, 1024): 8192 bits packed, counted atom pairs as a thermometer code likewise."""
+    profiles: Profiles | None = None
+    """What images say of some of the compounds, found by compound id; None: nothing. Not part of the folder."""

@@ -44,7 +44,7 @@ class Pick:
     reason: str
     """cold-start, exploit, over-cap, explore, confirm or dose-response."""
     score: float
-    """The acquisition rule's score; NaN for a random or cold-start pick."""
+    """The acquisition rule's score; NaN for a random or cold-start pick, and where the rule has none."""
     mean: float
     spread: float
     lower: float

@@ -11,7 +11,8 @@ from controller.readiness import check_ready
 from controller.settings import Settings
 from controller.steps import check as check_step
 from controller.steps import compile as compile_step
-from controller.steps.retest import in_stock, series
+from controller.steps.retest import series
+from controller.steps.stocked import transfers_left, usable_wells
 from nextplate.design import layout_to_csv
 from nextplate.errors import PlanError
 from nextplate.plate import PLATE_96, Layout, LayoutWell, Role
@@ -78,7 +79,8 @@ def test_a_dose_that_the_pipette_cannot_make_is_refused_by_its_well(stock: Path,
 
 
 def test_one_strength_gives_every_dose_of_a_series(stock: Path):
-    assert in_stock(stock, PARAMS, 8.0) == {"C1": 6, "C2": 1}
+    at_8 = {**PARAMS, "dose_um": 8.0}
+    assert transfers_left(usable_wells(stock, at_8, 8.0), at_8) == {"C1": 6, "C2": 1}
     row = {"round": 0, "compound_id": ["C1", "C2"], "dose_um": 10.0, "activity": 0.9, "is_hit": True, "is_used": True}
     tested = pl.DataFrame(row)
     params = {**PARAMS, "budget": {"wells": {"dose-response": 6}, "doses_um": [2.0, 4.0, 8.0]}}

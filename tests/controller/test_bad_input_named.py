@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from night_lab import NightLab, make_library
 
+from controller import registration
 from controller.lab import init_lab
 from controller.steps.data import open_library
 from nextplate.compound import Features
@@ -114,9 +115,24 @@ def test_library_show_checks_every_file_and_adding_it_again_mends_it(run, lab, l
         assert code == 2
         assert str(library / name) in err
         assert "add the library again" in err
-    assert run("library", "add", tmp_path / "library.csv", "--lab", lab)[0] == 0
+    code, out, _ = run("library", "add", tmp_path / "library.csv", "--lab", lab)
+    assert code == 0
+    assert f"its features were made again: {library / name}: " in " ".join(out.split())
+    assert "nothing changed" not in out
     assert run("library", "show", "--lab", lab)[0] == 0
     assert (library / name).read_bytes() == whole
+    assert "nothing changed" in run("library", "add", tmp_path / "library.csv", "--lab", lab)[1]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_features_that_were_deleted_are_made_again_and_that_is_said(run, lab, library, tmp_path, monkeypatch, streamed):
+    if streamed:
+        monkeypatch.setattr(registration, "LARGE_BYTES", 10)
+    shutil.rmtree(library)
+    said = json.loads(run("library", "add", tmp_path / "library.csv", "--lab", lab, "--json")[1])
+    assert (said["new"], said["mended"]) == (False, f"{library}: is missing")
+    said = json.loads(run("library", "add", tmp_path / "library.csv", "--lab", lab, "--json")[1])
+    assert said["mended"] == ""
 
 
 def test_a_folder_that_holds_another_library_is_named(run, lab, library, tmp_path):

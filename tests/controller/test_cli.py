@@ -38,6 +38,22 @@ def test_wrong_usage_is_exit_code_2(run, arguments):
     assert run(*arguments)[0] == 2
 
 
+NUMBERS = [
+    ("measure", "--nucleus-um"), ("measure", "--pixel-um"), ("moa", "--pixel-um"), ("profiles", "--shrinkage"),
+    ("network train", "--held-out"), ("network train", "--learning-rate"),
+    ("network train", "--label-smoothing"), ("network train", "--max-gib"),
+    ("image watch", "--settle-s"), ("replay", "--threshold"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(("command", "option"), NUMBERS)
+def test_an_option_that_is_no_finite_number_is_refused_by_name(run, tmp_path: Path, command: str, option: str, number):
+    code, _, err = run(*command.split(), tmp_path, option, number)
+    assert code == 2
+    assert f"'{option}'" in err
+
+
 def test_init_refuses_a_lab_and_a_folder_with_other_things(run, tmp_path: Path):
     assert run("init", tmp_path / "new")[0] == 0
     assert run("init", tmp_path / "new")[0] == 2

@@ -229,10 +229,29 @@ def test_a_damaged_belief_is_listed_as_such_and_neither_shown_nor_exported_nor_g
         code, _, err = run("model", *command, "--round", 2, "--lab", shelf)
         assert code == 2
         assert "trees.npz: was cut short or altered" in err
+        assert "nextplate model rollback ROUND" in err
     code, _, err = run("model", "rollback", 2, "--lab", shelf)
     assert code == 2
     assert "trees.npz: was cut short or altered" in err
     assert not (tmp_path / "taken").exists()
+
+
+def test_when_the_campaign_is_over_no_message_advises_a_rollback_that_is_refused(run, shelf: Path):
+    with open_store(open_lab(shelf).database) as store:
+        store.append([NewEvent("campaign.finished", datetime(2026, 1, 9, tzinfo=UTC), "first", {})])
+    trees = shelf / "models" / "fit-1" / "belief" / "trees.npz"
+    whole = trees.read_bytes()
+    trees.write_bytes(whole[:-1])
+    for command in (("show", "--round", 2), ("export", shelf / "x", "--round", 2), ("rollback", 2)):
+        code, _, err = run("model", *command, "--lab", shelf)
+        assert code == 2
+        assert "the campaign is over: put the file back from a copy" in err
+        assert "rollback" not in err.replace(str(shelf), "")
+    assert "rollback" not in run("model", "list", "--lab", shelf)[1]
+    trees.write_bytes(whole)
+    code, _, err = run("model", "rollback", 2, "--lab", shelf)
+    assert code == 2
+    assert "'first' is finished; nothing is left to choose by a belief, and so nothing to roll back" in err
 
 
 def test_what_is_not_there_is_exit_code_2(run, shelf: Path, tmp_path: Path):

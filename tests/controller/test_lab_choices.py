@@ -18,7 +18,7 @@ from controller.step import run_step
 from controller.steps.data import with_labels
 from controller.steps.foresight import read_met, yields
 from controller.steps.labels import gather
-from controller.steps.scoring import weigh
+from nextplate.acquisition.drawn import weigh
 from nextplate.acquisition.stopping import Yield
 from nextplate.chem.library import load_features
 from nextplate.errors import ModelFileError, NextplateError, StepError

@@ -11,7 +11,7 @@ from controller.steps import calibrate as calibrate_step
 from controller.steps.evaluate import run as evaluate
 from controller.steps.foresight import SCHEMA, asked_level
 from controller.steps.scoring import _knobs
-from nextplate.acquisition.retrospect import Memory, Outlook, Terms, judge, look_ahead, no_memory, remember
+from nextplate.acquisition.retrospect import Memory, Prospect, Terms, foretell, judge, look_ahead, no_memory, remember
 from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.enumeration import wehi_smiles
 from nextplate.chem.standardise import standardise
@@ -35,10 +35,10 @@ def campaign():
     for number in range(3):
         is_open = np.ones(N, dtype=bool)
         is_open[tested] = False
-        outlook, memory = look_ahead(features, tested, values[tested], TERMS, memory, is_open, THRESHOLD, number)
-        batch = outlook.library.likely(N_BATCH, TERMS.beta)
-        rounds.append((outlook, memory, batch))
-        memory = remember(memory, outlook, batch, batch, values)
+        prospect, memory = look_ahead(features, tested, values[tested], TERMS, memory, is_open, THRESHOLD, number)
+        batch = prospect.library.likely(N_BATCH, TERMS.beta)
+        rounds.append((prospect, memory, batch))
+        memory = remember(memory, prospect, batch, batch, values)
         tested = np.concatenate([tested, batch])
     return values, rounds
 
@@ -47,19 +47,19 @@ def names(rows):
     return [f"C{i:03d}" for i in rows]
 
 
-def a_night(folder: Path, outlook: Outlook, memory: Memory) -> Path:
+def a_night(folder: Path, prospect: Prospect, memory: Memory) -> Path:
     """Let the calibrate step see what the replay saw."""
     fitted, out = folder / "fitted", folder / "calibrated"
-    labelled = np.flatnonzero(~outlook.library.is_open)
-    of = {int(row): n for n, row in enumerate(outlook.unseen.ids)}
+    labelled = np.flatnonzero(~prospect.library.is_open)
+    of = {int(row): n for n, row in enumerate(prospect.unseen.ids)}
     at = [of[row] for row in labelled]
-    unseen = {name: getattr(outlook.unseen, name)[at] for name in ("mean", "spread", "similarity")}
-    y = outlook.unseen.y[at]
+    unseen = {name: getattr(prospect.unseen, name)[at] for name in ("mean", "spread", "similarity")}
+    y = prospect.unseen.y[at]
     for path in (fitted, out):
         path.mkdir(parents=True)
     oof = {"compound_id": names(labelled), "label": y, "n_wells": [1] * len(y), "is_hit": y >= THRESHOLD, **unseen}
     pl.DataFrame(oof).write_parquet(fitted / "oof.parquet")
-    whole = {name: getattr(outlook.library, name) for name in ("mean", "spread", "similarity")}
+    whole = {name: getattr(prospect.library, name) for name in ("mean", "spread", "similarity")}
     pl.DataFrame({"compound_id": names(range(N)), **whole}).write_parquet(fitted / "raw.parquet")
     inputs = {"fitted": fitted}
     for r, p in enumerate(memory.p_values):
@@ -85,22 +85,22 @@ def met_table(memory: Memory, r: int, p) -> pl.DataFrame:
 @pytest.mark.parametrize(("number", "method"), [(0, "weighted"), (1, "foreseen"), (2, "foreseen")])
 def test_a_replay_promises_what_the_night_writes(campaign, tmp_path, number, method):
     _, rounds = campaign
-    outlook, memory, _ = rounds[number]
-    out = a_night(tmp_path, outlook, memory)
+    prospect, memory, _ = rounds[number]
+    out = a_night(tmp_path, prospect, memory)
     promise = json.loads((out / "promise.json").read_text())
-    assert (promise["method"], promise["level"]) == (method, outlook.promise.level)
+    assert (promise["method"], promise["level"]) == (method, prospect.promise.level)
     made = pl.read_parquet(out / "predictions.parquet")
-    np.testing.assert_array_equal(made["lower_picked"], outlook.prediction.lower)
-    np.testing.assert_array_equal(made["upper_picked"], outlook.prediction.upper)
-    np.testing.assert_array_equal(made["p_hit"], outlook.prediction.p_hit)
-    hits = best_hits(outlook.known, outlook.library, N_BATCH)
+    np.testing.assert_array_equal(made["lower_picked"], prospect.prediction.lower)
+    np.testing.assert_array_equal(made["upper_picked"], prospect.prediction.upper)
+    np.testing.assert_array_equal(made["p_hit"], prospect.prediction.p_hit)
+    hits = best_hits(prospect.known, prospect.library, N_BATCH)
     assert json.loads((out / "hits.json").read_text())["compounds"] == names(hits.rows)
 
 
 def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
     values, rounds = campaign
-    outlook, memory, batch = rounds[1]
-    folder = a_night(tmp_path, outlook, memory)
+    prospect, memory, batch = rounds[1]
+    folder = a_night(tmp_path, prospect, memory)
     n = len(batch)
     picks = pl.DataFrame({"compound_id": names(batch), "reason": ["exploit"] * n, "p_hit": [0.5] * n})
     wells = {"role": ["sample"] * n, "compound_id": names(batch), "activity": values[batch], "replicate": [0] * n}
@@ -114,12 +114,12 @@ def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
     params = {"confidence": 0.9, "seed": 1, "round": 2, "purpose": "evaluate"}
     evaluate({**inputs, "promise": folder}, params, out, lambda *_: None)
     met = pl.read_parquet(out / "met.parquet").sort("compound_id")
-    ours, plain = judge(memory, outlook, batch, values)
+    ours, plain = judge(memory, prospect, batch, values)
     level = json.loads((folder / "promise.json").read_text())["level"]
     assert ours.n_inside == int((met["p_picked"] > 1 - level + 1e-12).sum())
     assert plain.n_inside == int((met["p"] > 0.1 + 1e-12).sum())
     assert ours.n == n
-    learnt = remember(memory, outlook, batch, batch, values)
+    learnt = remember(memory, prospect, batch, batch, values)
     order = np.argsort(names(batch))
     np.testing.assert_allclose(met["p_picked"], learnt.p_values[-1][order], rtol=1e-12)
     assert asked_level({1: met_table(memory, 0, memory.p_values[0]), 2: met}, 0.9) == pytest.approx(
@@ -130,14 +130,14 @@ def test_a_replay_judges_a_batch_as_the_night_does(campaign, tmp_path):
 @pytest.mark.parametrize("rule", ["hits-at-fdr", "set-size", "ucb"])
 def test_a_replay_tells_a_rule_what_the_night_does(campaign, tmp_path, rule):
     _, rounds = campaign
-    outlook, memory, _ = rounds[1]
-    a_night(tmp_path, outlook, memory)
+    prospect, memory, _ = rounds[1]
+    a_night(tmp_path, prospect, memory)
     folders = {p.name: p for p in tmp_path.rglob("*") if p.is_dir()}
     (fitted,) = (p.parent for p in tmp_path.rglob("oof.parquet"))
     inputs = {"fitted": fitted, **{name: p for name, p in folders.items() if name.startswith("met-")}}
     params = {"rule": rule, "beta": 0.5, "hit_threshold": THRESHOLD}
-    ours = _knobs(inputs, params, outlook.library.is_open, 1.0)
-    theirs = knobs_for(rule, outlook.known, outlook.library.is_open, best=1.0, beta=0.5, threshold=THRESHOLD)
+    ours = _knobs(inputs, params, prospect.library.is_open, 1.0)
+    theirs = knobs_for(rule, prospect.known, prospect.library.is_open, best=1.0, beta=0.5, threshold=THRESHOLD)
     if rule == "ucb":
         assert ours.cal_scores is theirs.cal_scores is None
         return
@@ -145,3 +145,15 @@ def test_a_replay_tells_a_rule_what_the_night_does(campaign, tmp_path, rule):
     order, others = np.argsort(ours.cal_scores, kind="stable"), np.argsort(theirs.cal_scores, kind="stable")
     np.testing.assert_allclose(ours.cal_scores[order], theirs.cal_scores[others])
     np.testing.assert_array_equal(ours.cal_is_hit[order], theirs.cal_is_hit[others])
+
+
+def test_unscored_compounds_of_a_batch_are_neither_foretold_nor_counted(campaign):
+    values, rounds = campaign
+    prospect, memory, batch = rounds[1]
+    some = values.copy()
+    some[batch[::2]] = np.nan
+    found = foretell(memory, prospect, batch, some)
+    assert found.count.uncorrected == pytest.approx(prospect.prediction.p_hit[batch[1::2]].sum())
+    assert found.n_hits == (values[batch[1::2]] >= prospect.threshold).sum()
+    some[batch] = np.nan
+    assert foretell(memory, prospect, batch, some) is None

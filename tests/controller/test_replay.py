@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from controller.replay import ReplayRequest, parse_size, run_replay
-from controller.replay_figures import Campaign, strategy_figures
+from controller.replay_figures import Campaign, _first_notes, strategy_figures
 from controller.replay_shown import replay_text
 from nextplate.acquisition.replay import ReplayCurve, ReplayPlan, ReplayRound
 from nextplate.acquisition.retrospect import Listed
@@ -24,7 +24,7 @@ def test_sizes(text, n, size):
 
 
 NAMES = [
-    ("auto", "auto", "by labels"),
+    ("auto", "auto", "ucb"),
     ("auto:greedy", "auto", "greedy"),
     ("ucb", "auto", "ucb"),
     ("minmax-gp", "minmax-gp", "greedy"),
@@ -36,7 +36,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "kind", "rule"), NAMES)
 def test_what_a_strategy_is_called(name, kind, rule):
-    assert parse_strategy(name) == Strategy(kind, rule)
+    assert parse_strategy(name) == Strategy(kind, rule, "greedy" if name == "auto" else "")
 
 
 def test_auto_picks_hits_greedily_and_responses_by_their_upper_bound():
@@ -106,7 +106,7 @@ def test_a_replay_is_written_and_said(request_):
     text = replay_text(body)
     assert "119 compounds, 1 without a value, 1 left out" in text
     (line,) = (one for one in text.splitlines() if one.startswith("minmax-gp:ucb"))
-    assert line.count(" ± ") == 6, "structures, scores, hits, scaffolds, times chance, false discoveries"
+    assert line.count(" ± ") == 5, "structures, scores, hits, scaffolds, times chance; no hit could be listed"
     assert "cover 90%, t 95%" in text
     assert (
         f"{100 * by['minmax-gp:ucb']['coverage_90_low']:.1f} to {100 * by['minmax-gp:ucb']['coverage_90_high']:.1f}"
@@ -117,7 +117,7 @@ def test_a_replay_is_written_and_said(request_):
 def test_the_error_of_false_discoveries_is_between_seeds_and_notes_that_are_cut_are_counted():
     def curve(seed, false):
         listed = [Listed(10, n, 50) for n in false]
-        notes = tuple(f"note {seed} {n:02d}" for n in range(15))
+        notes = tuple(f"note {seed} {letter}" for letter in "abcdefghijklmno"[: 8 + 7 * seed])
         rounds = [ReplayRound(1, 0.0, 0.0, 0, 0, None, None, None, one, notes) for one in listed]
         plan = ReplayPlan("nearest", 1, 1, 2, 1, seed=seed)
         return Campaign(ReplayCurve(plan, 100, 10, tuple(rounds), np.arange(2)), 1.0)
@@ -125,10 +125,61 @@ def test_the_error_of_false_discoveries_is_between_seeds_and_notes_that_are_cut_
     told = strategy_figures("nearest", [curve(0, (1, 3)), curve(1, (5, 7))])
     assert told["fdr_mean"] == pytest.approx(0.4)
     assert told["fdr_error"] == pytest.approx(np.std([0.2, 0.6], ddof=1) / np.sqrt(2))
-    assert (len(told["notes"]), told["notes"][-1]) == (21, "... and 10 more notes")
+    assert len(told["notes"]) == 15
+    assert (told["notes"][0], told["notes"][8]) == ("note 0 a (1 more like it)", "note 1 i")
     alone = strategy_figures("nearest", [curve(0, (1, 3))])
     assert alone["fdr_error"] is None
-    assert len(alone["notes"]) == 15
+    assert len(alone["notes"]) == 8
+
+
+def test_notes_beyond_twenty_are_counted():
+    notes = [f"note {'x' * n}" for n in range(25)]
+    assert _first_notes(notes) == [*notes[:20], "... and 5 more notes"]
+
+
+def test_lists_that_hold_nothing_have_no_rate_of_false_discoveries(request_):
+    empty, full = Listed(0, 0, 9), Listed(10, 1, 9)
+    rounds = [ReplayRound(1, 0.0, 0.0, 0, 0, None, None, None, one) for one in (empty, empty)]
+    plan = ReplayPlan("nearest", 1, 1, 2, 1)
+
+    def told(*made):
+        curve = ReplayCurve(plan, 100, 10, tuple(replace(rounds[0], listed=one) for one in made), np.arange(2))
+        return strategy_figures("nearest", [Campaign(curve, 1.0)])
+
+    none = told(empty, empty)
+    assert (none["fdr_mean"], none["fdr_error"], none["n_listed_mean"]) == (None, None, 0.0)
+    assert none["fdr_reason"].startswith("all 2 hit lists are empty")
+    assert [point["fdr"] for point in none["curve"]] == [None, None]
+    some = told(empty, full)
+    assert (some["fdr_mean"], some["fdr_reason"]) == (0.05, None)
+    assert [point["fdr"] for point in some["curve"]] == [None, 0.1]
+    assert told(None, None)["fdr_reason"] == "no belief was fitted that hits could be listed by"
+    body = run_replay(replace(request_, seeds=1, rounds=1, initial="6", strategies=("nearest",)), lambda *_: None)
+    assert body["strategies"][0]["fdr_mean"] is None
+    (line,) = (one for one in replay_text(body).splitlines() if one.startswith("nearest"))
+    assert line.split()[-3:-1] == ["-", "0.0"]
+
+
+IGNORED = [
+    (("--maximize", "--threshold", "3"), "--threshold 3 is the least value of a hit; it goes with --hits"),
+    (("--minimize", "--threshold", "nan"), "'--threshold': nan is not a finite number"),
+    (("--hits", "--top", "2%"), "--top 2% goes with --maximize or --minimize"),
+    (("--hits", "--threshold", "nan"), "'--threshold': nan is not a finite number"),
+    (("--hits", "--threshold", "inf"), "'--threshold': inf is not a finite number"),
+    (("--maximize", "--top", "nan"), "--top 'nan' is not a size"),
+    (("--maximize", "--initial", "nan%"), "--initial 'nan%' is not a size"),
+    (("--maximize", "--batch", "inf"), "--batch 'inf' is not a size"),
+    (("--maximize", "--rounds", "nan"), "--rounds"),
+    (("--maximize", "--seeds", "nan"), "--seeds"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), IGNORED)
+def test_an_option_that_would_be_ignored_or_is_no_number_is_refused_by_name(request_, run, options, says):
+    code, _, err = run("replay", request_.file, "--value", "score", "--out", request_.out, *options)
+    assert code == 2
+    assert says in " ".join(err.split())
+    assert not request_.out.exists()
 
 
 def test_one_seed_shows_no_deviation(request_):

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from night_lab import NightLab, make_library, noise
 
-from controller.steps import drawing
 from controller.steps.drawing import DRAWS, ROWS, write_draws
-from controller.steps.scoring import Scored, score_all
+from controller.steps.scoring import score_all
 from controller.steps.second import FILE
+from nextplate.acquisition import drawn
+from nextplate.acquisition.drawn import Scored
 from nextplate.acquisition.rules.rule import NO_DRAWS
 from nextplate.compound import Features
 from nextplate.models import committee, kind_of
@@ -57,8 +58,8 @@ def test_too_few_drawn_compounds_are_followed_by_the_others_by_mean_and_that_is_
     assert found.scores[others].max() < found.scores[DRAWN].min()
     order = np.argsort(prediction().mean[others])
     assert (np.diff(found.scores[others][order]) >= 0).all()
-    drawn = found.scores[DRAWN]
-    assert drawn.min() - found.scores.min() <= 1.001 * np.ptp(drawn), "no further than the drawn are apart"
+    theirs = found.scores[DRAWN]
+    assert theirs.min() - found.scores.min() <= 1.001 * np.ptp(theirs), "no further than the drawn are apart"
 
 
 def test_draws_of_nothing_that_is_free_are_not_called_no_draws(fitted):
@@ -121,7 +122,7 @@ def test_a_member_without_draws_is_named(tmp_path):
 
 
 def test_picks_by_score_are_of_the_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "MOST_DRAWN", 40)
+    monkeypatch.setattr(drawn, "MOST_DRAWN", 40)
     make_library(tmp_path / "library", 120)
 
     def assay(rows, r):
@@ -135,3 +136,7 @@ def test_picks_by_score_are_of_the_drawn(tmp_path, monkeypatch):
     assert len(best) == 22
     assert {int(name[1:]) for name in best} <= set(rows.tolist())
     assert "picks by score are of the 40 of 96 available compounds that have draws" in lab.notes("pick", 1)
+    others = picks.filter((pl.col("reason") == "explore") & ~pl.col("compound_id").is_in([f"C{r:04d}" for r in rows]))
+    assert len(others)
+    assert others["score"].is_nan().all(), "by mean is not by the rule"
+    assert all("no thompson score, as it has no joint draws" in why for why in others["why"])

@@ -51,12 +51,56 @@ def test_a_step_is_run_once_and_its_record_is_the_lineage(lab: Path):
     assert record["outputs"] == {"layout.csv": digest_path(folder / "layout.csv")}
 
 
-@pytest.mark.parametrize("damage", ["", '{"key": "a', '{"key": "a"}', "[]"])
-def test_a_step_whose_record_was_damaged_is_run_again(lab: Path, damage: str):
+DAMAGE = [
+    ("record.json", "", "record.json was cut short or altered"),
+    ("record.json", '{"key": "a', "record.json was cut short or altered"),
+    ("record.json", '{"key": "a"}', "record.json was cut short or altered"),
+    ("record.json", "[]", "record.json was cut short or altered"),
+    ("record.json", None, "record.json was missing"),
+    ("layout.csv", None, "layout.csv was missing"),
+    ("layout.csv", "well", "layout.csv was cut short or altered"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "says"), DAMAGE)
+def test_a_step_that_lost_its_record_or_a_file_is_run_again_and_says_so(lab: Path, name: str, damage: str, says: str):
     first = run_step(lab, progress=no_progress, **JOB)
-    (lab / first["folder"] / "record.json").write_text(damage)
+    path = lab / first["folder"] / name
+    path.unlink() if damage is None else path.write_text(damage)
+    again = run_step(lab, progress=no_progress, **JOB)
+    assert again["summary"]["notes"] == [*first["summary"].get("notes", []), f"run again: {says}"]
+    assert {k: again[k] for k in ("folder", "key", "outputs")} == {k: first[k] for k in ("folder", "key", "outputs")}
+    assert digest_path(lab / first["folder"] / "layout.csv") == first["outputs"]["layout.csv"]
+    assert run_step(lab, progress=no_progress, **JOB) == again, "whole now, so found"
+
+
+def test_files_within_a_belief_are_missed_too(lab: Path, monkeypatch: pytest.MonkeyPatch):
+    """The record vouches for the card, the card for the rest: their sizes stand in the record all the same."""
+
+    def fit(_inputs: object, _params: object, out: Path, _progress: object) -> dict[str, int]:
+        (out / "belief").mkdir()
+        (out / "belief" / "card.json").write_text("{}")
+        (out / "belief" / "trees.npz").write_bytes(b"trees")
+        return {"n": 1}
+
+    monkeypatch.setattr("controller.steps.layout.run", fit)
+    first = run_step(lab, progress=no_progress, **JOB)
+    assert list(first["outputs"]) == ["belief/card.json"]
+    (lab / first["folder"] / "belief" / "trees.npz").unlink()
+    again = run_step(lab, progress=no_progress, **JOB)
+    assert again["summary"]["notes"] == ["run again: belief/trees.npz was missing"]
+    assert (lab / first["folder"] / "belief" / "trees.npz").read_bytes() == b"trees"
+
+
+def test_a_record_of_before_sizes_were_kept_is_held_against_its_files_alone(lab: Path):
+    first = run_step(lab, progress=no_progress, **JOB)
+    record = lab / first["folder"] / "record.json"
+    body = json.loads(record.read_text())
+    assert body.pop("sizes") == {"layout.csv": (record.parent / "layout.csv").stat().st_size}
+    record.write_text(json.dumps(body))
     assert run_step(lab, progress=no_progress, **JOB) == first
-    assert json.loads((lab / first["folder"] / "record.json").read_text())["key"] == first["key"]
+    (record.parent / "layout.csv").unlink()
+    assert run_step(lab, progress=no_progress, **JOB)["summary"]["notes"][-1] == "run again: layout.csv was missing"
 
 
 @pytest.mark.parametrize("change", ["params", "input", "code"])

@@ -9,7 +9,7 @@ from protocol_lab import PLATE, RESERVOIR, full_rack, small_layout
 
 from controller.steps import compile as compile_step
 from controller.steps import pick as pick_step
-from controller.steps.retest import in_stock
+from controller.steps.stocked import transfers_left, usable_wells
 from nextplate.compound import Features
 from nextplate.design import layout_to_csv
 from nextplate.errors import PlanError
@@ -47,7 +47,7 @@ def run_compile(stock: Path, compounds: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_only_a_compound_with_a_well_of_the_right_strength_can_be_picked(stock: Path):
-    assert in_stock(stock, PARAMS, 10.0) == {"C1": 3, "C4": 11}
+    assert transfers_left(usable_wells(stock, PARAMS, 10.0), PARAMS) == {"C1": 3, "C4": 11}
 
 
 def test_only_a_compound_with_liquid_for_two_wells_gets_two():
@@ -78,9 +78,10 @@ def test_scaffold_caps_and_source_plates_reach_the_choice_only_where_settings_as
     pl.DataFrame({"scaffold": ["c1ccccc1", "", "c1ccccc1", None]}).write_parquet(folder / "compounds.parquet")
     names, bits = ("C1", "C2", "C3", "C4"), np.zeros((4, 8), dtype=np.uint8)
     features = Features(folder, "", names, names, bits, np.zeros((4, 0), np.float32), (), bits, bits)
-    assert pick_step._batch_limits(stock, PARAMS, features) == {"diversity": "penalty"}
+    wells = usable_wells(stock, PARAMS, 10.0)
+    assert pick_step._batch_limits(wells, PARAMS, features) == {"diversity": "penalty"}
     asked = PARAMS | {"diversity": "dpp", "cap_per_scaffold": 2, "source_plate_cost": 0.1}
-    limits = pick_step._batch_limits(stock, asked, features)
+    limits = pick_step._batch_limits(wells, asked, features)
     assert (limits["diversity"], limits["cap_per_cluster"], limits["plate_cost"]) == ("dpp", 2, 0.1)
     assert limits["clusters"].tolist() == [0, -1, 0, -1]
     assert limits["plate_of"].tolist() == [0, -1, -1, 0]

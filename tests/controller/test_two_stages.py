@@ -1,6 +1,7 @@
 """A library too large for a dear belief: screened whole, predicted in full where it matters, and said so."""
 
 import shutil
+from itertools import cycle
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 from night_lab import NightLab, make_library, noise
 
 from controller.steps.pick import _mean_outside
-from nextplate.models import gp
+from nextplate.models import funnel, gp
 
 N = 300
 
@@ -81,6 +82,29 @@ def test_viability_is_predicted_in_full_where_activity_was(tmp_path, monkeypatch
     n_full = int(predicted(lab, 2)["in_full"].sum())
     assert 60 < n_full <= 120
     assert f"viability: two stages: {n_full} of 300 compounds predicted in full" in lab.notes("fit", 2)
+
+
+def test_where_viability_alone_is_dear_picks_by_score_are_of_what_was_predicted_in_full_of_both(tmp_path, monkeypatch):
+    """A stack may lean on a dear kind for one endpoint and on a cheap one for the other."""
+    turn = cycle([False, True, True])  # activity's funnel, then viability's twice
+    monkeypatch.setattr(funnel, "_is_dear", lambda *_: next(turn))
+    monkeypatch.setattr(gp, "DEAR_FROM", 1)
+    make_library(tmp_path / "library", N)
+
+    def assay(rows, r):
+        return {"activity": 0.9 * np.sin(np.array(rows) / 40) + noise(rows, r), "viability": 1.0 + noise(rows, r + 50)}
+
+    belief = {"n_passed": 60, "n_lot": 60, "viability": "endpoint", "hit_threshold": 0.5, "min_viability": 0.5}
+    lab = NightLab(tmp_path, N, assay, "minmax-gp", belief=belief).run(2)
+    told = predicted(lab, 1)
+    assert 60 < told["in_full"].sum() <= 120
+    assert told["by_lot"].sum() == 60
+    assert "viability: two stages: of 300 compounds the best 60 by the endpoint beside it and 60 by lot" in lab.notes(
+        "fit", 1
+    )
+    picks = pl.read_parquet(lab.file("pick", 1, "picks.parquet")).join(told, on="compound_id")
+    assert picks.filter(pl.col("reason") == "exploit")["in_full"].all()
+    assert picks.filter(pl.col("reason") == "explore")["by_lot"].all()
 
 
 def test_the_lot_stands_for_what_was_only_screened_in_the_hits_left(lab):

@@ -40,6 +40,8 @@ class NightLab:
     """What the step fit is told beside the kind."""
     picking: Mapping[str, Any] = field(default_factory=dict)
     """What the step pick is told other than by default."""
+    profiles: str = ""
+    """File of image profiles in the folder, if the belief learns from them."""
     said: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> "NightLab":
@@ -79,6 +81,7 @@ class NightLab:
         if r == 0:
             return
         responses = {f"responses-{k}": f"responses-{k}.parquet" for k in range(r)}
+        responses |= {"profiles": self.profiles} if self.profiles else {}
         self._step("fit", r, {"library": "library", **responses}, {"kind": self.kind, **self.belief})
         inputs = {"library": "library", "fitted": self._folder("fit", r), **self._met(r)}
         if r > 1:
@@ -95,6 +98,7 @@ class NightLab:
         if r:
             inputs["predictions"] = f"{self._folder('calibrate', r)}/predictions.parquet"
             inputs["fitted"] = self._folder("fit", r)
+            judged |= {"beside": f"{self._folder('fit', r)}/beside.parquet"} if self.profiles else {}
             judged["calibration"] = f"{self._folder('calibrate', r)}/calibration.json"
             judged |= {"predictions": inputs["predictions"], "promise": self._folder("calibrate", r)}
         params = {**PickingSection().model_dump(mode="json"), "n_wells": self.n_wells, "n_confirm": 0, "controls": []}

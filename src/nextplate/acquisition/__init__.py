@@ -2,58 +2,25 @@
 
     scores = score("ucb", prediction, best, rng, beta=1.0)
     found = scored("hits-at-fdr", prediction, Knobs(best, fdr=0.2), rng)     # .scores .notes (fallbacks, by name)
-    picks = choose(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
-    batch = choose_batch(scores, prediction, features, ...)                  # .picks .notes (limits that cut, by name)
+    batch = choose_batch(scores, prediction, features, available=available, n_picks=336, rng=rng, ...)
+                                                                             # .picks .notes (limits that cut, by name)
 
-``RULES`` maps the names an operator may write in lab.toml to the rules; add a rule by adding it there.
+``RULES`` maps the names an operator may write in lab.toml to the rules; a file put into rules/ is one.
 ``replay`` runs whole campaigns over known values with the same functions; ``stopping`` says when to stop.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
-from nextplate.acquisition.batch import Batch, choose, choose_batch
+from nextplate.acquisition.batch import Batch, choose_batch
 from nextplate.acquisition.cold import cold_start
-from nextplate.acquisition.rules.bald import bald
-from nextplate.acquisition.rules.ei import ei
-from nextplate.acquisition.rules.entropy import entropy
-from nextplate.acquisition.rules.greedy import greedy
-from nextplate.acquisition.rules.hits_at_fdr import hits_at_fdr
-from nextplate.acquisition.rules.margin import margin
-from nextplate.acquisition.rules.modal_ucb import modal_ucb
-from nextplate.acquisition.rules.pi import pi
-from nextplate.acquisition.rules.random import random
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, Rule, Told
-from nextplate.acquisition.rules.set_size import set_size
-from nextplate.acquisition.rules.thompson import thompson
-from nextplate.acquisition.rules.top_k import top_k
-from nextplate.acquisition.rules.ucb import ucb
-from nextplate.acquisition.rules.uncertainty import uncertainty
+from nextplate.acquisition.rules import RULES, rule_named
+from nextplate.acquisition.rules.rule import BETA, FloatArray, Knobs, Rule, RuleSpec, Told
 from nextplate.errors import ModelError, PlanError
 from nextplate.prediction import Prediction
 
-__all__ = ["RULES", "Batch", "Knobs", "Rule", "Told", "choose", "choose_batch", "cold_start", "score", "scored"]
-
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "random": random,
-        "greedy": greedy,
-        "ucb": ucb,
-        "uncertainty": uncertainty,
-        "ei": ei,
-        "pi": pi,
-        "modal-ucb": modal_ucb,
-        "thompson": thompson,
-        "top-k": top_k,
-        "entropy": entropy,
-        "margin": margin,
-        "bald": bald,
-        "set-size": set_size,
-        "hits-at-fdr": hits_at_fdr,
-    }
-)
+__all__ = [
+    "RULES", "Batch", "Knobs", "Rule", "RuleSpec", "Told", "choose_batch", "cold_start", "score", "scored",
+]  # fmt: skip
 
 
 def score(
@@ -62,7 +29,7 @@ def score(
     best: float,
     rng: np.random.Generator,
     *,
-    beta: float = 1.0,
+    beta: float = BETA,
     tradeoff: float = 0.0,
 ) -> FloatArray:
     """Score every compound by a rule; ``scored`` takes every knob and tells fallbacks.
@@ -88,7 +55,7 @@ def scored(rule: str, prediction: Prediction, knobs: Knobs, rng: np.random.Gener
     """Score every compound by a rule and say what had to be done otherwise.
 
     Where a rule gives every compound the same score, the predicted response ranks them instead (where that is the
-    same too, the lot of ``choose``), and the notes say so.
+    same too, the lot of ``choose_batch``), and the notes say so.
 
     Args:
         rule: a name in RULES.
@@ -105,10 +72,9 @@ def scored(rule: str, prediction: Prediction, knobs: Knobs, rng: np.random.Gener
             on, modAL is needed and not installed, or the rule gave something that is not a number.
         DataError: draws or probabilities that are none.
     """
-    if rule not in RULES:
-        raise PlanError(f"there is no acquisition rule {rule!r}; the rules are: {', '.join(RULES)}")
+    spec = rule_named(rule)
     _check(prediction)
-    given = RULES[rule](prediction, knobs, rng)
+    given = spec.score(prediction, knobs, rng)
     found = given if isinstance(given, Told) else Told(given, ())
     n_bad = int((~np.isfinite(found.scores)).sum())
     if n_bad:

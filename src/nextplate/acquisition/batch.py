@@ -1,7 +1,6 @@
 """Choose a batch: the best scores, not too alike, under caps and costs, plus a share by lot."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +32,6 @@ class Batch:
     """What was not looked at, and what was drawn by lot for want of anything better."""
 
 
-def choose(scores: FloatArray, prediction: Prediction, features: Features, **asked: Any) -> tuple[Pick, ...]:
-    """Choose the compounds of the next plate as ``choose_batch`` does, without its notes."""
-    return choose_batch(scores, prediction, features, **asked).picks
-
-
 def choose_batch(
     scores: FloatArray,
     prediction: Prediction,
@@ -47,10 +41,10 @@ def choose_batch(
     n_picks: int,
     rng: np.random.Generator,
     exploration_share: float = 0.1,
-    diversity_weight: float = 0.1,
+    diversity_weight: float = 0.3,
     tested_fingerprints: Packed | None = None,
     n_wells: int = 1,
-    diversity: str = "penalty",
+    diversity: str = "discount",
     pending: Mask | None = None,
     clusters: Index | None = None,
     cap_per_cluster: int | None = None,
@@ -61,10 +55,11 @@ def choose_batch(
 ) -> Batch:
     """Choose the compounds of the next plate.
 
-    Exploit picks are taken one by one by the highest gain. Scores are scaled so that 1 is the distance from the
-    median to the best; with the scaled score u and the weight w the gain is, by ``diversity``,
+    Exploit picks are taken one by one by the highest gain. Scores are scaled so that the median is 0 and the
+    best 1; with the scaled score u and the weight w the gain is, by ``diversity``,
 
     * none: u;
+    * discount: u - w * |u| * (highest Tanimoto similarity to a pick);
     * penalty: u - w * (highest Tanimoto similarity to a pick);
     * dpp: u + w * log(variance given the picks), among the best 10 * n_picks scores;
     * facility: u + w * (library coverage added, 1 = a pick's fair share), among the best 10 * n_picks;
@@ -93,7 +88,7 @@ def choose_batch(
         diversity_weight: 0 takes the best scores whatever they are like.
         tested_fingerprints: shape (t, n_bytes), packed, of compounds tested before; None when there are none.
         n_wells: wells of the plate each pick gets.
-        diversity: none, penalty, maxmin, dpp or facility.
+        diversity: none, discount, penalty, maxmin, dpp or facility.
         pending: shape (n,): dispensed, without a result yet; None: none is.
         clusters: shape (n,): 0, 1, ... or -1 = in no cluster (``clusters.scaffold_clusters``).
         cap_per_cluster: most exploit picks of one cluster; None: no cap. Where the caps leave wells empty, the
@@ -245,7 +240,7 @@ def _exploit(
     if n == 0:
         return none, none, ()
     shuffled = rng.permutation(np.flatnonzero(free))
-    utility = scores[shuffled] / _scale(scores[shuffled])
+    utility = _utility(scores[shuffled])
     order = np.argsort(-utility, kind="stable")
     here = _of_rows(limits, shuffled)
     name = "none" if weight == 0 and diversity != "maxmin" else diversity
@@ -278,7 +273,7 @@ def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight
         n_short = min(m, max(edge + 1, _SHORTLIST[diversity] * n))
         why = f"{diversity}: the batch is chosen among the best {n_short:,} of {m:,} scores"
         return n_short, (why,) if n_short < m else ()
-    loss = (weight if diversity == "penalty" else 0.0) + (limits.plate_cost if limits.plates is not None else 0.0)
+    loss = _most_lost(utility[edge], diversity, weight) + (limits.plate_cost if limits.plates is not None else 0.0)
     n_near = int(np.searchsorted(-utility, -(utility[edge] - loss), side="right")) if loss else edge + 1
     n_short = min(n_near, max(edge + 1, _MOST_WEIGHED))
     if n_short == n_near:
@@ -287,6 +282,12 @@ def _n_short(utility: FloatArray, limits: Limits, n: int, diversity: str, weight
         f"{n_near:,} compounds score so nearly alike that diversity or source plates could decide: the best "
         f"{n_short:,} of them, of ties by lot, were weighed",
     )
+
+
+def _most_lost(utility: float, diversity: str, weight: float) -> float:
+    if diversity == "discount":
+        return weight * abs(utility)
+    return weight if diversity == "penalty" else 0.0
 
 
 def _within_caps(limits: Limits, m: int) -> Mask:
@@ -303,10 +304,11 @@ def _within_caps(limits: Limits, m: int) -> Mask:
     return within
 
 
-def _scale(scores: FloatArray) -> float:
-    """Distance from the median score to the best, so that one diversity weight suits every rule."""
-    distance = float(scores.max() - np.median(scores))
-    return distance if distance > 0 else 1.0
+def _utility(scores: FloatArray) -> FloatArray:
+    """Scale scores so that the median is 0 and the best 1: one diversity weight suits every rule."""
+    above: FloatArray = scores - np.median(scores)
+    distance = float(above.max())
+    return above / distance if distance > 0 else above
 
 
 def _nearest_tested(features: Features, rows: Index, tested: Packed | None) -> FloatArray:

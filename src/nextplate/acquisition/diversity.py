@@ -1,4 +1,4 @@
-"""Batches that are not too alike: score less a penalty, MaxMin, determinantal, facility location.
+"""Batches that are not too alike: score discounted or less a penalty, MaxMin, determinantal, facility location.
 
 Each is a gain for ``greedy.greedy``. ``chosen`` are compounds on their way already, such as pending ones: they count
 as picked before the first pick. (A constant liar or a believer would also need a made-up value of each and a refit;
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.intp]
 Packed = npt.NDArray[np.uint8]
 
-DIVERSITY = ("none", "penalty", "maxmin", "dpp", "facility")
+DIVERSITY = ("none", "discount", "penalty", "maxmin", "dpp", "facility")
 """The ways to keep a batch varied."""
 # Twins leave a conditional variance of 0 and its logarithm -inf: below this a compound is a twin.
 _LEAST_VARIANCE = 1e-9
@@ -60,6 +60,25 @@ class Penalty(_Exact):
         """Move the nearest pick closer."""
         np.maximum(self._nearest, _similar(self._packed, row), out=self._nearest)
         self.values = self._utility - self._weight * self._nearest
+
+
+class Discount(_Exact):
+    """Utility of which the share weight * similarity to the nearest pick is taken off.
+
+    What is far from the median loses most, so that a batch which reaches down to poor scores is still ordered by
+    them: a penalty of one size outweighs there all differences of the scores.
+    """
+
+    def __init__(self, utility: FloatArray, packed: Packed, weight: float, chosen: Packed | None = None) -> None:
+        """Take the utility, shape (m,), 0 at the median, and the fingerprints, shape (m, n_bytes)."""
+        self._utility, self._packed, self._loss = utility, packed, weight * np.abs(utility)
+        self._nearest = _nearest(packed, chosen)
+        self.values = utility - self._loss * self._nearest
+
+    def take(self, row: int) -> None:
+        """Move the nearest pick closer."""
+        np.maximum(self._nearest, _similar(self._packed, row), out=self._nearest)
+        self.values = self._utility - self._loss * self._nearest
 
 
 class Determinant(_Exact):
@@ -148,7 +167,7 @@ def gain_of(
 
     Args:
         name: maxmin takes the utility for ties only.
-        utility: shape (m,).
+        utility: shape (m,); 0 at the median for discount.
         packed: shape (m, n_bytes).
         weight: of the diversity against the utility; not used by none and maxmin.
         n_picks: scales facility.
@@ -159,6 +178,8 @@ def gain_of(
     """
     if name == "maxmin":
         return Penalty(_tie_break(utility), packed, 1.0, chosen)
+    if name == "discount":
+        return Discount(utility, packed, weight, chosen)
     if name == "penalty":
         return Penalty(utility, packed, weight, chosen)
     if name == "dpp":

@@ -7,10 +7,10 @@ What is not known is left out, never guessed.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 
-from nextplate.prediction import Pick
+from nextplate.prediction import BY_LOT, Pick
 
 _RETESTED = frozenset(("confirm", "dose-response"))
 """Reasons for picking what was measured before."""
@@ -31,6 +31,7 @@ def explain(
     n_picks: int | None = None,
     rule: str | None = None,
     n_of_reason: int | None = None,
+    is_scored: bool = True,
     confidence: float | None = None,
     nearest: str | None = None,
     scaffold: str | None = None,
@@ -45,6 +46,7 @@ def explain(
         n_picks: of the batch.
         rule: acquisition rule that scored it.
         n_of_reason: picks of the batch with the same reason: its share of the budget.
+        is_scored: False: the rule compares joint draws, and of this compound there are none.
         confidence: nominal coverage of the interval.
         nearest: compound_id of the nearest compound tested before.
         scaffold: Murcko scaffold, SMILES; "" for a compound without rings.
@@ -52,7 +54,7 @@ def explain(
         alerts: structural alerts, by name.
     """
     parts = (
-        _place(pick, rank, n_picks, rule, n_of_reason),
+        _place(pick, rank, n_picks, n_of_reason) + _score(pick, rule, is_scored=is_scored),
         _believed(pick, confidence),
         _nearest(pick, nearest),
         _kin(scaffold, cluster),
@@ -66,12 +68,16 @@ def explain_all(
     picks: Sequence[Pick],
     *,
     rule: str | None = None,
+    unscored: Collection[str] = (),
     confidence: float | None = None,
     nearest: Mapping[str, str] | None = None,
     scaffolds: Mapping[str, str] | None = None,
     alerts: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[str, ...]:
-    """Explain every pick of a batch, in its order; the mappings are by compound_id and may have gaps."""
+    """Explain every pick of a batch, in its order; the mappings are by compound_id and may have gaps.
+
+    Of ``unscored`` compounds there are no joint draws, so that the rule has no score for them.
+    """
     shares = Counter(pick.reason for pick in picks)
     return tuple(
         explain(
@@ -80,6 +86,7 @@ def explain_all(
             n_picks=len(picks),
             rule=rule,
             n_of_reason=shares[pick.reason],
+            is_scored=pick.compound_id not in unscored,
             confidence=confidence,
             nearest=(nearest or {}).get(pick.compound_id),
             scaffold=(scaffolds or {}).get(pick.compound_id),
@@ -89,14 +96,20 @@ def explain_all(
     )
 
 
-def _place(pick: Pick, rank: int | None, n_picks: int | None, rule: str | None, n_of_reason: int | None) -> str:
+def _place(pick: Pick, rank: int | None, n_picks: int | None, n_of_reason: int | None) -> str:
     share = "" if n_of_reason is None or n_picks is None else f" ({n_of_reason} of {n_picks} picks)"
     text = _MEANS.get(pick.reason, pick.reason) + share
-    if rank is not None:
-        text += f", {ordinal(rank)} of the batch"
-    if pick.reason not in _RETESTED and isfinite(pick.score):
-        text += f", {f'{rule} ' if rule else ''}score {pick.score:.3g}"
-    return text
+    return text if rank is None else f"{text}, {ordinal(rank)} of the batch"
+
+
+def _score(pick: Pick, rule: str | None, *, is_scored: bool) -> str:
+    if pick.reason in _RETESTED:
+        return ""
+    name = f"{rule} " if rule else ""
+    if not is_scored:
+        instead = "" if pick.reason == BY_LOT else ": ranked by the prediction"
+        return f", no {name}score, as it has no joint draws{instead}"
+    return f", {name}score {pick.score:.3g}" if isfinite(pick.score) else ""
 
 
 def _believed(pick: Pick, confidence: float | None) -> str:

@@ -1,9 +1,8 @@
 """Retrospective campaigns: how fast would a strategy have found what is already known?
 
 Pure: arrays in, curves out. The rounds are run by the functions of the live loop (cold_start, fit_and_cross,
-promise_picks, knobs_for, score, choose), so a replay tests them and not a copy. Two things differ: a replay makes no
-joint draws, so thompson, top-k and bald take compounds as independent, as their notes say, where a night draws them
-together; and it knows no noise of a well, which bald is told at night. Values are oriented so that higher is better.
+promise_picks, knobs_for, draw, score_open, choose_batch), so a replay tests them and not a copy. One thing differs: a
+replay knows no noise of a well, which bald is told at night. Values are oriented so that higher is better.
 """
 
 from collections.abc import Iterable
@@ -12,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nextplate.acquisition import choose, cold_start, scored
+from nextplate.acquisition import Knobs, choose_batch, cold_start
+from nextplate.acquisition.drawn import Drawn, draw, score_open
 from nextplate.acquisition.retrospect import (
     Foretold,
     Kept,
     Listed,
     Memory,
-    Outlook,
+    Prospect,
     Terms,
     foretell,
     judge,
@@ -27,6 +27,8 @@ from nextplate.acquisition.retrospect import (
     no_memory,
     remember,
 )
+from nextplate.acquisition.rules import rule_named
+from nextplate.acquisition.rules.rule import BETA
 from nextplate.acquisition.strategies import RANDOM, SIMILARITY, Strategy, parse_strategy
 from nextplate.acquisition.telling import knobs_for
 from nextplate.chem.scaffolds import murcko_scaffold
@@ -39,6 +41,11 @@ from nextplate.prediction import BY_LOT, Pick
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+
+_DRAWS = 1
+"""The stream of a round's joint draws, apart from that of its picks."""
+_NO_NOISE = "{rule}: no noise of a well is known and none is assumed; nights tell it where they know it"
+_BY_LOT_UNLABELLED = "no compound tested so far has a value: the batch is drawn by lot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,11 @@ class ReplayPlan:
     """A value at or above it is a hit; None: the k-th best value."""
     seed: int = 0
     confidence: float = 0.9
-    beta: float = 1.0
+    beta: float = BETA
     tradeoff: float = 0.0
     exploration_share: float = 0.0
     """By lot: a live campaign spends a tenth of its wells so; a replay is asked what can be found."""
-    diversity_weight: float = 0.1
+    diversity_weight: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +93,11 @@ class ReplayRound:
     kept_plain: Kept | None
     """The same for what all out-of-fold predictions alike would have promised."""
     foretold: Foretold | None
-    """Hits this batch was to give, and gave, at the threshold known then; None: no belief."""
+    """Hits this batch was to give, and gave, at the threshold known then; None: no belief, or no scored compound."""
     listed: Listed | None
     """The hit list at a false discovery rate of 20 % over the compounds left before this batch; None: no belief."""
     notes: tuple[str, ...] = ()
-    """Of the belief and the rule that chose this batch."""
+    """Of the belief and the rule that chose this batch, or of what was done in their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +131,11 @@ class _Batch:
     rows: Index
     picked: Index
     """Rows picked for what was predicted: not those drawn by lot."""
-    outlook: Outlook | None = None
+    prospect: Prospect | None = None
     """None: drawn by lot or by similarity, so that nothing was foreseen of it."""
     listed: Listed | None = None
     notes: tuple[str, ...] = ()
-    """Of the rule."""
+    """Of the rule, or what was done in its place."""
 
 
 def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> ReplayCurve:
@@ -154,8 +161,8 @@ def replay(features: Features, values: npt.ArrayLike, plan: ReplayPlan) -> Repla
         batch, memory = _next_batch(features, truth, plan, strategy, number, tested, available, memory)
         tested = np.concatenate([tested, batch.rows])
         rounds.append(_round(truth, tested, batch, memory))
-        if batch.outlook is not None:
-            memory = remember(memory, batch.outlook, batch.rows, batch.picked, truth.values)
+        if batch.prospect is not None:
+            memory = remember(memory, batch.prospect, batch.rows, batch.picked, truth.values)
     n_hits = int((truth.values >= truth.threshold).sum())
     return ReplayCurve(plan, len(truth.values), n_hits, tuple(rounds), tested)
 
@@ -177,9 +184,9 @@ def _truth(features: Features, values: FloatArray, plan: ReplayPlan) -> _Truth:
     return _Truth(np.where(np.isfinite(values), values, np.nan), top, threshold, cutoff, scaffolds)
 
 
-def _rng(plan: ReplayPlan, number: int) -> np.random.Generator:
-    """One stream per seed and round; the cold start is the same for every strategy of a seed."""
-    return np.random.default_rng([plan.seed, number])
+def _rng(plan: ReplayPlan, *purpose: int) -> np.random.Generator:
+    """One stream per seed and purpose, a round or more; the cold start is the same for every strategy of a seed."""
+    return np.random.default_rng([plan.seed, *purpose])
 
 
 def _left(features: Features, tested: npt.ArrayLike) -> Mask:
@@ -208,38 +215,55 @@ def _next_batch(
     n = min(plan.n_batch, int(available.sum()))
     if strategy.rule == RANDOM or len(labelled) == 0:
         rows = rng.permutation(np.flatnonzero(available))[:n]
-        return _Batch(rows, rows[:0]), memory
+        return _Batch(rows, rows[:0], notes=() if strategy.rule == RANDOM else (_BY_LOT_UNLABELLED,)), memory
     if strategy.rule == SIMILARITY:
         rows = _most_similar(features, truth, plan, labelled, available, n, rng)
         return _Batch(rows, rows[:0]), memory
     y, seed = truth.values[labelled], plan.seed * 1000 + number
     threshold = _threshold(truth, plan, y)
     terms = Terms(strategy.kind, plan.confidence, n, plan.beta)
-    outlook, memory = look_ahead(features, labelled, y, terms, memory, available, threshold, seed)
-    rule = strategy.rule_for(outlook.is_binary)
+    prospect, memory = look_ahead(features, labelled, y, terms, memory, available, threshold, seed)
+    rule = strategy.rule_for(prospect.is_binary)
     knobs = knobs_for(
         rule,
-        outlook.known,
+        prospect.known,
         available,
         best=float(y.max()),
         beta=plan.beta,
-        threshold=float("nan") if outlook.is_binary else threshold,
+        threshold=float("nan") if prospect.is_binary else threshold,
         tradeoff=plan.tradeoff,
-        n_top=plan.top_k,
     )
-    found = scored(rule, outlook.prediction, knobs, rng)
-    picks = choose(
+    drawn, told = _draws(features, prospect, rule, knobs, _rng(plan, number, _DRAWS))
+    n_by_score = n - round(plan.exploration_share * n)
+    found = score_open(rule, prospect.prediction, drawn, knobs, rng, n_by_score=n_by_score)
+    chosen = choose_batch(
         found.scores,
-        outlook.prediction,
+        prospect.prediction,
         features,
         available=available,
         n_picks=n,
         rng=rng,
         exploration_share=plan.exploration_share,
         diversity_weight=plan.diversity_weight,
+        exploit_from=found.among,
     )
+    picks, notes = chosen.picks, (*told, *found.notes, *chosen.notes)
     rows, is_by_lot = _rows(features, picks), np.array([pick.reason == BY_LOT for pick in picks], dtype=bool)
-    return _Batch(rows, rows[~is_by_lot], outlook, list_hits(outlook, truth.values, FDR), found.notes), memory
+    return _Batch(rows, rows[~is_by_lot], prospect, list_hits(prospect, truth.values, FDR), notes), memory
+
+
+def _draws(
+    features: Features, prospect: Prospect, rule: str, knobs: Knobs, rng: np.random.Generator
+) -> tuple[Drawn | None, tuple[str, ...]]:
+    """Make the joint draws that a night keeps beside the fit, where the rule wants them; say what it goes without."""
+    spec = rule_named(rule)
+    if not spec.wants_draws:
+        return None, ()
+    believed = prospect.prediction.mean, prospect.prediction.spread
+    rows = np.flatnonzero(prospect.library.is_open)
+    drawn, told = draw(rule, prospect.terms.kind, prospect.belief, features, believed, rows, knobs.threshold, rng)
+    without = (_NO_NOISE.format(rule=rule),) if spec.reads_noise and not prospect.is_binary else ()
+    return drawn, (*told, *without)
 
 
 def _threshold(truth: _Truth, plan: ReplayPlan, y: FloatArray) -> float:
@@ -275,9 +299,9 @@ def _most_similar(
 def _round(truth: _Truth, tested: Index, batch: _Batch, memory: Memory) -> ReplayRound:
     kept: tuple[Kept | None, Kept | None] = (None, None)
     foretold = None
-    if batch.outlook is not None:
-        kept = judge(memory, batch.outlook, batch.picked, truth.values)
-        foretold = foretell(memory, batch.outlook, batch.rows, truth.values)
+    if batch.prospect is not None:
+        kept = judge(memory, batch.prospect, batch.picked, truth.values)
+        foretold = foretell(memory, batch.prospect, batch.rows, truth.values)
     found = truth.values[tested]
     k = len(truth.top)
     n_above, n_at = int((found > truth.cutoff).sum()), int((found == truth.cutoff).sum())
@@ -291,7 +315,7 @@ def _round(truth: _Truth, tested: Index, batch: _Batch, memory: Memory) -> Repla
         *kept,
         foretold,
         batch.listed,
-        () if batch.outlook is None else (*batch.outlook.notes, *batch.notes),
+        (*(() if batch.prospect is None else batch.prospect.notes), *batch.notes),
     )
 
 

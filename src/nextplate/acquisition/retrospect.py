@@ -6,6 +6,7 @@ out-of-fold predictions alike and is not meant for what is picked.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Prospect:
     """What is believed and promised before a batch is measured."""
 
     prediction: Prediction
@@ -90,6 +91,8 @@ class Outlook:
     """The least value of a hit."""
     is_binary: bool
     """Values are 0 and 1: sets of labels are promised, not intervals."""
+    belief: Any
+    """Of the kind that the terms name."""
     notes: tuple[str, ...]
 
 
@@ -131,7 +134,7 @@ def no_memory() -> Memory:
 def look_ahead(
     features: Features, labelled: Index, y: FloatArray, terms: Terms, memory: Memory, is_open: Mask, threshold: float,
     seed: int,
-) -> tuple[Outlook, Memory]:  # fmt: skip
+) -> tuple[Prospect, Memory]:  # fmt: skip
     """Fit a belief, predict the library and promise.
 
     Args:
@@ -145,7 +148,7 @@ def look_ahead(
         seed: of everything random.
 
     Returns:
-        The outlook, and the memory that knows how near every compound is to what is labelled.
+        The prospect, and the memory that knows how near every compound is to what is labelled.
     """
     kind = kind_of(terms.kind)
     belief, unseen_mean, unseen_spread = fit_and_cross(kind, features, labelled, y, None, seed)
@@ -166,7 +169,7 @@ def look_ahead(
     prediction = Prediction(features.compound_ids, mean, spread, found.lower, found.upper, terms.confidence, chance)
     is_binary = bool(np.isin(y, (0.0, 1.0)).all())
     notes = (*belief.notes, *(told if len(np.unique(unseen.is_hit)) < 2 else ()))
-    return Outlook(prediction, library, known, unseen, promise, terms, threshold, is_binary, notes), memory
+    return Prospect(prediction, library, known, unseen, promise, terms, threshold, is_binary, belief, notes), memory
 
 
 def _look_around(memory: Memory, features: Features, labelled: Index) -> Memory:
@@ -185,31 +188,31 @@ def _similarities(memory: Memory, n: int) -> FloatArray:
     return np.full(n, np.nan) if memory.nearest is None else memory.nearest.astype(np.float64)
 
 
-def measured(outlook: Outlook, rows: Index, values: FloatArray) -> Known:
+def measured(prospect: Prospect, rows: Index, values: FloatArray) -> Known:
     """Join what was foreseen of a batch to what was then measured; unscored compounds are left out."""
     at = rows[np.isfinite(values[rows])]
-    library, y = outlook.library, values[at]
+    library, y = prospect.library, values[at]
     is_foreseen = np.ones(len(at), dtype=bool)
     return Known(
-        at, library.mean[at], library.spread[at], library.similarity[at], y, y >= outlook.threshold, is_foreseen
+        at, library.mean[at], library.spread[at], library.similarity[at], y, y >= prospect.threshold, is_foreseen
     )
 
 
-def remember(memory: Memory, outlook: Outlook, rows: Index, picked: Index, values: FloatArray) -> Memory:
+def remember(memory: Memory, prospect: Prospect, rows: Index, picked: Index, values: FloatArray) -> Memory:
     """Learn from a batch once it is measured; batches nobody foresaw are not to be remembered.
 
     Args:
         memory: of the batches before.
-        outlook: what was believed and promised.
+        prospect: what was believed and promised.
         rows: shape (r,), the batch.
         picked: those of them that were picked for what was predicted, not drawn by lot.
         values: shape (n,), of the whole library.
     """
-    batch = measured(outlook, rows, values)
+    batch = measured(prospect, rows, values)
     is_picked = np.isin(batch.ids, picked)
-    p_values, _ = _p_values(outlook, batch.take(is_picked))
-    where = np.where(is_picked, _places(outlook, batch.ids), np.nan)
-    gave = Yield(float(outlook.prediction.p_hit[batch.ids].sum()), int(batch.is_hit.sum()))
+    p_values, _ = _p_values(prospect, batch.take(is_picked))
+    where = np.where(is_picked, _places(prospect, batch.ids), np.nan)
+    gave = Yield(float(prospect.prediction.p_hit[batch.ids].sum()), int(batch.is_hit.sum()))
     return replace(
         memory,
         yields=(*memory.yields, gave),
@@ -219,42 +222,42 @@ def remember(memory: Memory, outlook: Outlook, rows: Index, picked: Index, value
     )
 
 
-def _p_values(outlook: Outlook, batch: Known) -> tuple[FloatArray, FloatArray]:
-    return promise_p_values(outlook.promise.of(batch.ids), batch.mean, batch.spread, batch.y)
+def _p_values(prospect: Prospect, batch: Known) -> tuple[FloatArray, FloatArray]:
+    return promise_p_values(prospect.promise.of(batch.ids), batch.mean, batch.spread, batch.y)
 
 
-def _places(outlook: Outlook, rows: Index) -> FloatArray:
-    return places(outlook.library, rows, n_picks=outlook.terms.n_picks, beta=outlook.terms.beta)
+def _places(prospect: Prospect, rows: Index) -> FloatArray:
+    return places(prospect.library, rows, n_picks=prospect.terms.n_picks, beta=prospect.terms.beta)
 
 
-def judge(memory: Memory, outlook: Outlook, rows: Index, values: FloatArray) -> tuple[Kept, Kept]:
+def judge(memory: Memory, prospect: Prospect, rows: Index, values: FloatArray) -> tuple[Kept, Kept]:
     """Count how a batch came out under what was promised of it, and under the plain promise.
 
     Args:
         memory: as it was when the promise was made.
-        outlook: with that promise.
+        prospect: with that promise.
         rows: shape (r,), what was picked; compounds drawn by lot were not promised this.
         values: shape (n,), of the whole library; NaN: unscored, not counted.
     """
-    batch = measured(outlook, rows, values)
-    if outlook.is_binary:
-        return _kept_sets(_sets(memory, outlook, batch), batch), _kept_sets(_plain_sets(outlook, batch), batch)
-    plain = calibrate(outlook.unseen.mean, outlook.unseen.spread, outlook.unseen.y)
+    batch = measured(prospect, rows, values)
+    if prospect.is_binary:
+        return _kept_sets(_sets(memory, prospect, batch), batch), _kept_sets(_plain_sets(prospect, batch), batch)
+    plain = calibrate(prospect.unseen.mean, prospect.unseen.spread, prospect.unseen.y)
     by_plain = measured_p_values(plain, batch.mean, batch.spread, batch.y)
-    ours = _kept_intervals(*_p_values(outlook, batch), outlook.promise.level, batch)
-    return ours, _kept_intervals(*by_plain, outlook.terms.confidence, batch)
+    ours = _kept_intervals(*_p_values(prospect, batch), prospect.promise.level, batch)
+    return ours, _kept_intervals(*by_plain, prospect.terms.confidence, batch)
 
 
-def _sets(memory: Memory, outlook: Outlook, batch: Known) -> LabelSets:
-    terms, was_picked = outlook.terms, np.isfinite(memory.places)
+def _sets(memory: Memory, prospect: Prospect, batch: Known) -> LabelSets:
+    terms, was_picked = prospect.terms, np.isfinite(memory.places)
     return pick_sets(
-        outlook.known, memory.places[was_picked], memory.foreseen.y[was_picked] >= outlook.threshold,
-        outlook.library, batch.ids, level=terms.confidence, n_picks=terms.n_picks, beta=terms.beta,
+        prospect.known, memory.places[was_picked], memory.foreseen.y[was_picked] >= prospect.threshold,
+        prospect.library, batch.ids, level=terms.confidence, n_picks=terms.n_picks, beta=terms.beta,
     )  # fmt: skip
 
 
-def _plain_sets(outlook: Outlook, batch: Known) -> LabelSets:
-    return label_sets(outlook.unseen.mean, outlook.unseen.is_hit, batch.mean, level=outlook.terms.confidence)
+def _plain_sets(prospect: Prospect, batch: Known) -> LabelSets:
+    return label_sets(prospect.unseen.mean, prospect.unseen.is_hit, batch.mean, level=prospect.terms.confidence)
 
 
 def _kept_intervals(p: FloatArray, least: FloatArray, level: float, batch: Known) -> Kept:
@@ -272,20 +275,27 @@ def _kept(is_inside: Mask, is_trivial: Mask, is_hit: Mask) -> Kept:
     )
 
 
-def foretell(memory: Memory, outlook: Outlook, rows: Index, values: FloatArray) -> Foretold:
-    """Foretell the hits of a batch as every night does (``stopping``), and count them; arguments as ``judge``."""
+def foretell(memory: Memory, prospect: Prospect, rows: Index, values: FloatArray) -> Foretold | None:
+    """Foretell the hits of a batch as every night does (``stopping``), and count them; arguments as ``judge``.
+
+    Of unscored compounds nobody will know whether they are hits: they are neither foretold nor counted. None of a
+    batch of unscored compounds alone.
+    """
+    scored = rows[np.isfinite(values[rows])]
+    if not len(scored):
+        return None
     return Foretold(
-        count_hits(outlook.prediction.p_hit[rows], memory.yields),
-        int((values[rows] >= outlook.threshold).sum()),
+        count_hits(prospect.prediction.p_hit[scored], memory.yields),
+        int((values[scored] >= prospect.threshold).sum()),
     )
 
 
-def list_hits(outlook: Outlook, values: FloatArray, fdr: float) -> Listed:
+def list_hits(prospect: Prospect, values: FloatArray, fdr: float) -> Listed:
     """List hits among the compounds left as every night does, and count with the file how many are false.
 
     Unscored compounds may be listed; they are not counted.
     """
-    rows = best_hits(outlook.known, outlook.library, outlook.terms.n_picks, fdr).rows
-    is_hit, is_scored = values >= outlook.threshold, np.isfinite(values)
+    rows = best_hits(prospect.known, prospect.library, prospect.terms.n_picks, fdr).rows
+    is_hit, is_scored = values >= prospect.threshold, np.isfinite(values)
     listed = rows[is_scored[rows]]
-    return Listed(len(listed), int((~is_hit[listed]).sum()), int((is_hit & outlook.library.is_open).sum()))
+    return Listed(len(listed), int((~is_hit[listed]).sum()), int((is_hit & prospect.library.is_open).sum()))

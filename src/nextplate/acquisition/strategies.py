@@ -15,8 +15,6 @@ from nextplate.models.kinds import KINDS
 
 RANDOM, SIMILARITY = "random", "similarity"
 BASELINES = (RANDOM, SIMILARITY)
-BY_LABELS = "by labels"
-"""Not a rule of its own: one is chosen when labels are known."""
 _DEFAULT_KIND, _DEFAULT_RULE = "auto", "greedy"
 
 
@@ -27,11 +25,13 @@ class Strategy:
     kind: str
     """Of belief; '' for a baseline."""
     rule: str
-    """Of acquisition; for a baseline its name; BY_LABELS where it depends on them."""
+    """Of acquisition; for a baseline its name."""
+    rule_of_hits: str = ""
+    """Of acquisition, where labels are 0/1; '': the same."""
 
     def rule_for(self, is_binary: bool) -> str:
         """Name the rule for labels that are 0/1, or others."""
-        return self.rule if self.rule != BY_LABELS else ("greedy" if is_binary else "ucb")
+        return self.rule_of_hits or self.rule if is_binary else self.rule
 
 
 def parse_strategy(name: str) -> Strategy:
@@ -46,7 +46,7 @@ def parse_strategy(name: str) -> Strategy:
     if colon and kind in KINDS and rule in RULES:
         return Strategy(kind, rule)
     if not colon and name in KINDS:
-        return Strategy(name, BY_LABELS if name == _DEFAULT_KIND else _DEFAULT_RULE)
+        return Strategy(name, "ucb", "greedy") if name == _DEFAULT_KIND else Strategy(name, _DEFAULT_RULE)
     if not colon and name in RULES:
         return Strategy(_DEFAULT_KIND, name)
     raise PlanError(

@@ -1,10 +1,8 @@
 """What a rule is told, by a night and by a replay alike."""
 
-from nextplate.acquisition.rules.rule import Knobs, Mask
+from nextplate.acquisition.rules import rule_named
+from nextplate.acquisition.rules.rule import N_TOP, Knobs, Mask
 from nextplate.conformal import Known
-
-CALIBRATED = frozenset(("set-size", "hits-at-fdr"))
-"""Rules that calibrate on what was measured."""
 
 
 def knobs_for(
@@ -16,7 +14,7 @@ def knobs_for(
     beta: float,
     threshold: float,
     tradeoff: float = 0.0,
-    n_top: int = 100,
+    n_top: int = N_TOP,
     noise: float = 0.0,
 ) -> Knobs:
     """Tell a rule what it needs.
@@ -31,9 +29,12 @@ def knobs_for(
         tradeoff: of ei and pi.
         n_top: how many compounds count as the top in the rule top-k.
         noise: standard deviation of a measurement about the true response.
+
+    Raises:
+        PlanError: no rule of that name.
     """
     told = known.finite()
-    calibrates = rule in CALIBRATED and len(told) > 0
+    calibrates = rule_named(rule).calibrates and len(told) > 0
     return Knobs(
         best,
         beta,

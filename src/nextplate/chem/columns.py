@@ -73,6 +73,12 @@ def find_columns(table: Delimited, smiles_column: str | None, id_column: str | N
     return Columns(smiles, None if found == smiles else found, True, header)
 
 
+def usual_id(header: Sequence[str]) -> str | None:
+    """Return the column that is called as compounds' names usually are; None where none or several might be."""
+    at = _named(Path(), header, None, "id_column", ID_NAMES)
+    return None if at is None else header[at]
+
+
 def column_index(path: Path, header: Sequence[str], name: str, option: str) -> int:
     """Find a column by its exact name, or else by its name in other letter case.
 

@@ -61,6 +61,16 @@ def read_delimited(path: Path, *, encoding: str = "utf-8") -> Delimited:
     return Delimited(path, delimiter, tuple(_records(path, text, delimiter)))
 
 
+def read_header(path: Path, *, encoding: str = "utf-8") -> tuple[str, ...]:
+    """Return the cells of a text file's first line.
+
+    Raises:
+        DataError: as ``read_delimited``.
+    """
+    with stream_delimited(path, encoding=encoding) as (head, _):
+        return head.records[0].cells
+
+
 @contextmanager
 def stream_delimited(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[Delimited, Iterator[Record]]]:
     """Open a text file of any length; what is in memory is a line.

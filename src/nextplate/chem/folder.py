@@ -23,6 +23,8 @@ from nextplate.chem.writer import FILES, FORMAT, sha256_of
 from nextplate.compound import Features
 from nextplate.errors import DataError
 
+ADD_AGAIN = "add the library again"
+"""The fix that errors about damaged features end with."""
 _VERIFIED = ".verified.json"
 _TICK_NS = 50_000_000
 
@@ -83,14 +85,14 @@ def _card(folder: Path) -> Mapping[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); add the library again") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {ADD_AGAIN}") from error
     except ValueError as error:
-        raise DataError(f"{path}: is damaged ({error}); add the library again") from error
+        raise DataError(f"{path}: is damaged ({error}); {ADD_AGAIN}") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise DataError(f"{path}: is not of the format {FORMAT}; add the library again")
+        raise DataError(f"{path}: is not of the format {FORMAT}; {ADD_AGAIN}")
     missing = {"digest", "n", "n_bits", "n_count_bits", "n_pair_bits", "descriptors", "sha256"} - card.keys()
     if missing:
-        raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; add the library again")
+        raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; {ADD_AGAIN}")
     _refuse_other_features(path, card)
     return card
 
@@ -100,11 +102,10 @@ def _refuse_other_features(path: Path, card: Mapping[str, Any]) -> None:
     for name, ours in (("fingerprint", FINGERPRINT), ("counts", COUNTS), ("pairs", PAIRS)):
         if (theirs := card.get(name)) != ours:
             raise DataError(
-                f"{path}: another version wrote these features ({name}: {theirs!r}, here {ours!r}); "
-                "add the library again"
+                f"{path}: another version wrote these features ({name}: {theirs!r}, here {ours!r}); {ADD_AGAIN}"
             )
     if tuple(card["descriptors"]) != DESCRIPTOR_NAMES:
-        raise DataError(f"{path}: another version wrote these features (other descriptors); add the library again")
+        raise DataError(f"{path}: another version wrote these features (other descriptors); {ADD_AGAIN}")
 
 
 def _verify_all(folder: Path, card: Mapping[str, Any]) -> None:
@@ -113,7 +114,7 @@ def _verify_all(folder: Path, card: Mapping[str, Any]) -> None:
         _verify(folder / name, card["sha256"].get(name))
     table = pl.scan_parquet(folder / "compounds.parquet").select("compound_id", "smiles").collect()
     if len(table) != card["n"] or library_digest(table.iter_rows()) != card["digest"]:
-        raise DataError(f"{folder}: compounds.parquet does not belong to card.json; add the library again")
+        raise DataError(f"{folder}: compounds.parquet does not belong to card.json; {ADD_AGAIN}")
     _remember(folder, before)
 
 
@@ -153,10 +154,10 @@ def _remember(folder: Path, identities: Mapping[str, Any]) -> None:
 
 def _verify(path: Path, sha256: str | None) -> None:
     if not path.exists():
-        raise DataError(f"{path}: is missing; add the library again")
+        raise DataError(f"{path}: is missing; {ADD_AGAIN}")
     if sha256_of(path) != sha256:
         size = path.stat().st_size
-        raise DataError(f"{path}: was cut short or altered since it was written ({size} bytes); add the library again")
+        raise DataError(f"{path}: was cut short or altered since it was written ({size} bytes); {ADD_AGAIN}")
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> npt.NDArray[Any]:

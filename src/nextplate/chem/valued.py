@@ -36,6 +36,8 @@ class ValuedStructures:
     """Infinite values among those unknown: what no assay measures is read as not measured, and counted."""
     left_out: tuple[str, ...]
     """One text for each row whose structure cannot be used: line and reason."""
+    names: tuple[str, ...] = ()
+    """Shape (n,): what the file calls the compounds; empty where no column of names was asked for."""
 
 
 def read_valued(
@@ -43,6 +45,7 @@ def read_valued(
     *,
     smiles_column: str,
     value_column: str,
+    id_column: str | None = None,
     encoding: str = "utf-8",
     n_jobs: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -59,9 +62,10 @@ def read_valued(
     header = table.records[0].cells
     smiles_at = column_index(path, header, smiles_column, "smiles column")
     value_at = column_index(path, header, value_column, "value column")
+    id_at = None if id_column is None else column_index(path, header, id_column, "id column")
     records = table.records[1:]
     values = [_value(path, record, value_at, header[value_at]) for record in records]
-    raws = [record.cells[smiles_at] if smiles_at < len(record.cells) else "" for record in records]
+    raws = [_cell(record, smiles_at) for record in records]
     chunks = list(map_chunks(_standard, raws, n_jobs=n_jobs, progress=progress))
     results = [result for chunk in chunks for result in chunk.results]
     left_out = [f"line {r.line}: {s}" for r, s in zip(records, results, strict=True) if isinstance(s, str)]
@@ -75,7 +79,12 @@ def read_valued(
     is_infinite = np.isinf(used)
     used[is_infinite] = np.nan
     _refuse_too_near(path, header[value_at], used)
-    return ValuedStructures(features, used, int(is_infinite.sum()), tuple(left_out))
+    names = () if id_at is None else tuple(_cell(records[i], id_at) for i, _ in usable)
+    return ValuedStructures(features, used, int(is_infinite.sum()), tuple(left_out), names)
+
+
+def _cell(record: Record, column: int) -> str:
+    return record.cells[column] if column < len(record.cells) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ def _standard(raws: Sequence[str]) -> _Chunk:
 
 
 def _value(path: Path, record: Record, column: int, name: str) -> float:
-    cell = record.cells[column] if column < len(record.cells) else ""
+    cell = _cell(record, column)
     if cell.lower() in _MISSING:
         return float("nan")
     where = f"{path}: line {record.line}, column {name!r}"

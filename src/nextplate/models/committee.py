@@ -85,15 +85,6 @@ def predict(belief: Committee, features: Features, rows: Rows | None = None) -> 
     return means.mean(axis=0), np.sqrt(means.var(axis=0) + (spreads**2).mean(axis=0))
 
 
-def draws(belief: Committee, features: Features, rows: Rows | None = None) -> FloatArray:
-    """Return the members' means, shape (n_members, m).
-
-    Raises:
-        ModelError: the library's features are others than those the members were fitted on.
-    """
-    return np.stack([mean for mean, _ in _each(belief, features, rows)])
-
-
 def _each(belief: Committee, features: Features, rows: Rows | None) -> list[tuple[FloatArray, FloatArray]]:
     pairs = zip(belief.kinds, belief.members, strict=True)
     return [kind_of(name).predict(member, features, rows) for name, member in pairs]

@@ -14,6 +14,7 @@ from nextplate.models.kinds import kind_of
 from nextplate.models.labels import Labels, check_labels
 from nextplate.models.pooling import learn_pool, pool_mean
 from nextplate.models.profiles import has_profile, image_features, joint_features
+from nextplate.profiles import NO_PROFILES
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -48,8 +49,8 @@ def compare_modalities(
     Late fusion's weights for a fold are learnt on the out-of-fold predictions of the other folds.
 
     Args:
-        fusion: with its profiles and kinds; its mode does not matter.
-        features: of the library.
+        fusion: with its kinds; its mode does not matter.
+        features: of the library, with the profiles of some of its compounds.
         rows: shape (n,): labelled rows of the library; those without a profile teach chemistry all the same.
         y: shape (n,): potencies or 0/1.
         groups: shape (n,), e.g. scaffolds: never split between folds; None makes random folds.
@@ -60,7 +61,7 @@ def compare_modalities(
         ModelError: there is nothing to fit.
     """
     labels = check_labels(features, rows, y, None)
-    profiles = fusion.profiles
+    profiles = features.profiles or NO_PROFILES
     seen = has_profile(profiles.of([features.compound_ids[row] for row in labels.rows]))
     folds = assign_folds(len(seen), n_folds, np.random.default_rng([seed, 1]), groups)
     every, image = np.ones(len(seen), dtype=np.bool_), image_features(features, profiles)

@@ -1,6 +1,5 @@
 """Several endpoints: a belief for each, and the probability that a compound satisfies two of them at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from nextplate.compound import Features
 from nextplate.conformal import calibrate, hit_probability
 from nextplate.errors import ModelError
 from nextplate.models.crossing import fit_and_cross
-from nextplate.models.funnel import N_LOT, N_PASSED, predict_all, predict_chosen
+from nextplate.models.funnel import N_LOT, N_PASSED, Funnelled, narrowed, predict_all, predict_chosen
 from nextplate.models.kinds import Kind, kind_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,18 +55,8 @@ class Believed:
     """Shape (len(rows),): label less its out-of-fold prediction."""
     notes: tuple[str, ...] = ()
     """Of the prediction in two stages, where it was."""
-
-
-def believe_each(features: Features, endpoints: Sequence[Endpoint], seed: int = 0) -> tuple[Believed, ...]:
-    """Fit one belief per endpoint, each on the compounds it was measured on.
-
-    Raises:
-        ModelError: no endpoints, or two of one name; as the kinds' fit.
-    """
-    names = [endpoint.name for endpoint in endpoints]
-    if not names or len(set(names)) < len(names):
-        raise ModelError(f"endpoints {names}: give at least one, each with its own name")
-    return tuple(believe(features, endpoint, seed + i) for i, endpoint in enumerate(endpoints))
+    beside: Funnelled | None = None
+    """Of the endpoint beside it, its predictions; in_full says what both were predicted in full."""
 
 
 def believe(
@@ -75,7 +64,7 @@ def believe(
     endpoint: Endpoint,
     seed: int = 0,
     *,
-    in_full: npt.NDArray[np.bool_] | None = None,
+    beside: Funnelled | None = None,
     n_passed: int = N_PASSED,
     n_lot: int = N_LOT,
 ) -> Believed:
@@ -85,8 +74,9 @@ def believe(
         features: of the library.
         endpoint: its labels.
         seed: of the belief.
-        in_full: shape (n_compounds,): what another endpoint's funnel let through, and so is predicted in full here;
-            None, or all: this endpoint has a funnel of its own.
+        beside: predictions of an endpoint that this one is weighed against: what was predicted in full of it is so
+            here. Where all was, and this kind is dear, the best of it and a lot are, and only they may be compared:
+            ``Believed.beside`` says which. None: this endpoint has a funnel of its own.
         n_passed: as ``models.funnel.predict_all``.
         n_lot: likewise.
 
@@ -99,12 +89,14 @@ def believe(
     def fit(screen: Kind) -> Any:
         return screen.fit(features, endpoint.rows, y, endpoint.weight, seed)
 
-    if in_full is None or in_full.all():
+    if beside is None:
         said = predict_all(kind, belief, features, fit, seed=seed, n_passed=n_passed, n_lot=n_lot)
         mean, spread, notes = said.mean, said.spread, said.notes
     else:
-        mean, spread, notes = predict_chosen(kind, belief, features, fit, in_full)
-    return replace(judged(endpoint, belief, (mean, spread), (unseen[0], unseen[1])), notes=notes)
+        beside, told = narrowed(beside, kind, belief, seed=seed, n_passed=n_passed, n_lot=n_lot)
+        mean, spread, notes = predict_chosen(kind, belief, features, fit, beside.in_full)
+        notes = (*told, *notes)
+    return replace(judged(endpoint, belief, (mean, spread), (unseen[0], unseen[1])), notes=notes, beside=beside)
 
 
 def judged(

@@ -13,7 +13,7 @@ better ones were held back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -180,10 +180,7 @@ def predict_in_two_stages(
     n = len(features.compound_ids)
     mean, spread = predict_library(screen.kind, screen.belief, features)
     hope = mean + spread
-    has_passed = np.zeros(n, dtype=bool)
-    has_passed[np.argpartition(-hope, n_passed - 1)[:n_passed]] = True
-    by_lot = np.zeros(n, dtype=bool)
-    by_lot[np.random.default_rng([seed, 7]).choice(n, min(n_lot, n), replace=False)] = True
+    has_passed, by_lot = _let_through(hope, seed, n_passed, n_lot)
     asked = np.flatnonzero(has_passed | by_lot)
     screened = mean[asked], spread[asked]
     said = predict_rows(*final, features, asked)
@@ -200,6 +197,42 @@ def predict_in_two_stages(
     best = _best_of(said[0][~is_outside])
     notes = (told, *_last_to_pass(hope[asked][~is_outside], best), *_held_back(said[0], is_outside, best, n - n_passed))
     return Funnelled(mean, spread, has_passed | by_lot, by_lot, notes)
+
+
+def _let_through(hope: FloatArray, seed: int, n_passed: int, n_lot: int) -> tuple[Mask, Mask]:
+    """Mark the best of a library, and a lot of it all; each of shape (n,)."""
+    n = len(hope)
+    has_passed, by_lot = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    has_passed[np.argpartition(-hope, n_passed - 1)[:n_passed]] = True
+    by_lot[np.random.default_rng([seed, 7]).choice(n, min(n_lot, n), replace=False)] = True
+    return has_passed, by_lot
+
+
+def narrowed(
+    said: Funnelled, kind: Kind, belief: Any, *, seed: int = 0, n_passed: int = N_PASSED, n_lot: int = N_LOT
+) -> tuple[Funnelled, tuple[str, ...]]:
+    """Choose what a second endpoint is predicted in full of, where the first was of all and the second is dear.
+
+    What both are compared by has to be predicted in full of both, and the best of the first is what may be picked.
+
+    Args:
+        said: predictions of the first endpoint; returned as they are where two stages served them already, or where
+            the second endpoint can be asked about all.
+        kind: of the second endpoint's belief.
+        belief: of the second endpoint.
+        seed: of the lot.
+        n_passed: as ``predict_all``.
+        n_lot: likewise.
+    """
+    n = len(said.mean)
+    if not said.in_full.all() or n <= n_passed or not _is_dear(kind, belief):
+        return said, ()
+    has_passed, by_lot = _let_through(said.mean + said.spread, seed, n_passed, n_lot)
+    note = (
+        f"two stages: of {n:,} compounds the best {n_passed:,} by the endpoint beside it and {n_lot:,} by lot are "
+        "predicted in full of both: picks other than by lot are of those"
+    )
+    return replace(said, in_full=has_passed | by_lot, by_lot=by_lot), (note,)
 
 
 def _wider(mean: FloatArray, spread: FloatArray, full_mean: FloatArray, full_spread: FloatArray) -> float:

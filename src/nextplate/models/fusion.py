@@ -9,7 +9,7 @@ profile and a column that says whether there is a profile, side by side.
 Every fit also says, of compounds not seen, how good chemistry, images, both, and the *count of cells alone* were:
 many assays are predicted as well by the number of cells that survived as by a whole profile (Seal et al. 2025).
 
-    kind = Fusion(profiles)                                   # a kind like any other
+    kind = kind_of("fusion")                                  # a kind like any other; features.profiles tell of images
     belief = kind.fit(features, rows, y, seed=seed)
     mean, spread = kind.predict(belief, features)
     belief.scores                                             # {"chemistry": ..., "image": ..., "fused": ..., ...}
@@ -32,9 +32,11 @@ from nextplate.models.folds import assign_folds
 from nextplate.models.kinds import kind_of
 from nextplate.models.labels import FEWEST_LABELS, Labels, check_labels, learned_from
 from nextplate.models.pooling import Pool, learn_pool, learn_width, lone_spread, own_variance, pool_mean, pool_spread
-from nextplate.models.profiles import NO_PROFILES, Profiles, has_profile, image_features, joint_features
+from nextplate.models.profile_folder import load_profiles, save_profiles
+from nextplate.models.profiles import has_profile, image_features, joint_features
 from nextplate.models.scoring import score
 from nextplate.models.storage import learned_of, read_card, save_folder
+from nextplate.profiles import NO_PROFILES, Profiles
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -55,8 +57,8 @@ class Fused:
     """Belief about profiles; None with early fusion, or where too few profiles are labelled."""
     pool: Pool | None
     """How the two are combined; None where there is but one."""
-    profile_names: tuple[str, ...]
-    """Columns of the profiles it was fitted on."""
+    profiles: Profiles
+    """Those it was fitted with: it finds them again wherever it is loaded."""
     mode: Mode
     kinds: tuple[str, str]
     """Of chemistry's belief and of the images'."""
@@ -72,9 +74,8 @@ class Fused:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """The kind of belief that sees profiles; without any it is chemistry's belief, and says so."""
+    """The kind of belief that sees structures and profiles; without any profile it is chemistry's, and says so."""
 
-    profiles: Profiles = NO_PROFILES
     chemistry: str = "lightgbm"
     """Kind of the belief about structures; of early fusion, about everything."""
     image: str = "lightgbm"
@@ -101,7 +102,7 @@ class Fusion:
         """Fit a belief to labelled compounds, some of which have a profile.
 
         Args:
-            features: of the library.
+            features: of the library, with the profiles of some of its compounds.
             rows: shape (n,): rows of the library that are labelled.
             y: shape (n,): potencies or responses, or 0/1.
             weight: shape (n,) or None.
@@ -113,7 +114,7 @@ class Fusion:
         labels = check_labels(features, rows, y, weight)
         if self.mode not in ("late", "early"):
             raise ModelError(f"fusion is 'late' or 'early', not {self.mode!r}")
-        seen = has_profile(self.profiles.of([features.compound_ids[row] for row in labels.rows]))
+        seen = has_profile(_profiles(features).of([features.compound_ids[row] for row in labels.rows]))
         note = _why_chemistry_only(labels, seen, self.mode)
         if note is not None:
             return self._alone(features, labels, seed, note)
@@ -122,19 +123,19 @@ class Fusion:
     def _alone(self, features: Features, labels: Labels, seed: int, note: str) -> Fused:
         belief = kind_of(self.chemistry).fit(features, labels.rows, labels.y, labels.weight, seed)
         learned = learned_from(features, labels, seed, (note, *belief.notes))
-        return Fused(learned, belief, None, None, self.profiles.names, "late", self._kinds)
+        return Fused(learned, belief, None, None, _profiles(features), "late", self._kinds)
 
     def _early(self, features: Features, labels: Labels, seed: int) -> Fused:
         part, own = _labelled_part(features, labels)
-        joint = joint_features(part, self.profiles)
+        joint = joint_features(part, _profiles(features))
         belief = kind_of(self.chemistry).fit(joint, own.rows, own.y, own.weight, seed)
         learned = learned_from(features, labels, seed, belief.notes)
-        return Fused(learned, belief, None, None, self.profiles.names, "early", self._kinds)
+        return Fused(learned, belief, None, None, _profiles(features), "early", self._kinds)
 
     def _late(self, features: Features, labels: Labels, seen: npt.NDArray[np.bool_], seed: int) -> Fused:
         chemistry, image = kind_of(self.chemistry), kind_of(self.image)
         part, pictured = _labelled_part(features, _subset(labels, seen))
-        looks = image_features(part, self.profiles)
+        looks = image_features(part, _profiles(features))
         of_structure = cross_predict(chemistry, features, labels.rows, labels.y, labels.weight, seed)
         of_image = cross_predict(image, looks, pictured.rows, pictured.y, pictured.weight, seed + 1)
         both = (of_structure[0][seen], of_image[0]), (of_structure[1][seen], of_image[1])
@@ -143,15 +144,15 @@ class Fusion:
         pictures = image.fit(looks, pictured.rows, pictured.y, pictured.weight, seed + 1)
         scores = self._scores(part, pictured, both[0], seed)
         learned = learned_from(features, labels, seed, (*structures.notes, *pictures.notes, *_said(pool, scores)))
-        return Fused(learned, structures, pictures, pool, self.profiles.names, "late", self._kinds, scores)
+        return Fused(learned, structures, pictures, pool, _profiles(features), "late", self._kinds, scores)
 
     def _scores(
         self, part: Features, labels: Labels, means: tuple[FloatArray, FloatArray], seed: int
     ) -> dict[str, float]:
         fused = _cross_pooled(labels, means, seed)
         predicted = {"chemistry": means[0], "image": means[1], "fused": fused}
-        if self.profiles.count_names:
-            counted = image_features(part, self.profiles.counts_only)
+        if (profiles := _profiles(part)).count_names:
+            counted = image_features(part, profiles.counts_only)
             image = kind_of(self.image)
             predicted["cell_count"] = cross_predict(image, counted, labels.rows, labels.y, labels.weight, seed + 1)[0]
         return {name: score(labels.y, mean, is_binary=labels.is_binary) for name, mean in predicted.items()}
@@ -161,7 +162,7 @@ class Fusion:
 
         Args:
             belief: of ``fit`` or ``load``.
-            features: of a library; profiles are found by compound id.
+            features: of a library; its profiles are found by compound id, where it has none those of the fit.
             rows: which compounds; None: all.
 
         Returns:
@@ -171,7 +172,7 @@ class Fusion:
         Raises:
             ModelError: features or profiles have other columns than those the belief was fitted on.
         """
-        profiles = self._fitting(belief)
+        profiles = _fitting(belief, features)
         n = len(features.compound_ids)
         index = np.arange(n)[slice(None) if rows is None else rows]
         chemistry = kind_of(belief.kinds[0])
@@ -181,31 +182,20 @@ class Fusion:
         mean, spread = chemistry.predict(belief.chemistry, features, index)
         if belief.pool is None:
             return mean, spread
-        return self._pooled(belief, belief.pool, _part(features, index), (mean, spread))
+        part = replace(_part(features, index), profiles=profiles)
+        return self._pooled(belief, belief.pool, part, (mean, spread))
 
     def _pooled(
         self, belief: Fused, pool: Pool, part: Features, of_structure: tuple[FloatArray, FloatArray]
     ) -> tuple[FloatArray, FloatArray]:
         mean, spread = of_structure[0].copy(), lone_spread(pool, of_structure[1])
-        looks = image_features(part, self.profiles)
+        looks = image_features(part, _profiles(part))
         seen = np.flatnonzero(has_profile(looks.descriptors))
         if len(seen):
             means, spreads = kind_of(belief.kinds[1]).predict(belief.image, looks, seen)
             mean[seen] = pool_mean(pool, of_structure[0][seen], means)
             spread[seen] = pool_spread(pool, (of_structure[0][seen], means), (of_structure[1][seen], spreads))
         return mean, spread
-
-    def _fitting(self, belief: Fused) -> Profiles:
-        if self.profiles.names != belief.profile_names and len(self.profiles.compound_ids):
-            raise ModelError(
-                f"the belief was fitted on image profiles of {len(belief.profile_names)} columns and is asked with "
-                f"{len(self.profiles.names)}; measure the images with the same features, or fit again"
-            )
-        if len(self.profiles.compound_ids):
-            return self.profiles
-        return replace(
-            NO_PROFILES, values=np.empty((0, len(belief.profile_names)), np.float32), names=belief.profile_names
-        )
 
     def save(self, belief: Fused, folder: Path, *, metrics: Mapping[str, float] | None = None) -> None:
         """Write the belief to a new folder; the beliefs it is made of are folders in it.
@@ -218,13 +208,13 @@ class Fusion:
             "kinds": list(belief.kinds),
             "has_image": belief.image is not None,
             "pool": None if belief.pool is None else asdict(belief.pool),
-            "profile_names": list(belief.profile_names),
             "mode": belief.mode,
             "scores": {k: v if np.isfinite(v) else None for k, v in belief.scores.items()},
         }
         save_folder(folder, "fusion", belief.learned, lambda f: self._fill(belief, f), facts=facts, metrics=metrics)
 
     def _fill(self, belief: Fused, folder: Path) -> None:
+        save_profiles(belief.profiles, folder)
         kind_of(belief.kinds[0]).save(belief.chemistry, folder / "chemistry")
         if belief.image is not None:
             kind_of(belief.kinds[1]).save(belief.image, folder / "image")
@@ -243,11 +233,26 @@ class Fusion:
             kind_of(kinds[0]).load(folder / "chemistry"),
             kind_of(kinds[1]).load(folder / "image") if facts["has_image"] else None,
             None if facts["pool"] is None else Pool(**facts["pool"]),
-            tuple(facts["profile_names"]),
+            load_profiles(folder),
             facts["mode"],
             kinds,
             {k: float("nan") if v is None else float(v) for k, v in facts["scores"].items()},
         )
+
+
+def _profiles(features: Features) -> Profiles:
+    return features.profiles or NO_PROFILES
+
+
+def _fitting(belief: Fused, features: Features) -> Profiles:
+    """Return the profiles to look a library's compounds up in."""
+    given = features.profiles or belief.profiles
+    if given.names != belief.profiles.names and len(belief.profiles.compound_ids):
+        raise ModelError(
+            f"the belief was fitted on image profiles of {len(belief.profiles.names)} columns and is asked with "
+            f"{len(given.names)}; measure the images with the same features, or fit again"
+        )
+    return given if len(belief.profiles.compound_ids) else belief.profiles
 
 
 def _why_chemistry_only(labels: Labels, seen: npt.NDArray[np.bool_], mode: Mode) -> str | None:

@@ -143,6 +143,24 @@ def _fusion() -> Kind:
     return Fusion()
 
 
+def _early_fusion() -> Kind:
+    from nextplate.models.fusion import Fusion
+
+    return Fusion(mode="early")
+
+
+def _profiles() -> Kind:
+    from nextplate.models.imaged import Imaged
+
+    return Imaged("profiles")
+
+
+def _cell_count() -> Kind:
+    from nextplate.models.imaged import Imaged
+
+    return Imaged("cell-count", counts_only=True)
+
+
 KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
     {
         "lightgbm": _lightgbm,
@@ -156,9 +174,18 @@ KINDS: Mapping[str, Callable[[], Kind]] = MappingProxyType(
         "deep": _deep,
         "mpnn": _mpnn,
         "fusion": _fusion,
+        "early-fusion": _early_fusion,
+        "profiles": _profiles,
+        "cell-count": _cell_count,
     }
 )
 """By the name in lab.toml. Each is imported when it is first asked for, as some load libraries that others need not."""
+
+CELL_COUNT = "cell-count"
+OF_IMAGES = ("fusion", "early-fusion", "profiles", CELL_COUNT)
+"""Kinds that learn from image profiles (``Features.profiles``)."""
+FUSED_CHEMISTRY = "lightgbm"
+"""Kind of the belief about structures in fusion: the same, alone, tells what images add."""
 
 
 def kind_of(name: str) -> Kind:

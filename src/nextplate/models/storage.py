@@ -29,7 +29,7 @@ FORMAT = 2
 CARD = "card.json"
 _FORMAT_NAME = re.compile(r"nextplate-belief-(\d+)")
 _NEEDED = frozenset(("kind", "learned", "facts", "metrics", "sha256", "card_sha256"))
-_AGAIN = "fit the belief again, or roll back to one that is whole"
+_AGAIN = "fit the belief again, or use one that is whole"
 
 
 def save_folder(

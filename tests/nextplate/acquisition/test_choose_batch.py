@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextplate.acquisition import choose, cold_start
+from nextplate.acquisition import choose_batch, cold_start
 from nextplate.chem.similarity import tanimoto
 from nextplate.compound import Features
 from nextplate.errors import PlanError
 from nextplate.prediction import Prediction
+
+
+def choose(*given, **asked):
+    return choose_batch(*given, **asked).picks
 
 
 def library(rng, n):
@@ -66,22 +70,25 @@ def test_without_diversity_the_best_scores_are_taken_in_order():
 
 
 @pytest.mark.parametrize("weight", [0.05, 0.5, 3.0])
-def test_diversity_is_the_greedy_sum_it_is_documented_to_be(weight):
+@pytest.mark.parametrize("diversity", ["discount", "penalty"])
+def test_diversity_is_the_greedy_sum_it_is_documented_to_be(weight, diversity):
     rng = np.random.default_rng(2)
     features, scores = library(rng, 60), rng.normal(size=60)
     available = rng.random(60) < 0.8
     picks = choose(
         scores, predicted(scores), features, available=available, n_picks=15, rng=rng,
-        exploration_share=0, diversity_weight=weight,
+        exploration_share=0, diversity_weight=weight, diversity=diversity,
     )  # fmt: skip
-    scale = scores[available].max() - np.median(scores[available])
+    middle = np.median(scores[available])
+    utility = (scores - middle) / (scores[available].max() - middle)
+    size = np.abs(utility) if diversity == "discount" else 1.0
     similarity = tanimoto(features.fingerprints, features.fingerprints)
     expected: list[int] = []
     for _ in range(15):
-        penalty = similarity[:, expected].max(axis=1) if expected else np.zeros(60)
-        utility = np.where(available, scores / scale - weight * penalty, -np.inf)
-        utility[expected] = -np.inf
-        expected.append(int(utility.argmax()))
+        nearest = similarity[:, expected].max(axis=1) if expected else np.zeros(60)
+        gain = np.where(available, utility - weight * size * nearest, -np.inf)
+        gain[expected] = -np.inf
+        expected.append(int(gain.argmax()))
     assert rows(picks) == expected
 
 

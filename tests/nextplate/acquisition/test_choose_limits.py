@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextplate.acquisition import batch as batch_module
-from nextplate.acquisition import choose, choose_batch, cold_start
+from nextplate.acquisition import choose_batch, cold_start
 from nextplate.acquisition.diversity import DIVERSITY, gain_of
 from nextplate.acquisition.greedy import Limits, greedy
 from nextplate.compound import Features
@@ -30,7 +30,7 @@ def predicted(n):
 def chosen(features, scores, n_picks, seed=0, **more):
     n = len(scores)
     asked = {"available": np.ones(n, bool), "exploration_share": 0.0, **more}
-    return choose(scores, predicted(n), features, n_picks=n_picks, rng=np.random.default_rng(seed), **asked)
+    return choose_batch(scores, predicted(n), features, n_picks=n_picks, rng=np.random.default_rng(seed), **asked).picks
 
 
 def rows(picks):
@@ -39,7 +39,7 @@ def rows(picks):
 
 @given(
     seed=st.integers(0, 10_000),
-    diversity=st.sampled_from(["none", "penalty"]),
+    diversity=st.sampled_from(["none", "discount", "penalty"]),
     weight=st.sampled_from([0.05, 0.5]),
     cost=st.sampled_from([0.0, 0.2, 1.0]),
     cap=st.sampled_from([None, 1, 3]),
@@ -54,7 +54,8 @@ def test_the_shortlist_never_changes_the_picks(seed, diversity, weight, cost, ca
         clusters=clusters, cap_per_cluster=cap, plate_of=plates, plate_cost=cost,
     )  # fmt: skip
     free = np.flatnonzero(~pending)
-    utility = scores / (scores[free].max() - np.median(scores[free]))
+    middle = np.median(scores[free])
+    utility = (scores - middle) / (scores[free].max() - middle)
     taken = np.bincount(clusters[pending & (clusters >= 0)], minlength=12)
     limits = Limits(clusters[free] if cap else None, cap or 1, taken, plates[free], cost)
     packed = features.fingerprints
@@ -91,7 +92,7 @@ def test_a_library_of_three_and_a_batch_of_300_gives_all_three(diversity, scores
     assert len(chosen(library(3, 1), np.zeros(1), 300, diversity=diversity, exploration_share=0.1)) == 1
 
 
-@pytest.mark.parametrize("diversity", ["none", "penalty", "maxmin", "dpp"])
+@pytest.mark.parametrize("diversity", ["none", "discount", "penalty", "maxmin", "dpp"])
 def test_equal_scores_are_drawn_by_lot(diversity):
     features = library(4, 60)
     one, same, other = (rows(chosen(features, np.zeros(60), 10, seed=s, diversity=diversity)) for s in (1, 1, 2))
@@ -182,7 +183,7 @@ def test_ties_are_broken_by_lot_and_a_pool_that_is_cut_is_told(monkeypatch):
     monkeypatch.setattr(batch_module, "_MOST_WEIGHED", 50)
     tied = np.zeros(400)
     tied[:5] = 1.0
-    batch = asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity_weight=2.0)
+    batch = asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity="penalty", diversity_weight=2.0)
     rows = [int(p.compound_id[1:]) for p in batch.picks]
     assert {0, 1, 2, 3, 4} & set(rows)
     assert batch.notes == (
@@ -191,7 +192,7 @@ def test_ties_are_broken_by_lot_and_a_pool_that_is_cut_is_told(monkeypatch):
     )
     assert np.ptp([row for row in rows if row > 4]) > 100, "not the first in the file"
     monkeypatch.setattr(batch_module, "_MOST_WEIGHED", 400)
-    assert asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity_weight=2.0).notes == ()
+    assert asked_of(400, tied, n_picks=10, exploration_share=0.0, diversity="penalty", diversity_weight=2.0).notes == ()
 
 
 @pytest.mark.parametrize(("diversity", "n"), [("maxmin", 50), ("dpp", 100), ("facility", 100)])
@@ -202,6 +203,6 @@ def test_shortlists_are_told(diversity, n):
 
 
 def test_a_hundred_thousand_ties_take_no_longer_than_they_should():
-    batch = asked_of(100_000, np.zeros(100_000), n_picks=20, diversity_weight=0.5)
+    batch = asked_of(100_000, np.zeros(100_000), n_picks=20, diversity="penalty", diversity_weight=0.5)
     assert "100,000 compounds score so nearly alike" in batch.notes[0]
     assert len(batch.picks) == 20

@@ -8,7 +8,9 @@ import pytest
 from rdkit import RDConfig
 
 from nextplate.acquisition import RULES
+from nextplate.acquisition.drawn import N_DRAWS, score_open
 from nextplate.acquisition.replay import ReplayPlan, replay
+from nextplate.acquisition.rules.rule import NO_DRAWS
 from nextplate.chem.standardise import standardise
 from nextplate.chem.valued import encode_library, read_valued
 from nextplate.errors import DataError, PlanError
@@ -125,3 +127,51 @@ def test_a_table_of_values_is_read_with_its_gaps_and_its_faults(tmp_path):
         read_valued(path, smiles_column="smiles", value_column="score")
     with pytest.raises(DataError, match="no column 'affinity'"):
         read_valued(path, smiles_column="smiles", value_column="affinity")
+
+
+@pytest.mark.parametrize(("kind", "n_said"), [("minmax-gp", 0), ("forest", 0), ("nearest", 1)])
+@pytest.mark.parametrize("rule", [name for name, spec in RULES.items() if spec.wants_draws])
+def test_rules_that_compare_compounds_get_the_draws_that_nights_make(monkeypatch, rule, kind, n_said):
+    seen = []
+
+    def score_seen(name, prediction, drawn, knobs, rng, **more):
+        seen.append(drawn)
+        return score_open(name, prediction, drawn, knobs, rng, **more)
+
+    monkeypatch.setattr("nextplate.acquisition.replay.score_open", score_seen)
+    values = np.sin(np.arange(60.0))
+    curve = replay(small(values), values, ReplayPlan(f"{kind}:{rule}", 20, 10, 1, 5))
+    said = [note for note in curve.rounds[1].notes if note.startswith("draws:")]
+    assert said == [f"draws: a belief of kind {kind} gave no joint draws for the rule {rule}"] * n_said
+    assert (NO_DRAWS in curve.rounds[1].notes) == bool(n_said)
+    assert any("no noise of a well is known" in note for note in curve.rounds[1].notes) == (rule == "bald")
+    if not n_said:
+        assert seen[0].draws.shape == (N_DRAWS, 40)
+        assert seen[0].rows.tolist() == sorted(set(range(60)) - set(curve.tested[:20].tolist()))
+
+
+def test_picks_by_score_are_of_the_drawn_in_a_replay_too(monkeypatch):
+    monkeypatch.setattr("nextplate.acquisition.drawn.MOST_DRAWN", 15)
+    values = np.sin(np.arange(60.0))
+    curve = replay(small(values), values, ReplayPlan("forest:thompson", 20, 10, 1, 5))
+    assert (
+        "joint draws: picks by score are of the 15 of 40 available compounds that have draws" in curve.rounds[1].notes
+    )
+
+
+def test_a_batch_by_lot_for_want_of_values_says_so():
+    values = np.full(60, np.nan)
+    first = replay(small(values + 1), np.arange(60.0), ReplayPlan("random", 20, 20, 0, 3)).tested
+    values[np.setdiff1d(np.arange(60), first)[:30]] = 1.0
+    for strategy, said in (("forest", 1), ("similarity", 1), ("random", 0)):
+        curve = replay(small(values), values, ReplayPlan(strategy, 20, 20, 1, 3))
+        assert sum("drawn by lot" in note for note in curve.rounds[1].notes) == said
+
+
+def test_unscored_compounds_are_not_foretold():
+    """The batch is all that is left: 20 compounds without a value."""
+    values = np.arange(60.0)
+    tested = replay(small(values), values, ReplayPlan("random", 40, 20, 0, 3)).tested
+    values[np.setdiff1d(np.arange(60), tested)] = np.nan
+    curve = replay(small(values), values, ReplayPlan("forest", 40, 20, 1, 3))
+    assert curve.rounds[1].foretold is None

@@ -1,5 +1,6 @@
 """Several endpoints, replicates, duplicates and censored values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from scipy.stats import multivariate_normal, norm, truncnorm
 from nextplate.compound import Features
 from nextplate.errors import ModelError
 from nextplate.models import gp, kind_of
-from nextplate.models.endpoints import Endpoint, believe, believe_each, probability_of_both, residual_correlation
+from nextplate.models.endpoints import Endpoint, believe, probability_of_both, residual_correlation
+from nextplate.models.funnel import Funnelled
 from nextplate.models.pareto import expected_hypervolume_improvement, pareto_ranks
 from nextplate.models.replicates import _beyond, impute_censored, merge_replicates
 
@@ -97,15 +99,31 @@ def test_a_dear_endpoint_is_predicted_in_full_where_the_first_was(features, monk
     rows, rng = ALL[:80], np.random.default_rng(5)
     endpoint = Endpoint("viability", rows, (rows % 8) / 8 + rng.normal(0, 0.05, 80), 0.5, "minmax-gp")
     in_full = ALL % 4 == 0
-    screened = believe(features, endpoint, in_full=in_full)
+    everyone = np.ones(N, dtype=bool)
+    first = Funnelled(np.arange(N) / N, np.zeros(N), in_full, in_full, ())
+    screened = believe(features, endpoint, beside=first)
     whole = believe(features, endpoint)
     np.testing.assert_allclose(screened.mean[in_full], whole.mean[in_full], rtol=1e-6)
     np.testing.assert_allclose(screened.spread[in_full], whole.spread[in_full], rtol=1e-6)
     assert not np.isclose(screened.mean[~in_full], whole.mean[~in_full]).all(), "the rest is the screen's"
     assert screened.notes == ("two stages: 50 of 200 compounds predicted in full",)
     assert whole.notes == ()
-    own = believe(features, endpoint, in_full=np.ones(N, dtype=bool), n_passed=40, n_lot=20)
+    assert screened.beside is first
+    own = believe(features, endpoint, n_passed=40, n_lot=20)
     assert "all 200 compounds screened by lightgbm, the best 40" in own.notes[0]
+    # Where the first was predicted in full of all, the best of it and a lot are, of both.
+    all_of_it = replace(first, in_full=everyone, by_lot=everyone)
+    both = believe(features, endpoint, beside=all_of_it, n_passed=40, n_lot=20)
+    asked = both.beside.in_full
+    assert asked[-40:].all(), "the best of the first endpoint"
+    assert both.beside.by_lot.sum() == 20
+    assert asked.sum() == 40 + (both.beside.by_lot & (ALL < N - 40)).sum()
+    np.testing.assert_allclose(both.mean[asked], whole.mean[asked], rtol=1e-6)
+    assert both.notes[0].startswith("two stages: of 200 compounds the best 40 by the endpoint beside it and 20 by lot")
+    # A cheap kind is asked about all.
+    cheap = believe(features, replace(endpoint, kind="nearest"), beside=all_of_it, n_passed=40, n_lot=20)
+    assert cheap.beside is all_of_it
+    assert cheap.notes == ()
 
 
 def test_active_and_viable(features):
@@ -117,16 +135,14 @@ def test_active_and_viable(features):
     rows = ALL[:160]
     active = Endpoint("activity", rows, activity[rows], 0.5)
     viable = Endpoint("viability", rows[20:], viability[rows][20:], 0.6)
-    said = believe_each(features, (active, viable), seed=1)
+    said = believe(features, active, 1), believe(features, viable, 2)
     correlation = residual_correlation(*said)
     assert -0.9 <= correlation < -0.5
     both = probability_of_both(said[0].p_satisfied, said[1].p_satisfied, correlation)
     assert both[ALL % 8 == 3].mean() > 0.7
     assert both[ALL % 8 == 5].max() < 0.2
-    hits = believe_each(features, (Endpoint("hit", rows, (ALL[rows] % 8 == 3).astype(float), np.nan, "nearest"),))
-    np.testing.assert_array_equal(hits[0].p_satisfied, hits[0].mean)
-    with pytest.raises(ModelError, match="its own name"):
-        believe_each(features, (active, active))
+    hits = believe(features, Endpoint("hit", rows, (ALL[rows] % 8 == 3).astype(float), np.nan, "nearest"))
+    np.testing.assert_array_equal(hits.p_satisfied, hits.mean)
 
 
 def test_replicates_become_one_label_and_tell_the_noise(features):

@@ -13,8 +13,9 @@ from nextplate.models.comparison import compare_modalities
 from nextplate.models.fusion import Fusion
 from nextplate.models.kinds import kind_of
 from nextplate.models.pooling import Pool, learn_pool, learn_width, log_odds, pool_mean, pool_spread
-from nextplate.models.profiles import NO_PROFILES, Profiles, image_features, joint_features
+from nextplate.models.profiles import image_features, joint_features
 from nextplate.models.scoring import fold_auc, roc_auc, score
+from nextplate.profiles import NO_PROFILES, Profiles
 
 N, N_SEEN = 200, 140
 ALL = np.arange(N)
@@ -30,8 +31,8 @@ def _features(seed: int = 3) -> Features:
 
 
 @pytest.fixture(scope="module")
-def features() -> Features:
-    return _features()
+def features(profiles: Profiles) -> Features:
+    return dataclasses.replace(_features(), profiles=profiles)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ def hit(potency):
 
 
 @pytest.fixture(scope="module")
-def kind(profiles):
-    return Fusion(profiles)
+def kind():
+    return Fusion()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_hits_are_scored_by_auc_and_predicted_as_probabilities(kind, features, h
 
 
 def test_chemistry_speaks_alone_and_less_surely_where_there_is_no_profile(features, profiles, potency):
-    kind = Fusion(profiles)
+    kind = Fusion()
     tested = np.flatnonzero(np.arange(N) % 4 != 0)
     asked = np.flatnonzero(np.arange(N) % 4 == 0)
     belief = kind.fit(features, tested, potency[tested], seed=1)
@@ -109,7 +110,7 @@ def test_it_is_the_same_every_time_and_for_every_slice(kind, features, potency, 
 
 @pytest.mark.parametrize("mode", ["late", "early"])
 def test_a_saved_belief_is_the_same_belief(tmp_path, features, profiles, potency, mode):
-    kind = Fusion(profiles, mode=mode)
+    kind = Fusion(mode=mode)
     belief = kind.fit(features, ALL, potency, seed=1)
     kind.save(belief, tmp_path / "a", metrics={"rmse": 0.5})
     kind.save(belief, tmp_path / "b", metrics={"rmse": 0.5})
@@ -131,7 +132,7 @@ def test_a_folder_that_was_tampered_with_is_refused(tmp_path, kind, belief, file
 
 
 def test_early_fusion_sees_profiles_and_lives_without(features, profiles, potency):
-    kind = Fusion(profiles, mode="early")
+    kind = Fusion(mode="early")
     out = compare_modalities(kind, features, ALL, potency).means
     seen = np.arange(N) < N_SEEN
     errors = {way: score(potency[seen], mean[seen], is_binary=False) for way, mean in out.items()}
@@ -183,7 +184,8 @@ def test_too_little_to_learn_of_images_is_said_and_leaves_chemistry(
         "none": np.zeros(N),
         "equal": np.full(N, 2.5),
     }[what]
-    kind = Fusion(profiles if given is None else given)
+    kind = Fusion()
+    features = features if given is None else dataclasses.replace(features, profiles=given)
     belief = kind.fit(features, rows, labels[rows], seed=1)
     assert note in belief.notes[0]
     chemistry = kind_of("lightgbm").fit(features, rows, labels[rows], seed=1)
@@ -195,7 +197,7 @@ def test_too_little_to_learn_of_images_is_said_and_leaves_chemistry(
 
 def test_cell_counts_that_do_as_well_as_the_images_are_named(features, profiles):
     y = profiles.values[:, 0].astype(float)
-    belief = Fusion(profiles).fit(features, np.arange(N_SEEN), y, seed=1)
+    belief = Fusion().fit(features, np.arange(N_SEEN), y, seed=1)
     assert belief.notes[0].startswith("cell counts alone predict as well as the whole profile (RMSE")
 
 
@@ -203,12 +205,39 @@ def test_new_images_may_come_after_the_fit_but_not_of_other_features(features, p
     more = dataclasses.replace(
         profiles, compound_ids=tuple(f"C{i}" for i in range(N_SEEN, 2 * N_SEEN)), values=profiles.values
     )
-    seen_later = Fusion(more).predict(belief, features)[0]
-    assert not np.isclose(seen_later[N_SEEN:], Fusion(profiles).predict(belief, features)[0][N_SEEN:]).any()
+    with_more = dataclasses.replace(features, profiles=more)
+    usual = Fusion().predict(belief, features)[0]
+    assert not np.isclose(Fusion().predict(belief, with_more)[0][N_SEEN:], usual[N_SEEN:]).any()
     with pytest.raises(ModelError, match="profiles of 4 columns and is asked with 1"):
-        Fusion(profiles.counts_only).predict(belief, features)
-    without = Fusion().predict(belief, features)[0]
+        Fusion().predict(belief, dataclasses.replace(features, profiles=profiles.counts_only))
+    found_again = Fusion().predict(belief, dataclasses.replace(features, profiles=None))[0]
+    np.testing.assert_array_equal(found_again, usual)
+    nobody = dataclasses.replace(profiles, compound_ids=tuple(f"X{i}" for i in range(N_SEEN)))
+    without = Fusion().predict(belief, dataclasses.replace(features, profiles=nobody))[0]
     np.testing.assert_array_equal(without, kind_of("lightgbm").predict(belief.chemistry, features)[0])
+
+
+@pytest.mark.parametrize("name", ["profiles", "cell-count"])
+def test_images_alone_are_a_kind_that_knows_the_average_of_the_rest(tmp_path, features, potency, name):
+    kind = kind_of(name)
+    belief = kind.fit(features, ALL, potency, seed=1)
+    mean, spread = kind.predict(belief, features)
+    assert len(np.unique(mean[N_SEEN:])) == 1
+    assert mean[-1] == pytest.approx(potency.mean())
+    errors = np.abs(mean - potency)[:N_SEEN].mean(), np.abs(potency.mean() - potency)[:N_SEEN].mean()
+    assert errors[0] < errors[1]
+    kind.save(belief, tmp_path / "belief")
+    bare = dataclasses.replace(features, profiles=None)
+    for ours, theirs in zip((mean, spread), kind.predict(kind.load(tmp_path / "belief"), bare), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    nobody = kind.fit(dataclasses.replace(features, profiles=NO_PROFILES), ALL, potency)
+    assert "mean-only belief: no labelled compound has an image profile" in nobody.notes[0]
+
+
+def test_a_cell_count_must_be_known_to_be_one(features, profiles, potency):
+    unnamed = dataclasses.replace(features, profiles=dataclasses.replace(profiles, count_names=()))
+    with pytest.raises(ModelError, match="no column of the image profiles is known to be a cell count; name it"):
+        kind_of("cell-count").fit(unnamed, ALL, potency)
 
 
 BAD = [
@@ -228,7 +257,7 @@ def test_profiles_that_cannot_be_used_say_why(profiles, damage, says):
 
 def test_a_mode_that_is_none_is_refused(profiles, features, potency):
     with pytest.raises(ModelError, match="'late' or 'early', not 'middle'"):
-        Fusion(profiles, mode="middle").fit(features, ALL, potency)
+        Fusion(mode="middle").fit(features, ALL, potency)
 
 
 def test_two_independent_witnesses_add_up_and_a_useless_one_is_left_out():
@@ -296,7 +325,7 @@ def test_lincs_cell_counts_predict_mitochondrial_toxicity_in_tox21():
     screened = tox21_after_lincs(DATA, n_rows=2500)
     y = screened.labels["SR-MMP"]
     rows = np.flatnonzero(np.isfinite(y))
-    belief = Fusion(screened.profiles).fit(screened.features, rows, y[rows], seed=0)
+    belief = Fusion().fit(screened.features, rows, y[rows], seed=0)
     assert len(rows) > 120
     assert belief.scores["image"] > 0.55
     assert belief.scores["fused"] > 0.7

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from nextplate.acquisition.rules.entropy import bits
-from nextplate.acquisition.rules.rule import NO_DRAWS, FloatArray, Knobs, Told, draws_of
+from nextplate.acquisition.rules.rule import NO_DRAWS, FloatArray, Knobs, RuleSpec, Told, draws_of
 from nextplate.errors import PlanError
 from nextplate.prediction import Prediction
 
@@ -71,3 +71,6 @@ def _probit(prediction: Prediction, knobs: Knobs) -> FloatArray:
     kept = np.sqrt(_C2 / (width**2 + _C2)) * np.exp(-(away**2) / (2 * (width**2 + _C2)))
     told: FloatArray = np.maximum(bits(ndtr(away / np.sqrt(width**2 + 1))) - kept, 0.0)
     return told
+
+
+SPEC = RuleSpec("bald", bald, wants_draws=True, reads_noise=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import entr
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, chances
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec, chances
 from nextplate.prediction import Prediction
 
 
@@ -17,3 +17,6 @@ def bits(p: FloatArray) -> FloatArray:
     """Give the entropy of a coin of probability p, in bits; any shape."""
     both: FloatArray = (entr(p) + entr(1 - p)) / np.log(2)
     return both
+
+
+SPEC = RuleSpec("entropy", entropy, is_weighed=False)

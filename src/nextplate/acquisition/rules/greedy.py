@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec
 from nextplate.prediction import Prediction
 
 
@@ -10,3 +10,6 @@ def greedy(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Fl
     """Score by the predicted response."""
     del knobs, rng
     return prediction.mean.copy()
+
+
+SPEC = RuleSpec("greedy", greedy)

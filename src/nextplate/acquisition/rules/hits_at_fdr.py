@@ -8,7 +8,7 @@ whatever the belief is worth.
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, Mask, Told, chances, open_rows
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, Mask, RuleSpec, Told, chances, open_rows
 from nextplate.conformal import hit_list
 from nextplate.errors import PlanError
 from nextplate.prediction import Prediction
@@ -55,3 +55,6 @@ def _expected(p: FloatArray, is_open: Mask, fdr: float) -> Mask:
     # The share never falls along the order, so the list is a beginning of it.
     listed[ordered[: int(np.searchsorted(false_share, fdr, side="right"))]] = True
     return listed
+
+
+SPEC = RuleSpec("hits-at-fdr", hits_at_fdr, calibrates=True, is_weighed=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, chances
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec, chances
 from nextplate.prediction import Prediction
 
 
@@ -11,3 +11,6 @@ def margin(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Fl
     del knobs, rng
     lead: FloatArray = -np.abs(2 * chances(prediction) - 1)
     return lead
+
+
+SPEC = RuleSpec("margin", margin, is_weighed=False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nextplate.acquisition.modal import modal
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec
 from nextplate.prediction import Prediction
 
 
@@ -11,3 +11,6 @@ def modal_ucb(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) ->
     """Score by modAL's upper confidence bound; equal to ucb. ModelError when modAL is not installed."""
     del rng
     return np.asarray(modal().UCB(prediction.mean, prediction.spread, knobs.beta), dtype=np.float64)
+
+
+SPEC = RuleSpec("modal-ucb", modal_ucb)

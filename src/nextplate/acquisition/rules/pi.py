@@ -3,7 +3,7 @@
 import numpy as np
 
 from nextplate.acquisition.modal import modal, no_best, positive_spread
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, Told
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec, Told
 from nextplate.prediction import Prediction
 
 
@@ -20,3 +20,6 @@ def pi(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatA
         return told
     scores = modal().PI(prediction.mean, positive_spread(prediction), knobs.best, knobs.tradeoff)
     return np.asarray(scores, dtype=np.float64)
+
+
+SPEC = RuleSpec("pi", pi)

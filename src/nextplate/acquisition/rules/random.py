@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec
 from nextplate.prediction import Prediction
 
 
@@ -10,3 +10,6 @@ def random(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Fl
     """Score by lot: the baseline, and the only choice without any selection bias."""
     del knobs
     return rng.random(len(prediction.mean))
+
+
+SPEC = RuleSpec("random", random, is_weighed=False)

@@ -15,6 +15,11 @@ from nextplate.prediction import Prediction
 FloatArray = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+BETA = 1.0
+"""Weight of the spread in an upper confidence bound, at night and in a replay alike."""
+N_TOP = 100
+"""How many compounds count as the top in the rule top-k, likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
@@ -22,13 +27,13 @@ class Knobs:
 
     best: float
     """Highest response measured so far; NaN when none was."""
-    beta: float = 1.0
+    beta: float = BETA
     """Weight of the spread in an upper confidence bound."""
     tradeoff: float = 0.0
     """Improvement over best that counts for nothing, on the response scale."""
     available: Mask | None = None
     """Shape (n,): compounds that may be picked; None: all. Only top-k, thompson and hits-at-fdr look at it."""
-    n_top: int = 100
+    n_top: int = N_TOP
     """How many compounds count as the top in the rule top-k."""
     threshold: float = float("nan")
     """A response at or above it is a hit; NaN: mean and draws are probabilities of a hit already (0/1 labels)."""
@@ -60,6 +65,24 @@ class Rule(Protocol):
     def __call__(self, prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> FloatArray | Told:
         """Give one score per compound, shape (n,); the highest is tested first. Told, when it had to fall back."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """A rule and what the loop has to know of it; every file of rules/ ends with one, ``SPEC``."""
+
+    name: str
+    """As lab.toml and ``replay --strategy`` write it."""
+    score: Rule
+    wants_draws: bool = False
+    """It compares compounds, or asks what an outcome teaches: joint draws of the belief are made for it."""
+    calibrates: bool = False
+    """It reads Knobs.cal_scores and cal_is_hit."""
+    reads_noise: bool = False
+    """It reads Knobs.noise, unless labels are 0/1."""
+    is_weighed: bool = True
+    """Where viability is an endpoint its scores are weighed by P(viable). False: it goes by lot, or by P(hit), which
+    holds viability already."""
 
 
 NO_DRAWS = "the belief gives no joint draws: compounds are taken as independent, normal with its mean and spread"

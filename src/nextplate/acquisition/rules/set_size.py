@@ -3,7 +3,7 @@
 import numpy as np
 
 from nextplate.acquisition.rules.entropy import entropy
-from nextplate.acquisition.rules.rule import FloatArray, Knobs, Told
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec, Told
 from nextplate.conformal import label_sets
 from nextplate.prediction import Prediction
 
@@ -24,3 +24,6 @@ def set_size(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> 
     sets = label_sets(knobs.cal_scores, knobs.cal_is_hit, prediction.mean, level=knobs.level)
     scores = sets.size + 0.5 * np.minimum(sets.p_hit_label, sets.p_not_label)
     return Told(scores, sets.notes)
+
+
+SPEC = RuleSpec("set-size", set_size, calibrates=True)

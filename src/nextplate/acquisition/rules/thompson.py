@@ -12,6 +12,7 @@ from nextplate.acquisition.rules.rule import (
     FloatArray,
     Knobs,
     Mask,
+    RuleSpec,
     Told,
     between_0_and_1,
     draws_of,
@@ -46,3 +47,6 @@ def _best_first(draw: npt.NDArray[np.float32], is_open: Mask) -> npt.NDArray[np.
     rows = np.argpartition(masked, len(masked) - n)[len(masked) - n :]
     ordered: npt.NDArray[np.intp] = rows[np.argsort(-masked[rows], kind="stable")]
     return ordered
+
+
+SPEC = RuleSpec("thompson", thompson, wants_draws=True)

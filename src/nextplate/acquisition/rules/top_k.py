@@ -12,6 +12,7 @@ from nextplate.acquisition.rules.rule import (
     FloatArray,
     Knobs,
     Mask,
+    RuleSpec,
     Told,
     between_0_and_1,
     draws_of,
@@ -66,3 +67,6 @@ def _normal(prediction: Prediction, is_open: Mask, k: int) -> FloatArray:
     varies = min(varies, float(np.median(width)) ** 2)
     passes: FloatArray = ndtr((prediction.mean - low) / np.sqrt(spread**2 + varies))
     return passes
+
+
+SPEC = RuleSpec("top-k", top_k, wants_draws=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec
 from nextplate.prediction import Prediction
 
 
@@ -10,3 +10,6 @@ def ucb(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) -> Float
     """Score by mean + beta * spread (Auer 2002)."""
     del rng
     return prediction.mean + knobs.beta * prediction.spread
+
+
+SPEC = RuleSpec("ucb", ucb)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nextplate.acquisition.rules.rule import FloatArray, Knobs
+from nextplate.acquisition.rules.rule import FloatArray, Knobs, RuleSpec
 from nextplate.prediction import Prediction
 
 
@@ -10,3 +10,6 @@ def uncertainty(prediction: Prediction, knobs: Knobs, rng: np.random.Generator) 
     """Score by the spread alone: learns most, finds least."""
     del knobs, rng
     return prediction.spread.copy()
+
+
+SPEC = RuleSpec("uncertainty", uncertainty)

@@ -69,9 +69,11 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
     """
     planned = _planned(lab, intent)
     moved = _moved(status, planned, result)
+    begun = _touched(status, planned, moved)
+    drawn = {t: _drawn_nl(t, planned, moved, result) for t in begun}
     rows = [
-        RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in moved.items() if nl]),
-        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in _touched(status, planned, moved)]),
+        RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in drawn.items() if nl]),
+        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in begun]),
     ]
     # A load written off has debited everything and dosed nothing that anybody can vouch for.
     dosed = {} if result.get("choice") == "write-off" else moved
@@ -81,11 +83,25 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
     return [r for r in rows if r.rows], {**result, "short": short}
 
 
+def _drawn_nl(t: int, planned: Mapping[int, Transfer], moved: Mapping[int, int], result: JSON) -> int:
+    """Return what a transfer took from its source: as told, else what arrived, else all of it.
+
+    The one under way when a load broke off may hang in its tip: where the handler does not tell, it counts as drawn.
+    """
+    told = {int(number): int(nl) for number, nl in result.get("drawn", ())}
+    return told.get(t, moved.get(t, planned[t].volume_nl))
+
+
 def _touched(status: str, planned: Mapping[int, Transfer], moved: Mapping[int, int]) -> list[int]:
-    """List the transfers whose tip is gone: those reported, and in a load that broke off the one under way."""
+    """List the transfers begun: those reported, and in a load that broke off the one under way, or its eight."""
     under_way = next((t for t in planned if t not in moved), None)
-    is_broken_off = status == "failed" and moved and under_way is not None
-    return [*moved, under_way] if is_broken_off and under_way is not None else list(moved)
+    if status != "failed" or not moved or under_way is None:
+        return list(moved)
+    stroke = planned[under_way].stroke
+    return [
+        *moved,
+        *(t for t in planned if t == under_way or (stroke and planned[t].stroke == stroke and t not in moved)),
+    ]
 
 
 def _moved(status: str, planned: Mapping[int, Transfer], result: JSON) -> dict[int, int]:

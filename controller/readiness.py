@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.settings import BeliefSection, Settings
+from controller.settings.whole import giving_of
 from nextplate.errors import DataError, PlanError
 from nextplate.models.kinds import CELL_COUNT
+from protocols.forecast import Need, dry
+from protocols.giving import Giving
 from protocols.stock import StockWell
 
 if TYPE_CHECKING:
@@ -63,19 +66,33 @@ def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[
     samples = [w for w in wells if w.compound_id in known]
     yield from _dose_problem(settings, samples)
     yield from _series_problem(settings, samples)
+    yield from _dry_problems(settings, wells)
 
 
 def _dose_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[str]:
-    assay = settings.assay
-    transfer_nl, well_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
-    if any(well.gives(assay.dose_um, transfer_nl, well_nl) for well in samples):
+    assay, how = settings.assay, giving_of(settings)
+    if any(how.n_doses(well, assay.dose_um) for well in samples):
+        return
+    strengths = sorted({well.concentration_um for well in samples})[:_SHOWN]
+    if how.is_by_volume:
+        yield _no_volume(how, assay.dose_um, strengths)
         return
     share = assay.transfer_ul / (assay.transfer_ul + assay.well_volume_ul)
-    strengths = sorted({well.concentration_um for well in samples})[:_SHOWN]
     made = ", ".join(f"{c:g} uM stock gives {c * share:g} uM" for c in strengths) or "no compound is in stock"
     yield (
         f"no stock well gives the dose of {assay.dose_um:g} uM (assay.dose_um) when {assay.transfer_ul:g} ul go into "
         f"{assay.well_volume_ul:g} ul: {made}; change dose_um, transfer_ul or well_volume_ul, or dilute the stock"
+    )
+
+
+def _no_volume(how: Giving, dose_um: float, strengths: Sequence[float]) -> str:
+    whole_nl = how.well_nl + how.total_nl
+    made = ", ".join(f"{dose_um * whole_nl / um:.0f} nl of {um:g} uM stock" for um in strengths if um > 0)
+    return (
+        f"no stock well gives the dose of {dose_um:g} uM (assay.dose_um) in a well of {whole_nl} nl, of which "
+        f"{how.total_nl} are solvent (assay.final_dmso_percent): it takes {made or 'a compound in stock'}, and neither "
+        f"that nor what fills up may be under the pipette's minimum; change dose_um or final_dmso_percent, or dilute "
+        "the stock"
     )
 
 
@@ -84,12 +101,25 @@ def _series_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterato
     assay, budget = settings.assay, settings.picking.budget
     if budget is None or not budget.dose_response:
         return
-    transfer_nl, well_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
-    at = [{w.compound_id for w in samples if w.gives(dose, transfer_nl, well_nl)} for dose in assay.dose_series_um]
-    if not set.intersection(*at):
-        without = [f"{dose:g}" for dose, names in zip(assay.dose_series_um, at, strict=True) if not names]
+    how = giving_of(settings)
+    wells: dict[str, list[StockWell]] = {}
+    for well in samples:
+        wells.setdefault(well.compound_id, []).append(well)
+    if not any(how.gives_all(mine, assay.dose_series_um) for mine in wells.values()):
+        doses = assay.dose_series_um
+        without = [f"{d:g}" for d in doses if not any(how.n_doses(w, d) for w in samples)]
         what = f"none gives {', '.join(without)} uM" if without else "no compound has a well for each"
         yield (
             f"picking.budget keeps wells for dose-response series, and no compound has stock wells that give every "
             f"dose of assay.dose_series_um ({what}); add a dilution series to the stock, or leave dose_response out"
         )
+
+
+def _dry_problems(settings: Settings, wells: Sequence[StockWell]) -> Iterator[str]:
+    """Tell which control liquid would run dry on the first plate, and the well to fill."""
+    assay, plate, how = settings.assay, settings.plate, giving_of(settings)
+    needs = [
+        Need(assay.negative_control, plate.n_negative, how.total_nl),
+        Need(assay.positive_control, plate.n_positive, how.transfer_nl),
+    ]
+    yield from (f"the first plate would run dry: {refill}" for refill in dry(needs, wells))

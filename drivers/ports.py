@@ -45,7 +45,8 @@ class RunLoad:
 
     Result: ``transfers``: list of [transfer_id, volume_nl really dispensed], in order of execution, also when
     FAILED (what had moved before the failure). A volume below the plan says air was drawn or a tip clogged, as
-    far as the handler noticed; 0 means nothing was dispensed.
+    far as the handler noticed; 0 means nothing was dispensed. Where the handler can tell: ``drawn``, likewise, what a
+    transfer took from its source, also of one that was not dispensed; and ``steps``, numbers of other steps done.
     """
 
     protocol_path: Path

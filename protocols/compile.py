@@ -1,20 +1,43 @@
-"""Compile a plate layout into transfers and deck loads for one robot."""
+"""Compile what is wanted in wells into transfers and deck loads for one robot."""
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from nextplate.errors import PlanError
-from nextplate.plate import Layout, Role, parse_well
-from protocols.draws import Demand, Draw, choose_draws
-from protocols.labware import DESTINATIONS, Pipette, RobotDeck, labware, pipette
-from protocols.loads import pack
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
+from nextplate.plate import Layout, Role
+from protocols.carry_over import carry_over
+from protocols.deckplan import LoadPlan, TipSet, deck_loads, merged, n_runs, plan_stage
+from protocols.dilute import diluted
+from protocols.dosing import dose
+from protocols.draws import Demand, Draw, Portion, choose_draws
+from protocols.labware import Pipette, RobotDeck, pipette
+from protocols.model import Protocol
+from protocols.order_checks import (
+    check_barcodes,
+    check_orders,
+    check_stock,
+    check_targets,
+    destination,
+    reachable,
+)
+from protocols.orders import Compiled, Order, Rules, Spare, Target, TipPolicy
+from protocols.runs import Motion, motion_of
 from protocols.stock import StockWell, TipRack
+from protocols.strokes import bundled, is_trough, stamped
+from protocols.tipping import columns_of_tips, single_tips, too_few, usable_racks, without
 
-__all__ = ["StockWell", "TipRack", "compile_protocol"]
-
-Tip = tuple[TipRack, str]
+__all__ = [
+    "Compiled",
+    "Order",
+    "Rules",
+    "Spare",
+    "StockWell",
+    "Target",
+    "TipPolicy",
+    "TipRack",
+    "compile_orders",
+    "compile_protocol",
+]
 
 
 def compile_protocol(
@@ -28,8 +51,9 @@ def compile_protocol(
     *,
     destination_labware: str | None = None,
     well_volume_nl: int | None = None,
+    rules: Rules | None = None,
 ) -> Protocol:
-    """Turn a layout into a protocol: one transfer with a fresh tip into every well that is not empty.
+    """Turn a layout into a protocol: every well that is not empty gets its liquid.
 
     Source wells are chosen so that few source plates are needed, loads so that few deck swaps are needed; partly
     used tip racks come first. The result is a plan on paper: protocols.ledger judges it against volumes, and
@@ -40,175 +64,229 @@ def compile_protocol(
         stock: every source well, control liquids included.
         tips: racks at hand, of any kind; those that do not fit the pipette are left alone.
         deck: robot, slots and pipette.
-        transfer_nl: volume of every transfer.
+        transfer_nl: volume of every transfer; with ``rules.final_dmso_percent`` of the positive control only.
         controls: the compound_id in stock that fills control wells, by role.
         name: of the protocol, for people.
         destination_labware: load name of the assay plate; None takes the usual one of the layout's format.
         well_volume_nl: in the assay well before the transfer; a sample well is then served only by source wells of
             the strength that makes its dose. None: any well of the compound serves.
+        rules: how doses are made and tips used; None: by strength, a fresh tip for every transfer.
 
     Raises:
         PlanError: volume outside the pipette's range, stock or tips that do not suffice, barcodes that clash.
         DataError: unknown labware.
     """
-    target = _destination(layout, destination_labware)
+    target = destination(layout, destination_labware)
+    rules = rules or Rules()
+    by_volume = rules.final_dmso_percent is not None
+    if by_volume:
+        rules = replace(rules, solvent=controls.get(Role.NEGATIVE, rules.solvent))
+        if well_volume_nl is None:
+            raise PlanError("final_dmso_percent needs well_volume_nl, what stands in a well before")
+    is_by_dose = well_volume_nl is not None
+    orders = list(_orders(layout, controls, None if by_volume else transfer_nl, transfer_nl, is_by_dose=is_by_dose))
+    plate = Target(layout.barcode, target, well_volume_nl or 0)
+    return compile_orders(orders, (plate,), stock, tips, deck, rules, name).protocol
+
+
+def compile_orders(
+    orders: Sequence[Order],
+    targets: Sequence[Target],
+    stock: Sequence[StockWell],
+    tips: Sequence[TipRack],
+    deck: RobotDeck,
+    rules: Rules,
+    name: str,
+) -> Compiled:
+    """Turn orders for wells of several plates into a protocol.
+
+    Where the deck has an 8-channel pipette it makes whole columns at once, as long as whole columns of tips are there.
+
+    Args:
+        orders: in any order; a well may be ordered for several times.
+        targets: every plate that is ordered for.
+        stock: every source well, control liquids included.
+        tips: racks at hand.
+        deck: robot, slots and pipettes.
+        rules: how doses are made and tips used.
+        name: of the protocol, for people.
+
+    Raises:
+        PlanError: what cannot be done, with the wells and what is missing.
+        DataError: unknown labware.
+    """
     tool = pipette(deck.pipette)
-    racks = _usable_racks(tips, tool)
-    demands = list(_demands(layout, controls, is_by_dose=well_volume_nl is not None))
-    _check_volume(transfer_nl, tool, racks, demands)
-    _check_stock(stock)
-    draws = choose_draws(demands, stock, transfer_nl, well_volume_nl)
-    tip_list = _take_tips(racks, len(draws), tool)
-    _check_barcodes(layout.barcode, draws, [rack for rack, _ in tip_list])
-    loads = _build_loads(layout.barcode, target, deck, transfer_nl, draws, tip_list)
-    return Protocol(name, deck.robot, deck.pipette, deck.mount, tuple(loads))
+    racks = usable_racks(tips, tool)
+    plates = {target.barcode: target for target in targets}
+    check_targets(targets, rules.spares, {item.source_plate for item in stock}, tool)
+    check_orders(orders, plates, tool, racks, is_by_volume=rules.final_dmso_percent is not None)
+    check_stock(stock)
+    stock = reachable(stock, {order.compound_id for order in orders}, tool)
+    wanted = _wanted(orders, plates, stock, tool, rules)
+    kinds = {**{t.barcode: t.labware for t in targets}, **{s.barcode: s.labware for s in rules.spares}}
+    try:
+        protocol = _compiled(wanted, kinds, stock, racks, deck, rules, name)
+    except _ColumnsShort:
+        protocol = _compiled(wanted, kinds, stock, racks, replace(deck, multichannel=""), rules, name)
+    used = {item.barcode for load in protocol.loads for item in load.deck}
+    spares = {spare.barcode: spare.labware for spare in rules.spares if spare.barcode in used}
+    return Compiled(protocol, carry_over(protocol), spares, wanted.made_um)
 
 
-def _destination(layout: Layout, load_name: str | None) -> str:
-    n_wells = layout.plate_format.n_wells
-    chosen = load_name or DESTINATIONS.get(n_wells)
-    if chosen is None:
-        raise PlanError(f"no usual labware for an assay plate of {n_wells} wells; name destination_labware")
-    kind = labware(chosen)
-    if kind.wells_format != layout.plate_format or kind.is_tip_rack:
-        raise PlanError(f"assay plate {layout.barcode} has {n_wells} wells, {chosen} has {kind.n_wells}")
-    return chosen
+class _ColumnsShort(Exception):
+    """There are too few whole columns of tips for eight channels."""
 
 
-def _demands(layout: Layout, controls: Mapping[Role, str], *, is_by_dose: bool) -> Iterator[Demand]:
-    wells: dict[tuple[str, bool, float | None], list[str]] = {}
+@dataclass(slots=True)
+class _Wanted:
+    """Demands on the stock, and what is drawn from dilutions."""
+
+    demands: list[Demand]
+    from_dilutions: list[Draw] = field(default_factory=list)
+    mixes: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """Level of the dilution made in a well of a spare plate, and its volume."""
+    made_um: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+def _wanted(
+    orders: Sequence[Order], plates: Mapping[str, Target], stock: Sequence[StockWell], tool: Pipette, rules: Rules
+) -> _Wanted:
+    if rules.final_dmso_percent is None:
+        return _Wanted(list(_demands(orders, plates, stock)))
+    doses = dose(orders, plates, stock, tool, rules)
+    made = diluted(doses, rules, tool)
+    controls = {order.compound_id for order in orders if order.is_control} | {rules.solvent}
+    portions: dict[tuple[str, float | None], list[Portion]] = {}
+    for liquid, items in made.from_stock.items():
+        portions.setdefault((liquid.compound_id, liquid.strength_um), []).extend(items)
+    portions.setdefault((rules.solvent, None), []).extend(made.solvent)
+    demands = [
+        Demand(name, tuple(items), name in controls, None if um is None else frozenset({um}))
+        for (name, um), items in portions.items()
+    ]
+    return _Wanted(demands, made.from_dilutions, made.mixes, doses.made_um)
+
+
+def _orders(
+    layout: Layout, controls: Mapping[Role, str], sample_nl: int | None, control_nl: int, *, is_by_dose: bool
+) -> Iterator[Order]:
+    samples = {w.compound_id for w in layout.wells if w.compound_id is not None}
     for w in layout.wells:
         if w.role in (Role.NEGATIVE, Role.POSITIVE):
             if w.role not in controls:
                 raise PlanError(f"well {w.well} is a {w.role.value} control, and no liquid is named for that role")
-            wells.setdefault((controls[w.role], True, None), []).append(w.well)
+            if controls[w.role] in samples:
+                raise PlanError(f"{controls[w.role]} is both a control and a sample on plate {layout.barcode}")
+            yield Order(layout.barcode, w.well, controls[w.role], control_nl, is_control=True)
         elif w.compound_id is not None:
-            wells.setdefault((w.compound_id, False, w.dose_um if is_by_dose else None), []).append(w.well)
-    samples = {compound for compound, is_control, _ in wells if not is_control}
-    for (compound, is_control, dose_um), targets in wells.items():
-        if is_control and compound in samples:
-            raise PlanError(f"{compound} is both a control and a sample on plate {layout.barcode}")
-        yield Demand(compound, tuple(targets), is_control, dose_um)
+            yield Order(layout.barcode, w.well, w.compound_id, sample_nl, w.dose_um if is_by_dose else None)
 
 
-def _usable_racks(tips: Sequence[TipRack], tool: Pipette) -> list[TipRack]:
-    """Return racks that fit and hold tips: partly used ones first, the emptiest before others."""
-    often = Counter(rack.barcode for rack in tips)
-    if twice := sorted(barcode for barcode, n in often.items() if n > 1):
-        raise PlanError(f"tip rack {', '.join(twice)} is listed twice")
-    racks = [rack for rack in tips if rack.labware in tool.tips and rack.free_wells]
-    for rack in racks:
-        kind = labware(rack.labware)
-        bad = [well for well in rack.free_wells if not kind.has(well)]
-        if bad or len(set(rack.free_wells)) < len(rack.free_wells):
-            raise PlanError(f"tip rack {rack.barcode}: {', '.join(bad) or 'a position'} unknown or listed twice")
-    return sorted(racks, key=lambda r: (len(r.free_wells), r.barcode))
-
-
-def _check_volume(transfer_nl: int, tool: Pipette, racks: Sequence[TipRack], demands: Sequence[Demand]) -> None:
-    if isinstance(transfer_nl, bool) or not isinstance(transfer_nl, int):
-        raise PlanError(f"transfer volume {transfer_nl!r} is not a whole number of nanolitres")
-    wells = [well for demand in demands for well in demand.wells]
-    where = f"into {wells[0]} and {len(wells) - 1} more wells" if wells else "asked for"
-    most = min([tool.max_nl, *(labware(rack.labware).max_volume_nl for rack in racks)])
-    if not tool.min_nl <= transfer_nl <= most:
-        raise PlanError(
-            f"{transfer_nl} nl {where}: {tool.load_name} takes {tool.min_nl} to {most} nl; change the volume or "
-            "the pipette"
-        )
-
-
-def _check_stock(stock: Iterable[StockWell]) -> None:
-    problems = []
-    seen: dict[tuple[str, str], str] = {}
-    kinds: dict[str, str] = {}
+def _demands(orders: Sequence[Order], plates: Mapping[str, Target], stock: Sequence[StockWell]) -> Iterator[Demand]:
+    """Group orders with volumes: those of one compound, one dose and one role share their source wells."""
+    held: dict[str, list[StockWell]] = {}
     for item in stock:
-        where = f"{item.source_well} on {item.source_plate}"
-        key = (item.source_plate, item.source_well)
-        if key in seen:
-            problems.append(f"{where} holds {seen[key]} and {item.compound_id}")
-        seen[key] = item.compound_id
-        kind = labware(item.labware)
-        if kinds.setdefault(item.source_plate, item.labware) != item.labware:
-            problems.append(f"{item.source_plate} is {kinds[item.source_plate]} and {item.labware}")
-        if not kind.has(item.source_well):
-            problems.append(f"{where} is not a well of {item.labware}")
-        if not 0 <= item.volume_nl <= kind.max_volume_nl or not math.isfinite(item.volume_nl):
-            problems.append(f"{where} holds {item.volume_nl} nl; {item.labware} takes 0 to {kind.max_volume_nl}")
-    if problems:
-        raise PlanError("the stock table is wrong:\n  " + "\n  ".join(problems))
+        held.setdefault(item.compound_id, []).append(item)
+    groups: dict[tuple[str, bool, frozenset[float] | None], tuple[list[Portion], float | None]] = {}
+    for order in orders:
+        strengths = None
+        if order.dose_um is not None:
+            fill_nl, volume_nl = plates[order.plate].fill_nl, order.volume_nl or 0
+            able = (i for i in held.get(order.compound_id, ()) if i.gives(order.dose_um, volume_nl, fill_nl))
+            strengths = frozenset(item.concentration_um for item in able)
+        key = order.compound_id, order.is_control, strengths
+        portions, _ = groups.setdefault(key, ([], order.dose_um))
+        portions.append(Portion(order.plate, (order.well,), order.volume_nl or 0))
+    for (compound, is_control, strengths), (portions, dose_um) in groups.items():
+        yield Demand(compound, tuple(portions), is_control, strengths, dose_um)
 
 
-def _take_tips(racks: Sequence[TipRack], n_needed: int, tool: Pipette) -> list[Tip]:
-    free: list[Tip] = []
-    for rack in racks:
-        held = set(rack.free_wells)
-        free += [(rack, well) for well in labware(rack.labware).wells_by_column() if well in held]
-    missing = n_needed - len(free)
-    if missing > 0:
-        size = labware(tool.tips[0]).n_wells
-        raise PlanError(
-            f"{n_needed} tips needed, {len(free)} free in {len(racks)} racks; load {-(-missing // size)} more full "
-            f"rack(s) of {tool.tips[0]}"
-        )
-    return free[:n_needed]
-
-
-def _check_barcodes(destination: str, draws: Sequence[Draw], racks: Sequence[TipRack]) -> None:
-    kinds = {("assay plate", destination)}
-    kinds |= {("source plate", draw.source.source_plate) for draw in draws}
-    kinds |= {("tip rack", rack.barcode) for rack in racks}
-    often = Counter(barcode for _, barcode in kinds)
-    clashes = sorted(f"{barcode} is also a {kind}" for kind, barcode in kinds if often[barcode] > 1)
-    if clashes:
-        raise PlanError("barcodes clash: " + ", ".join(clashes))
-
-
-def _by_column(well: str) -> tuple[int, int]:
-    row, column = parse_well(well)
-    return column, row
-
-
-def _build_loads(
-    barcode: str,
-    target: str,
+def _compiled(
+    wanted: _Wanted,
+    kinds: Mapping[str, str],
+    stock: Sequence[StockWell],
+    racks: Sequence[TipRack],
     deck: RobotDeck,
-    transfer_nl: int,
-    draws: Sequence[Draw],
-    tips: Sequence[Tip],
-) -> Iterator[DeckLoad]:
-    by_plate: dict[str, list[Draw]] = {}
-    for draw in sorted(draws, key=lambda d: (d.source.source_plate, *_by_column(d.source.source_well))):
-        by_plate.setdefault(draw.source.source_plate, []).append(draw)
-    if not by_plate:
-        return
-    rack_sizes = list(Counter(rack.barcode for rack, _ in tips).values())
-    counts = {plate: len(items) for plate, items in by_plate.items()}
-    plates = {plate: items[0].source.labware for plate, items in by_plate.items()}
-    destination = DeckItem(deck.slots[0], barcode, target, DeckRole.DESTINATION)
-    before: dict[str, str] = {}
-    done = 0
-    for index, load in enumerate(pack(counts, len(deck.slots) - 1, rack_sizes)):
-        taken = tips[done : done + sum(load.values())]
-        wanted = {rack.barcode: (rack.labware, DeckRole.TIPS) for rack, _ in taken}
-        wanted |= {plate: (plates[plate], DeckRole.SOURCE) for plate in load}
-        slots = _assign(wanted, deck.slots[1:], before)
-        items = sorted((DeckItem(slots[b], b, *wanted[b]) for b in wanted), key=lambda i: deck.slots.index(i.slot))
-        # Plates in the order of their slots; on a plate column by column, as the wells were sorted.
-        moves = [by_plate[i.barcode].pop(0) for i in items if i.role is DeckRole.SOURCE for _ in range(load[i.barcode])]
-        transfers = tuple(
-            Transfer(
-                done + n, move.source.source_plate, move.source.source_well, barcode, move.destination_well,
-                transfer_nl, rack.barcode, tip, move.source.compound_id,
-            )
-            for n, (move, (rack, tip)) in enumerate(zip(moves, taken, strict=True), start=1)
-        )  # fmt: skip
-        yield DeckLoad(index, (destination, *items), transfers)
-        before, done = slots, done + len(transfers)
+    rules: Rules,
+    name: str,
+) -> Protocol:
+    second = pipette(deck.multichannel) if deck.multichannel else None
+    demands = wanted.demands if second is None else [_bundled(d, kinds, stock, second) for d in wanted.demands]
+    draws = choose_draws(demands, stock) + wanted.from_dilutions
+    stages = list(_stages(draws, wanted, kinds, second))
+    plans = _plans(stages, racks, deck, rules.tip_policy, second)
+    check_barcodes(kinds, [m for stage in stages for m in stage], plans, {plate for plate, _ in wanted.mixes})
+    spares = {spare.barcode for spare in rules.spares}
+    loads = deck_loads(merged(plans, len(deck.slots)), deck.slots, kinds, spares)
+    strokes = any(motion.is_stroke for stage in stages for motion in stage)
+    return Protocol(name, deck.robot, deck.pipette, deck.mount, tuple(loads), deck.multichannel if strokes else "")
 
 
-def _assign(wanted: Iterable[str], slots: Sequence[str], before: Mapping[str, str]) -> dict[str, str]:
-    """Give labware slots; what stood on the deck before stays where it is."""
-    kept = {barcode: before[barcode] for barcode in wanted if barcode in before}
-    free = iter([slot for slot in slots if slot not in set(kept.values())])
-    return {barcode: kept.get(barcode) or next(free) for barcode in wanted}
+def _bundled(demand: Demand, kinds: Mapping[str, str], stock: Sequence[StockWell], tool: Pipette) -> Demand:
+    """Let eight channels fill whole columns of a liquid that stands in troughs only."""
+    holders = [item for item in stock if demand.serves(item)]
+    if not holders or not all(is_trough(item.labware) for item in holders):
+        return demand
+    return replace(demand, portions=tuple(bundled(demand.portions, kinds, tool)))
+
+
+def _stages(
+    draws: Sequence[Draw], wanted: _Wanted, kinds: Mapping[str, str], second: Pipette | None
+) -> Iterator[list[Motion]]:
+    """Return motions in groups that follow each other: dilutions level by level, what fills up, then the rest.
+
+    Solvent comes first everywhere, while one tip may still go into every well; eight channels before one.
+    """
+    groups: dict[tuple[int, int], list[Draw]] = {}
+    last = max((level for level, _ in wanted.mixes.values()), default=0) + 1
+    for draw in draws:
+        key = draw.portion.plate, draw.portion.wells[0]
+        level = wanted.mixes[key][0] if key in wanted.mixes else last
+        groups.setdefault((level, 0 if draw.portion.is_fill else 1), []).append(draw)
+    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+        joined = stamped(group, kinds, second) if second else ((draw,) for draw in group)
+        motions = [motion_of(part, _mix_nl(part, wanted)) for part in joined]
+        for is_stroke in (True, False):
+            if chosen := [motion for motion in motions if motion.is_stroke == is_stroke]:
+                yield chosen
+
+
+def _mix_nl(part: Sequence[Draw], wanted: _Wanted) -> int:
+    portion = part[0].portion
+    made = wanted.mixes.get((portion.plate, portion.wells[0]))
+    return 0 if made is None or portion.is_fill else made[1]
+
+
+def _plans(
+    stages: Sequence[Sequence[Motion]],
+    racks: Sequence[TipRack],
+    deck: RobotDeck,
+    policy: TipPolicy,
+    second: Pipette | None,
+) -> list[LoadPlan]:
+    tool = pipette(deck.pipette)
+    earlier: list[Motion] = []
+    needs: list[int] = []
+    for stage in stages:
+        needs.append(n_runs(stage, earlier, policy))
+        earlier += stage
+    is_stroke = [stage[0].is_stroke for stage in stages]
+    n_columns = sum(n for n, stroke in zip(needs, is_stroke, strict=True) if stroke)
+    columns = columns_of_tips([rack for rack in racks if second and rack.labware in second.tips])[:n_columns]
+    if len(columns) < n_columns:
+        raise _ColumnsShort
+    rest = without(racks, columns) if columns else list(racks)
+    singles: list[TipSet] = [(rack, (well,)) for rack, well in single_tips(rest)]
+    n_singles = sum(needs) - n_columns
+    if n_singles > len(singles):
+        raise too_few(n_singles, len(singles), len(rest), tool)
+    queues: dict[bool, Sequence[TipSet]] = {True: columns, False: singles[:n_singles]}
+    plans: list[LoadPlan] = []
+    earlier = []
+    for stage, stroke in zip(stages, is_stroke, strict=True):
+        standing = frozenset(plans[-1].barcodes) if plans else frozenset()
+        plans += (new := plan_stage(stage, earlier, policy, queues[stroke], len(deck.slots), standing))
+        n_used = sum(len(part.tips) for plan in new for part in plan.parts)
+        queues[stroke] = queues[stroke][n_used:]
+        earlier += stage
+    return plans

@@ -3,16 +3,18 @@
 from collections import Counter
 
 from protocols.labware import robot_deck
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol
+from protocols.model import DeckItem, DeckLoad, DeckRole, Incubate, Mix, Protocol, Transfer
 from protocols.render import microlitres
+from protocols.sentences import said
 
 
 def describe(protocol: Protocol) -> str:
     """Return loading instructions: per deck load a table of slots, then totals; plain text."""
     n = len(protocol.loads)
+    second = f" and {protocol.multichannel}" if protocol.multichannel else ""
     lines = [
         f"{protocol.name}: {len(protocol.transfers)} transfers in {n} deck load{'s' if n != 1 else ''} on the "
-        f"{robot_deck(protocol.robot).robot_type} with {protocol.pipette} ({protocol.mount} mount)",
+        f"{robot_deck(protocol.robot).robot_type} with {protocol.pipette} ({protocol.mount} mount){second}",
         f"digest {protocol.digest}",
         f"about {duration_words(estimate_s(protocol))} of pipetting and plate moves",
         "",
@@ -58,9 +60,19 @@ def n_swaps(protocol: Protocol) -> int:
 
 
 def estimate_s(protocol: Protocol) -> float:
-    """Estimate seconds for all loads: a fixed time per transfer and per piece of labware moved."""
+    """Estimate seconds for all loads: a fixed time per motion and per piece of labware moved, and incubations."""
     deck = robot_deck(protocol.robot)
-    return len(protocol.transfers) * deck.transfer_s + n_swaps(protocol) * deck.swap_s
+    return n_motions(protocol) * deck.transfer_s + n_swaps(protocol) * deck.swap_s + _waits_s(protocol)
+
+
+def n_motions(protocol: Protocol) -> int:
+    """Count the motions of the pipettes: a transfer or a mix each, or eight transfers at once."""
+    singles = sum(isinstance(step, Mix) or (isinstance(step, Transfer) and not step.stroke) for step in protocol.steps)
+    return singles + sum(len({t.stroke for t in load.transfers if t.stroke}) for load in protocol.loads)
+
+
+def _waits_s(protocol: Protocol) -> float:
+    return sum(step.wait_s for step in protocol.steps if isinstance(step, Incubate))
 
 
 def duration_words(seconds: float) -> str:
@@ -78,20 +90,36 @@ def _load_lines(load: DeckLoad, n_loads: int) -> list[str]:
         (item.slot, ascii(item.barcode)[1:-1], item.labware, _note(item, load))
         for item in sorted(load.deck, key=lambda i: (len(i.slot), i.slot))
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     lines = [f"load {load.index + 1} of {n_loads}"]
     for slot, barcode, name, note in rows:
         lines.append(f"  {slot:<{widths[0]}}  {barcode:<{widths[1]}}  {name:<{widths[2]}}  {note}")
-    return lines
+    return [*lines, *_other_lines(load)]
+
+
+def _other_lines(load: DeckLoad) -> list[str]:
+    """Say what is done beside single transfers: columns at once, mixing, and every step that somebody has to see to."""
+    strokes = {t.stroke for t in load.transfers if t.stroke}
+    mixes = [step for step in load.steps if isinstance(step, Mix)]
+    others = [step for step in load.steps if not isinstance(step, Transfer | Mix)]
+    lines = [f"  {_count(len(strokes), 'column')} moved by eight channels at once"] if strokes else []
+    lines += [f"  {_count(len(mixes), 'well')} mixed"] if mixes else []
+    return [*lines, *(f"  step {step.step_id}: {ascii(said(step))[1:-1]}" for step in others)]
 
 
 def _note(item: DeckItem, load: DeckLoad) -> str:
     if item.role is DeckRole.DESTINATION:
-        return f"the assay plate, {_count(len(load.transfers), 'transfer')} into it"
+        n_in = sum(t.destination_plate == item.barcode for t in load.transfers)
+        what = "the assay plate" if len(_barcodes(load, DeckRole.DESTINATION)) == 1 else "an assay plate"
+        return f"{what}, {_count(n_in, 'transfer')} into it"
     if item.role is DeckRole.TIPS:
-        n_used = sum(t.tip_rack == item.barcode for t in load.transfers)
+        n_used = len({t.tip_well for t in load.transfers if t.tip_rack == item.barcode})
         return f"{_count(n_used, 'tip')} used, from {_first_tip(load, item.barcode)} on"
-    return f"{_count(sum(t.source_plate == item.barcode for t in load.transfers), 'transfer')} from it"
+    drawn = f"{_count(sum(t.source_plate == item.barcode for t in load.transfers), 'transfer')} from it"
+    if item.role is DeckRole.INTERMEDIATE:
+        filled = _count(sum(t.destination_plate == item.barcode for t in load.transfers), "transfer")
+        return f"for dilutions, empty at first: {filled} into it, {drawn}"
+    return drawn
 
 
 def _count(n: int, word: str) -> str:

@@ -1,6 +1,5 @@
 """Choose which source well serves which destination well."""
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,110 +12,153 @@ SOLVER_WORK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """Liquid wanted in one well, or in the eight wells that eight channels fill at once."""
+
+    plate: str
+    wells: tuple[str, ...]
+    volume_nl: int
+    """Into each well."""
+    is_fill: bool = False
+    """Whether it is solvent that fills up, or that is diluted with: it comes before what is dosed."""
+
+    @property
+    def total_nl(self) -> int:
+        """Return what all its wells get together."""
+        return self.volume_nl * len(self.wells)
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
-    """Liquid wanted in destination wells."""
+    """One liquid, and every portion of it."""
 
     compound_id: str
-    wells: tuple[str, ...]
+    portions: tuple[Portion, ...]
     is_control: bool
     """Controls are drawn evenly from all their wells; a compound from its fullest."""
+    strengths: frozenset[float] | None = None
+    """Only source wells of these concentrations, uM, serve it; None: any."""
     dose_um: float | None = None
-    """Only source wells of the strength that makes this dose serve it; None: any."""
+    """That the portions make, for people; None: several, or none."""
+
+    @property
+    def unit_nl(self) -> int:
+        """Return the largest portion: wells are compared by how many of it they can give."""
+        return max((portion.total_nl for portion in self.portions), default=1)
+
+    def serves(self, item: StockWell) -> bool:
+        """Tell whether a source well holds what is wanted."""
+        return item.compound_id == self.compound_id and (
+            self.strengths is None or item.concentration_um in self.strengths
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One transfer before it has a tip."""
+    """One portion and the well that it comes from; it has no tip yet."""
 
     source: StockWell
-    destination_well: str
+    portion: Portion
 
 
-def choose_draws(
-    demands: Sequence[Demand], stock: Iterable[StockWell], volume_nl: int, well_volume_nl: int | None = None
-) -> list[Draw]:
+def choose_draws(demands: Sequence[Demand], stock: Iterable[StockWell]) -> list[Draw]:
     """Serve every demand from wells that keep their dead volume, using as few source plates as possible.
 
     Args:
-        demands: one per compound and dose; no source well may serve two.
+        demands: no source well may serve two.
         stock: every source well.
-        volume_nl: of a transfer.
-        well_volume_nl: in a destination well before it; needed where demands have doses.
 
     Raises:
         PlanError: lists every compound that cannot be served and how much is missing.
     """
-    held: dict[str, list[StockWell]] = {demand.compound_id: [] for demand in demands}
+    by_compound: dict[str, list[StockWell]] = {demand.compound_id: [] for demand in demands}
     for item in stock:
-        if item.compound_id in held:
-            held[item.compound_id].append(item)
-    wells = {demand: _of_strength(demand, held[demand.compound_id], volume_nl, well_volume_nl) for demand in demands}
-    shortages = [words for demand in demands if (words := _shortage(demand, wells[demand], volume_nl))]
+        if item.compound_id in by_compound:
+            by_compound[item.compound_id].append(item)
+    wells = {id(d): [item for item in by_compound[d.compound_id] if d.serves(item)] for d in demands}
+    shortages = [words for d in demands if (words := _shortage(d, wells[id(d)]))]
     if shortages:
         raise PlanError("the stock cannot serve this plate:\n  " + "\n  ".join(shortages))
-    plates = _fewest_plates(demands, wells, volume_nl)
+    plates = _fewest_plates(demands, wells)
     draws = []
     for demand in demands:
-        usable = [item for item in wells[demand] if item.source_plate in plates]
-        draws += _draw(demand, usable, volume_nl)
+        usable = [item for item in wells[id(demand)] if item.source_plate in plates]
+        draws += _draw(demand, usable) or _draw(demand, wells[id(demand)])
     return draws
 
 
-def _of_strength(demand: Demand, wells: list[StockWell], volume_nl: int, well_volume_nl: int | None) -> list[StockWell]:
-    if demand.dose_um is None or well_volume_nl is None:
-        return wells
-    return [item for item in wells if item.gives(demand.dose_um, volume_nl, well_volume_nl)]
+def usable_nl(item: StockWell) -> int:
+    """Return what a source well can give before it reaches its dead volume."""
+    return max(item.volume_nl - labware(item.labware).dead_volume_nl, 0)
 
 
 def n_transfers(item: StockWell, volume_nl: int) -> int:
     """Count the transfers a source well can give before it reaches its dead volume."""
-    return max(item.volume_nl - labware(item.labware).dead_volume_nl, 0) // volume_nl
+    return usable_nl(item) // volume_nl
 
 
-def _shortage(demand: Demand, wells: Sequence[StockWell], volume_nl: int) -> str:
-    short = len(demand.wells) - sum(n_transfers(item, volume_nl) for item in wells)
-    if short <= 0:
+def _shortage(demand: Demand, wells: Sequence[StockWell]) -> str:
+    served = _draw(demand, wells)
+    if served or not demand.portions:
         return ""
-    into = ", ".join(demand.wells[:6]) + (" .." if len(demand.wells) > 6 else "")
+    n_all = sum(len(portion.wells) for portion in demand.portions)
+    names = [well for portion in demand.portions for well in portion.wells][:6]
+    into = ", ".join(names) + (" .." if n_all > 6 else "")
     held = ", ".join(
         f"{item.source_well} on {item.source_plate} holds {item.volume_nl} nl, "
         f"{labware(item.labware).dead_volume_nl} of them dead volume"
         for item in wells[:6]
     )
     dose = "" if demand.dose_um is None else f" at {demand.dose_um:g} uM"
-    none = "not in stock" if demand.dose_um is None else "not in stock at the strength that makes it"
-    return f"{demand.compound_id}{dose} for {into}: {short * volume_nl} nl missing ({held or none})"
+    none = "not in stock" if demand.strengths is None else "not in stock at the strength that makes it"
+    what = f"{demand.compound_id}{dose} for {into}: {_missing_nl(demand, wells)} nl missing ({held or none})"
+    roomy = max(wells, key=lambda w: labware(w.labware).max_volume_nl - w.volume_nl, default=None)
+    return what if roomy is None else f"{what}; fill up {roomy.source_well} on {roomy.source_plate}"
 
 
-def _fewest_plates(demands: Sequence[Demand], wells: Mapping[Demand, Sequence[StockWell]], volume_nl: int) -> set[str]:
+def _missing_nl(demand: Demand, wells: Sequence[StockWell]) -> int:
+    """Return how much no well can give, portions of one size taken whole."""
+    room = [usable_nl(item) for item in wells]
+    missing_nl = 0
+    for portion in sorted(demand.portions, key=lambda p: -p.total_nl):
+        best = max(range(len(room)), key=room.__getitem__, default=None)
+        if best is None or room[best] < portion.total_nl:
+            missing_nl += portion.total_nl
+        else:
+            room[best] -= portion.total_nl
+    return missing_nl
+
+
+def _fewest_plates(demands: Sequence[Demand], wells: Mapping[int, Sequence[StockWell]]) -> set[str]:
     """Return the plates to draw from; a small integer program where compounds sit on several plates."""
     forced: set[str] = set()
     open_demands = []
     for demand in demands:
-        plates = {item.source_plate for item in wells[demand] if n_transfers(item, volume_nl)}
+        unit_nl = demand.unit_nl
+        plates = {item.source_plate for item in wells[id(demand)] if n_transfers(item, unit_nl)}
         if demand.is_control or len(plates) == 1:
             forced |= plates
         else:
             open_demands.append(demand)
-    return forced | _cover(open_demands, wells, volume_nl, forced) if open_demands else forced
+    return forced | _cover(open_demands, wells, forced) if open_demands else forced
 
 
-def _cover(
-    demands: Sequence[Demand], wells: Mapping[Demand, Sequence[StockWell]], volume_nl: int, forced: set[str]
-) -> set[str]:
+def _cover(demands: Sequence[Demand], wells: Mapping[int, Sequence[StockWell]], forced: set[str]) -> set[str]:
     from ortools.sat.python import cp_model
 
-    room: dict[Demand, dict[str, int]] = {}
+    room: dict[int, dict[str, int]] = {}
     for demand in demands:
-        for item in wells[demand]:
-            by_plate = room.setdefault(demand, {})
-            by_plate[item.source_plate] = by_plate.get(item.source_plate, 0) + n_transfers(item, volume_nl)
+        by_plate = room.setdefault(id(demand), {})
+        for item in wells[id(demand)]:
+            n = n_transfers(item, demand.unit_nl)
+            by_plate[item.source_plate] = by_plate.get(item.source_plate, 0) + n
     model = cp_model.CpModel()
     names = sorted({plate for by_plate in room.values() for plate in by_plate})
     used = {plate: model.NewBoolVar(plate) for plate in names}
     for demand in demands:
-        by_plate = room[demand]
-        need = len(demand.wells)
+        by_plate = room[id(demand)]
+        # No more than all plates together have, where portions of several sizes fit that do not fit as the largest.
+        need = min(len(demand.portions), sum(by_plate.values()))
         # No more than the need counts, which makes the relaxation tight.
         model.Add(sum(min(n, need) * used[plate] for plate, n in by_plate.items()) >= need)
     for plate in names:
@@ -134,14 +176,29 @@ def _cover(
     return {plate for plate in names if solver.Value(used[plate])}
 
 
-def _draw(demand: Demand, wells: Sequence[StockWell], volume_nl: int) -> list[Draw]:
-    """Draw from the fullest well: for a compound until it is empty, for a control well by well in turn."""
-    heap = [(-n_transfers(item, volume_nl), item.source_plate, item.source_well, item) for item in wells]
-    heapq.heapify(heap)
+def _draw(demand: Demand, wells: Sequence[StockWell]) -> list[Draw]:
+    """Draw from the fullest well: for a compound until it is empty, for a control well by well in turn.
+
+    Returns:
+        Nothing where the wells cannot serve it.
+    """
+    room, unit_nl = [usable_nl(item) for item in wells], demand.unit_nl
+    # The largest first: what is left in a well may still do for a small one.
+    waiting = sorted(demand.portions, key=lambda portion: -portion.total_nl)
     draws: list[Draw] = []
-    while len(draws) < len(demand.wells):
-        left, plate, well, item = heapq.heappop(heap)
-        n = 1 if demand.is_control else min(-left, len(demand.wells) - len(draws))
-        draws += [Draw(item, target) for target in demand.wells[len(draws) : len(draws) + n]]
-        heapq.heappush(heap, (left + n, plate, well, item))
+    chosen: int | None = None
+    for portion in waiting:
+        if chosen is None or demand.is_control or room[chosen] < portion.total_nl:
+            chosen = _fullest(wells, room, portion.total_nl, unit_nl)
+        if chosen is None:
+            return []
+        room[chosen] -= portion.total_nl
+        draws.append(Draw(wells[chosen], portion))
     return draws
+
+
+def _fullest(wells: Sequence[StockWell], room: Sequence[int], volume_nl: int, unit_nl: int) -> int | None:
+    """Return the well that can give most units; None where none can give this one."""
+    able = [n for n, nl in enumerate(room) if nl >= volume_nl]
+    keys = ((-(room[n] // unit_nl), wells[n].source_plate, wells[n].source_well, n) for n in able)
+    return min(keys)[-1] if able else None

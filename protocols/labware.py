@@ -49,7 +49,7 @@ def _by_column(plate_format: PlateFormat) -> tuple[str, ...]:
 
 
 _P96, _P384 = PlateFormat(8, 12), PlateFormat(16, 24)
-_ROW12, _ONE = PlateFormat(1, 12), PlateFormat(1, 1)
+_P1536, _ROW12, _ONE = PlateFormat(32, 48), PlateFormat(1, 12), PlateFormat(1, 1)
 
 LABWARE: Mapping[str, Labware] = {
     item.load_name: item
@@ -62,6 +62,7 @@ LABWARE: Mapping[str, Labware] = {
         Labware("nest_96_wellplate_200ul_flat", _P96, 200_000, 10_000),
         Labware("nest_96_wellplate_100ul_pcr_full_skirt", _P96, 100_000, 5_000),
         Labware("nest_96_wellplate_2ml_deep", _P96, 2_000_000, 50_000),
+        Labware("greiner_1536_wellplate_10ul", _P1536, 10_000, 1_000),  # ours: no Opentrons definition exists
         Labware("nest_12_reservoir_15ml", _ROW12, 15_000_000, 1_000_000),
         Labware("usascientific_12_reservoir_22ml", _ROW12, 22_000_000, 1_000_000),
         Labware("nest_1_reservoir_195ml", _ONE, 195_000_000, 10_000_000),
@@ -86,7 +87,7 @@ DESTINATIONS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Pipette:
-    """A single-channel pipette."""
+    """A pipette of one channel or eight."""
 
     load_name: str
     engine_name: str
@@ -99,6 +100,11 @@ class Pipette:
     """Volumes under this need the pipette's low-volume mode; 0: it has none."""
     low_mode_max_nl: int = 0
     """The most it takes in that mode."""
+    n_channels: int = 1
+    robot: str = "flex"
+    """The robot it goes on."""
+    max_wells: int = 384
+    """Of a plate it can reach into: wells of a plate with more are narrower than its tips' ends."""
 
 
 _FLEX_50 = ("opentrons_flex_96_tiprack_50ul", "opentrons_flex_96_filtertiprack_50ul")
@@ -111,8 +117,12 @@ PIPETTES: Mapping[str, Pipette] = {
     for item in (
         Pipette("flex_1channel_50", "p50_single_flex", 1_000, 50_000, _FLEX_50, 5_000, 30_000),
         Pipette("flex_1channel_1000", "p1000_single_flex", 5_000, 1_000_000, _FLEX_1000),
-        Pipette("p20_single_gen2", "p20_single_gen2", 1_000, 20_000, _OT2_20),
-        Pipette("p300_single_gen2", "p300_single_gen2", 20_000, 300_000, _OT2_300),
+        Pipette("flex_8channel_50", "p50_multi_flex", 1_000, 50_000, _FLEX_50, 5_000, 30_000, 8),
+        Pipette("flex_8channel_1000", "p1000_multi_flex", 5_000, 1_000_000, _FLEX_1000, n_channels=8),
+        Pipette("p20_single_gen2", "p20_single_gen2", 1_000, 20_000, _OT2_20, robot="ot2"),
+        Pipette("p300_single_gen2", "p300_single_gen2", 20_000, 300_000, _OT2_300, robot="ot2"),
+        Pipette("p20_multi_gen2", "p20_multi_gen2", 1_000, 20_000, _OT2_20, n_channels=8, robot="ot2"),
+        Pipette("p300_multi_gen2", "p300_multi_gen2", 20_000, 300_000, _OT2_300, n_channels=8, robot="ot2"),
     )
 }
 
@@ -140,13 +150,17 @@ class RobotDeck:
     """Rough duration of one transfer with a fresh tip, seconds: for people, never for control."""
     swap_s: float
     """Rough duration of carrying one piece of labware to or from the deck, seconds."""
+    staging: tuple[str, ...] = ()
+    """Slots that the gripper reaches and no pipette: for labware that waits."""
+    multichannel: str = ""
+    """Load name of an 8-channel pipette on the other mount; empty: there is none."""
 
 
 ROBOTS: Mapping[str, RobotDeck] = {
     "flex": RobotDeck(
         "flex", "Flex", "OT-3 Standard", "2.20",
         ("C2", "B2", "D2", "B3", "C3", "B1", "C1", "D3", "D1", "A2", "A1"),
-        "A3", "flex_1channel_50", "left", 18.0, 25.0,
+        "A3", "flex_1channel_50", "left", 18.0, 25.0, ("D4", "C4", "B4", "A4"),
     ),
     "ot2": RobotDeck(
         "ot2", "OT-2", "OT-2 Standard", "2.20",
@@ -179,12 +193,17 @@ def pipette(load_name: str) -> Pipette:
 
 
 def robot_deck(
-    robot: str, *, pipette_name: str | None = None, mount: str | None = None, blocked: tuple[str, ...] = ()
+    robot: str,
+    *,
+    pipette_name: str | None = None,
+    mount: str | None = None,
+    blocked: tuple[str, ...] = (),
+    multichannel: str = "",
 ) -> RobotDeck:
-    """Return a robot's deck, with another pipette, mount or some slots not to be used.
+    """Return a robot's deck, with another pipette, mount, an 8-channel pipette beside it, or some slots not to be used.
 
     Raises:
-        DataError: an unknown robot, pipette, mount or slot.
+        DataError: an unknown robot, pipette, mount or slot; a pipette of another robot, or of one channel for eight.
         PlanError: fewer than three usable slots: assay plate, a source and a tip rack need one each.
     """
     if robot not in ROBOTS:
@@ -194,9 +213,16 @@ def robot_deck(
     if unknown:
         raise DataError(f"{robot} has no slot {', '.join(unknown)}; it has {', '.join(sorted(deck.slots))}")
     chosen = pipette(pipette_name or deck.pipette)
+    second = pipette(multichannel) if multichannel else None
+    for tool, n_channels in ((chosen, 1), *(((second, 8),) if second else ())):
+        if (tool.robot, tool.n_channels) != (robot, n_channels):
+            raise DataError(
+                f"pipette {tool.load_name} has {tool.n_channels} channel(s) and goes on the {tool.robot}; wanted is "
+                f"one of {n_channels} for the {robot}"
+            )
     if mount not in (None, "left", "right"):
         raise DataError(f"mount {mount!r}; write left or right")
     slots = tuple(slot for slot in deck.slots if slot not in blocked)
     if len(slots) < 3:
         raise PlanError(f"{len(slots)} usable slots on the {robot}; plate, source and tips need 3")
-    return replace(deck, slots=slots, pipette=chosen.load_name, mount=mount or deck.mount)
+    return replace(deck, slots=slots, pipette=chosen.load_name, mount=mount or deck.mount, multichannel=multichannel)

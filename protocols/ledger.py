@@ -4,21 +4,37 @@ The vendor's simulator does no volume accounting at all, so this is the only gua
 overfilled well or an empty rack. Volumes are whole nanolitres: what leaves one well arrives in another, exactly.
 
 A ledger is a value. ``reserve`` books a protocol's loads as pending; ``commit`` replaces one load's booking by what
-the device confirmed; ``rollback`` drops a booking of which nothing happened.
+the device confirmed; ``rollback`` drops a booking of which nothing happened. After a fault a well's volume is an
+interval that holds the truth, until somebody looks (``measured``).
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
 
 from nextplate.errors import DataError, PlanError
-from protocols.audit import audit
-from protocols.labware import labware
-from protocols.model import DeckLoad, Protocol, Transfer
-from protocols.stock import StockWell, TipRack
+from protocols.judge import Lab, judge
+from protocols.labware import RobotDeck, labware
+from protocols.model import DeckLoad, Protocol, thaws
+from protocols.outcome import EXACT, Handling, Outcome
+from protocols.settle import Settling, evaporated_nl, settle
+from protocols.stock import PlateCare, StockWell, TipRack
+from protocols.volumes import NOTHING, Interval, Tally, WellKey, flows, touched
 
-WellKey = tuple[str, str]
-"""Plate barcode and zero-padded well."""
+__all__ = ["Booking", "Ledger", "WellKey", "WellState"]
+
+_UNTOUCHED = PlateCare()
+
+
+class WellState(StrEnum):
+    """How sure a well's volume is."""
+
+    CONFIRMED = "confirmed"
+    PENDING = "pending"
+    """A booking draws from it or puts into it."""
+    UNKNOWN = "unknown-after-fault"
+    """Something went wrong there, and nobody has looked since; its interval holds the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +44,30 @@ class Booking:
     digest: str
     """Of its protocol."""
     load: DeckLoad
+    thawed: frozenset[str] = frozenset()
+    """Stock plates that come out of the cold for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Confirmed volumes and tips, and what is booked."""
+    """Volumes, tips and what is booked."""
 
-    volumes: Mapping[WellKey, int]
-    """Confirmed nanolitres; a well of a known plate that is not listed is empty."""
+    wells: Mapping[WellKey, Interval]
+    """What every well holds; a well of a known plate that is not listed is empty."""
     tips: Mapping[str, frozenset[str]]
     """Tip rack barcode to positions that still hold a tip."""
     labware: Mapping[str, str]
-    """Load name of every plate and rack, by barcode."""
-    pending: tuple[Booking, ...] = field(default=())
+    """Load name of every plate, reservoir and rack, by barcode."""
+    contents: Mapping[WellKey, str] = field(default_factory=dict)
+    """What is in stock wells and reservoirs: a compound, a control, a reagent; of other wells nothing is said."""
+    care: Mapping[str, PlateCare] = field(default_factory=dict)
+    """By plate; one not listed may be thawed without limit, never expires and loses nothing to the air."""
+    sealed: frozenset[str] = frozenset()
+    unknown: frozenset[WellKey] = frozenset()
+    """Wells that a fault left uncertain."""
+    waste: Interval = NOTHING
+    """Liquid that left a well and arrived in none, since the ledger was opened."""
+    pending: tuple[Booking, ...] = ()
 
     @classmethod
     def of(
@@ -48,6 +75,7 @@ class Ledger:
         stock: Iterable[StockWell],
         tips: Iterable[TipRack],
         plates: Mapping[str, tuple[str, int]] | None = None,
+        care: Mapping[str, PlateCare] | None = None,
     ) -> "Ledger":
         """Open a ledger.
 
@@ -55,18 +83,22 @@ class Ledger:
             stock: source wells and control liquids.
             tips: racks.
             plates: assay plates by barcode: load name and the volume already in every well (medium and cells).
+            care: thaws, expiry and evaporation by plate, where they matter.
 
         Raises:
             DataError: unknown labware, or one barcode with two kinds of it.
         """
-        volumes: dict[WellKey, int] = {}
+        wells: dict[WellKey, Interval] = {}
+        contents: dict[WellKey, str] = {}
         kinds: dict[str, str] = {}
         for item in stock:
-            volumes[item.source_plate, item.source_well] = item.volume_nl
+            wells[item.source_plate, item.source_well] = Interval.exactly(item.volume_nl)
+            contents[item.source_plate, item.source_well] = item.compound_id
             _name_kind(kinds, item.source_plate, item.labware)
         for rack in tips:
             _name_kind(kinds, rack.barcode, rack.labware)
-        ledger = cls(volumes, {rack.barcode: frozenset(rack.free_wells) for rack in tips}, kinds)
+        free = {rack.barcode: frozenset(rack.free_wells) for rack in tips}
+        ledger = cls(wells, free, kinds, contents, dict(care or {}))
         for barcode, (load_name, fill_nl) in (plates or {}).items():
             ledger = ledger.with_plate(barcode, load_name, fill_nl)
         return ledger
@@ -79,88 +111,121 @@ class Ledger:
         """
         if barcode in self.labware:
             raise DataError(f"{barcode} is in the ledger already, as {self.labware[barcode]}")
-        wells = labware(load_name).wells_by_column()
-        volumes = {**self.volumes, **{(barcode, well): fill_nl for well in wells}}
-        return replace(self, volumes=volumes, labware={**self.labware, barcode: load_name})
+        names = labware(load_name).wells_by_column()
+        wells = {**self.wells, **{(barcode, well): Interval.exactly(fill_nl) for well in names}}
+        return replace(self, wells=wells, labware={**self.labware, barcode: load_name})
+
+    def volume(self, plate: str, well: str) -> Interval:
+        """Return what a well holds, bookings left aside."""
+        return self.wells.get((plate, well), NOTHING)
+
+    def state(self, plate: str, well: str) -> WellState:
+        """Tell how sure a well's volume is; a well both uncertain and booked is uncertain."""
+        key = plate, well
+        if key in self.unknown:
+            return WellState.UNKNOWN
+        is_booked = any(key == k for b in self.pending for step in b.load.steps for k in touched(step, self.labware))
+        return WellState.PENDING if is_booked else WellState.CONFIRMED
 
     def least(self) -> dict[WellKey, int]:
-        """Return the volume each well holds if every booking draws and none dispenses."""
-        return self._booked((t.source_plate, t.source_well, -t.volume_nl) for t in self._booked_transfers())
+        """Return the volume each well holds at least, if every booking draws and none dispenses."""
+        tally = self._low()
+        for booking in self.pending:
+            for step in booking.load.steps:
+                for source, _, volume_nl in flows(step, self.labware):
+                    tally[source] = tally.get(source, 0) - volume_nl
+        return tally
 
     def most(self) -> dict[WellKey, int]:
-        """Return the volume each well holds if every booking dispenses and none draws."""
-        return self._booked((t.destination_plate, t.destination_well, t.volume_nl) for t in self._booked_transfers())
+        """Return the volume each well holds at most, if every booking dispenses and none draws."""
+        tally = {key: volume.high_nl for key, volume in self.wells.items()}
+        for booking in self.pending:
+            for step in booking.load.steps:
+                for _, target, volume_nl in flows(step, self.labware):
+                    if target is not None:
+                        tally[target] = tally.get(target, 0) + volume_nl
+        return tally
 
     def free_tips(self) -> dict[str, set[str]]:
         """Return the tips that are neither used nor booked."""
         free = {barcode: set(wells) for barcode, wells in self.tips.items()}
-        for transfer in self._booked_transfers():
-            free[transfer.tip_rack].discard(transfer.tip_well)
+        for step in (step for booking in self.pending for step in booking.load.steps):
+            free.get(getattr(step, "tip_rack", ""), set()).discard(getattr(step, "tip_well", ""))
         return free
 
-    def problems(self, protocol: Protocol) -> list[str]:
+    def lab(self, robot: RobotDeck | None = None, at: datetime | None = None) -> Lab:
+        """Return what the checker is told: volumes and tips as they are when everything booked has been done.
+
+        Args:
+            robot: as it stands in the lab; None: any of the protocol's kind.
+            at: when the protocol shall run; None: nothing is said of expiry.
+        """
+        tally = Tally(self.least(), self.most())
+        return Lab(tally, self.free_tips(), self.labware, self.contents, self.care, set(self.sealed), robot, at)
+
+    def problems(self, protocol: Protocol, robot: RobotDeck | None = None, at: datetime | None = None) -> list[str]:
         """Return everything that forbids running the protocol, each with the well or slot; empty when it may run.
 
         What is booked counts as drawn from sources and as arrived in destinations.
         """
-        return audit(protocol, self.least(), self.most(), self.free_tips(), self.labware)
+        return [str(problem) for problem in judge(protocol, self.lab(robot, at))]
 
-    def check(self, protocol: Protocol) -> "Ledger":
+    def check(self, protocol: Protocol, robot: RobotDeck | None = None, at: datetime | None = None) -> "Ledger":
         """Return the ledger as it is after the protocol ran as planned.
 
         Raises:
             PlanError: lists every problem.
         """
-        ledger = self.reserve(protocol)
+        ledger = self.reserve(protocol, robot, at)
         for load in protocol.loads:
-            planned = [(t.transfer_id, t.volume_nl) for t in load.transfers]
-            ledger = ledger.commit(protocol.digest, load.index, planned)
+            ledger = ledger.commit(protocol.digest, load.index, Outcome.whole(load))
         return ledger
 
-    def reserve(self, protocol: Protocol) -> "Ledger":
+    def reserve(self, protocol: Protocol, robot: RobotDeck | None = None, at: datetime | None = None) -> "Ledger":
         """Book all loads of a protocol.
 
         Raises:
             PlanError: lists every problem, or it is booked already.
         """
         digest = protocol.digest
-        problems = self.problems(protocol)
+        problems = self.problems(protocol, robot, at)
         if any(booking.digest == digest for booking in self.pending):
             problems = [f"protocol {protocol.name} is booked already"]
         if problems:
             shown = "\n  ".join(problems)
             raise PlanError(f"protocol {protocol.name} is refused, {len(problems)} problem(s):\n  {shown}")
-        return replace(self, pending=self.pending + tuple(Booking(digest, load) for load in protocol.loads))
+        return replace(self, pending=self.pending + tuple(_bookings(protocol, digest)))
 
-    def commit(self, digest: str, load_index: int, confirmed: Iterable[Sequence[int]]) -> "Ledger":
+    def commit(self, digest: str, load_index: int, outcome: Outcome, handling: Handling = EXACT) -> "Ledger":
         """Replace a booking by what the device did.
 
         Args:
             digest: of the protocol.
             load_index: of the load.
-            confirmed: (transfer_id, volume_nl really dispensed) in order; may stop early when the device failed.
-                The tip of the first transfer not listed counts as used: it may hang on the pipette.
+            outcome: what is known; see Outcome.of. A tip that may hang on the pipette counts as used.
+            handling: how far the device's word goes.
 
         Raises:
-            DataError: a transfer that is not of this load or listed twice, a volume outside 0 to the planned one.
             PlanError: the load is not booked.
         """
         booking = self._find(digest, load_index)
-        transfers = {t.transfer_id: t for t in booking.load.transfers}
-        done = _confirmed(confirmed, transfers)
-        volumes = dict(self.volumes)
-        for number, volume_nl in done.items():
-            t = transfers[number]
-            source, target = (t.source_plate, t.source_well), (t.destination_plate, t.destination_well)
-            volumes[source] = volumes.get(source, 0) - volume_nl
-            volumes[target] = volumes.get(target, 0) + volume_nl
-        open_ones = [t for t in booking.load.transfers if t.transfer_id not in done]
-        used = [transfers[number] for number in done] + open_ones[:1]
-        tips = {barcode: set(wells) for barcode, wells in self.tips.items()}
-        for t in used:
-            tips[t.tip_rack].discard(t.tip_well)
-        left = tuple(other for other in self.pending if other is not booking)
-        return replace(self, volumes=volumes, tips={b: frozenset(wells) for b, wells in tips.items()}, pending=left)
+        rates = {plate: care.evaporation_nl_per_h for plate, care in self.care.items()}
+        books = Settling(dict(self.wells), self.labware, rates, self.waste, set(self.sealed), set(self.unknown))
+        settle(booking.load, outcome, handling, books)
+        tips = {rack: wells - {well for r, well in books.used if r == rack} for rack, wells in self.tips.items()}
+        care = dict(self.care)
+        for plate in booking.thawed & care.keys():
+            care[plate] = replace(care[plate], n_thaws=care[plate].n_thaws + 1)
+        return replace(
+            self,
+            wells=books.wells,
+            tips=tips,
+            care=care,
+            sealed=frozenset(books.sealed),
+            unknown=frozenset(books.unknown),
+            waste=books.waste,
+            pending=tuple(other for other in self.pending if other is not booking),
+        )
 
     def rollback(self, digest: str, load_index: int | None = None) -> "Ledger":
         """Drop the booking of a load, or of all loads of the protocol, of which nothing happened.
@@ -173,19 +238,37 @@ class Ledger:
             raise PlanError(f"protocol {digest[:12]} has nothing booked to roll back")
         return replace(self, pending=tuple(b for b in self.pending if b not in gone))
 
-    def total_nl(self) -> int:
-        """Return the liquid in all wells; running protocols never changes it."""
-        return sum(self.volumes.values())
+    def measured(self, plate: str, well: str, volume: Interval) -> "Ledger":
+        """Return the ledger after somebody looked how much is in a well, which ends its uncertainty.
 
-    def _booked_transfers(self) -> Iterator[Transfer]:
-        for booking in self.pending:
-            yield from booking.load.transfers
+        Raises:
+            DataError: a plate that is not known, a well it does not have, or a volume that is none.
+        """
+        kind = labware(self.labware[plate]) if plate in self.labware else None
+        if kind is None or not kind.has(well):
+            raise DataError(f"{well} of {plate}: {'no such plate' if kind is None else 'no such well'} in the ledger")
+        if not 0 <= volume.low_nl <= volume.high_nl <= kind.max_volume_nl:
+            raise DataError(f"{well} of {plate}: {volume} is not between 0 and {kind.max_volume_nl} nl")
+        return replace(self, wells={**self.wells, (plate, well): volume}, unknown=self.unknown - {(plate, well)})
 
-    def _booked(self, changes: Iterable[tuple[str, str, int]]) -> dict[WellKey, int]:
-        volumes = dict(self.volumes)
-        for plate, well, change in changes:
-            volumes[plate, well] = volumes.get((plate, well), 0) + change
-        return volumes
+    def aged(self, hours: float) -> "Ledger":
+        """Return the ledger after a time in which plates stood open: the least falls, the most stays."""
+        wells = dict(self.wells)
+        for (plate, well), volume in self.wells.items():
+            rate = self.care.get(plate, _UNTOUCHED).evaporation_nl_per_h
+            if rate and plate not in self.sealed:
+                wells[plate, well] = volume.minus(Interval(0, evaporated_nl(rate, hours * 3600)))
+        return replace(self, wells=wells)
+
+    def total_nl(self) -> Interval:
+        """Return the liquid in all wells and in the waste; running protocols never changes it."""
+        total = self.waste
+        for volume in self.wells.values():
+            total = total.plus(volume)
+        return total
+
+    def _low(self) -> dict[WellKey, int]:
+        return {key: volume.low_nl for key, volume in self.wells.items()}
 
     def _find(self, digest: str, load_index: int) -> Booking:
         for booking in self.pending:
@@ -194,23 +277,12 @@ class Ledger:
         raise PlanError(f"load {load_index} of protocol {digest[:12]} is not booked; reserve the protocol first")
 
 
+def _bookings(protocol: Protocol, digest: str) -> Iterator[Booking]:
+    for load, thawed in zip(protocol.loads, thaws(protocol), strict=True):
+        yield Booking(digest, load, thawed)
+
+
 def _name_kind(kinds: dict[str, str], barcode: str, load_name: str) -> None:
     labware(load_name)
     if kinds.setdefault(barcode, load_name) != load_name:
         raise DataError(f"{barcode} is listed as {kinds[barcode]} and as {load_name}; give each its own barcode")
-
-
-def _confirmed(confirmed: Iterable[Sequence[int]], transfers: Mapping[int, Transfer]) -> dict[int, int]:
-    done: dict[int, int] = {}
-    for number, volume_nl in confirmed:
-        if number not in transfers or number in done:
-            raise DataError(f"transfer {number} is {'confirmed twice' if number in done else 'not of this load'}")
-        t = transfers[number]
-        is_whole = isinstance(volume_nl, int) and not isinstance(volume_nl, bool)
-        if not is_whole or not 0 <= volume_nl <= t.volume_nl or math.isnan(volume_nl):
-            raise DataError(
-                f"transfer {number} into {t.destination_well} of {t.destination_plate}: {volume_nl!r} nl confirmed; "
-                f"expected whole nanolitres from 0 to {t.volume_nl}"
-            )
-        done[number] = volume_nl
-    return done

@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 SOLVER_WORK = 3.0
-"""CP-SAT's deterministic time for each number of loads tried."""
+"""CP-SAT's deterministic time for all numbers of loads tried."""
+SEATS_IN_FULL = 150
+"""Plates times loads up to which the solver gets all of that time; beyond, less by its square."""
 
 
-def pack(counts: Mapping[str, int], n_slots: int, racks: Sequence[int]) -> list[dict[str, int]]:
+def pack(
+    counts: Mapping[str, int], n_slots: int, racks: Sequence[int], work: float = SOLVER_WORK
+) -> list[dict[str, int]]:
     """Distribute source plates over deck loads.
 
     Racks are used in order across loads: a load needs every rack its tips come from, so a rack used by two loads
@@ -17,6 +21,7 @@ def pack(counts: Mapping[str, int], n_slots: int, racks: Sequence[int]) -> list[
         counts: transfers per source plate, at least 1 each.
         n_slots: slots for source plates and tip racks together, at least 2.
         racks: free tips per rack, in order of use, at least 1 each; together at least as many as transfers.
+        work: of the solver, for all numbers of loads it tries; 0: it is not asked.
 
     Returns:
         Per load how many transfers each plate has in it.
@@ -25,10 +30,15 @@ def pack(counts: Mapping[str, int], n_slots: int, racks: Sequence[int]) -> list[
     if sum(map(len, loads)) > len(counts):
         return loads
     fewest = -(-(len(counts) + _racks_spanned(racks, 0, sum(counts.values()))) // n_slots)
+    # A large model takes long for little; greedy packing is at most a load or two from the best.
+    left = work * min(1.0, SEATS_IN_FULL / (len(counts) * len(loads))) ** 2
     for n_loads in range(max(fewest, 1), len(loads)):
-        better = _solve(counts, n_slots, racks, n_loads)
+        if left <= 0:
+            break
+        better, spent = _solve(counts, n_slots, racks, n_loads, left)
         if better:
             return better
+        left -= spent
     return loads
 
 
@@ -68,7 +78,10 @@ def _split(left: Mapping[str, int], n_slots: int, racks: Sequence[int], used: in
     return {plate: n}
 
 
-def _solve(counts: Mapping[str, int], n_slots: int, racks: Sequence[int], n_loads: int) -> list[dict[str, int]] | None:
+def _solve(
+    counts: Mapping[str, int], n_slots: int, racks: Sequence[int], n_loads: int, work: float
+) -> tuple[list[dict[str, int]] | None, float]:
+    """Return a packing into a number of loads, None where none is found, and the work it took."""
     from ortools.sat.python import cp_model
 
     ends = list(accumulate(racks))
@@ -95,7 +108,10 @@ def _solve(counts: Mapping[str, int], n_slots: int, racks: Sequence[int], n_load
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
-    solver.parameters.max_deterministic_time = SOLVER_WORK
-    if solver.Solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return None
-    return [{plate: n for plate, n in counts.items() if solver.Value(seat[plate, i])} for i in range(n_loads)]
+    solver.parameters.max_deterministic_time = work
+    status = solver.Solve(model)
+    spent = float(solver.ResponseProto().deterministic_time)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None, spent
+    found = [{plate: n for plate, n in counts.items() if solver.Value(seat[plate, i])} for i in range(n_loads)]
+    return found, spent

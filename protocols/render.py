@@ -12,16 +12,22 @@ from nextplate.errors import PlanError
 from nextplate.plate import parse_well
 from protocols.labware import pipette, robot_deck
 from protocols.model import DeckLoad, Protocol, Transfer
+from protocols.sentences import said
 
 
 def render(protocol: Protocol, load_index: int) -> str:
     """Return the text of a protocol file; ASCII, the same for the same protocol.
 
     Raises:
-        PlanError: no such load, or volumes that need two modes of the pipette in one load.
+        PlanError: no such load, steps that the template has no words for, or volumes that need two modes of the
+            pipette in one load.
         DataError: a robot, pipette or well that is not known.
     """
     load = find_load(protocol, load_index)
+    if words := _unsayable(load):
+        raise PlanError(
+            f"load {load.index}: {words}; an Opentrons file of nextplate has transfers with fresh tips only"
+        )
     deck = robot_deck(protocol.robot)
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(  # noqa: S701
         files("protocols").joinpath("templates/opentrons.py.j2").read_text(encoding="utf-8")
@@ -39,6 +45,20 @@ def render(protocol: Protocol, load_index: int) -> str:
         mount=ascii(protocol.mount),
         **_low_mode(protocol, load),
     )
+
+
+def _unsayable(load: DeckLoad) -> str:
+    """Name the first step that the template has no words for."""
+    used: set[tuple[str, str]] = set()
+    for step in load.steps:
+        if not isinstance(step, Transfer):
+            return f"step {step.step_id} cannot be rendered: {said(step)}"
+        if step.stroke:
+            return f"transfer {step.transfer_id} cannot be rendered: it is a stroke of the 8-channel pipette"
+        if (step.tip_rack, step.tip_well) in used:
+            return f"transfer {step.transfer_id} cannot be rendered: it keeps tip {step.tip_well} of {step.tip_rack}"
+        used.add((step.tip_rack, step.tip_well))
+    return ""
 
 
 def find_load(protocol: Protocol, load_index: int) -> DeckLoad:

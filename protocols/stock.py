@@ -1,6 +1,7 @@
 """What a protocol draws from: liquid in source wells, tips in racks."""
 
 from dataclasses import dataclass
+from datetime import date
 
 DOSE_TOLERANCE = 0.05
 """A source well gives a dose when its concentration misses the one needed by at most this share."""
@@ -35,3 +36,17 @@ class TipRack:
     labware: str
     free_wells: tuple[str, ...]
     """Zero-padded positions that still hold a tip."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateCare:
+    """What a plate may suffer, and what it has suffered."""
+
+    n_thaws: int = 0
+    """How often it came out of the cold."""
+    max_thaws: int | None = None
+    """None: as often as one likes."""
+    expires: date | None = None
+    """The last day on which it may be used; None: it keeps."""
+    evaporation_nl_per_h: int = 0
+    """The most that a well loses while the plate stands open."""

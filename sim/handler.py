@@ -1,16 +1,21 @@
 """The simulated liquid handler: it really moves volumes between wells, and keeps its own log of what moved."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from drivers.ports import RunLoad
 from drivers.proven import proven_file
 from nextplate.errors import DataError, NeedsOperator
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
+from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol
+from protocols.sentences import said
+from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash, read_step, step_body
+from sim.bulk import add_reagent, to_waste, wash
 from sim.device import Plan, SimDevice, Work
 from sim.labware import is_tip_rack
-from sim.liquids import aspirate, dispense, labware_of
+from sim.liquids import Liquid, aspirate, dispense, labware_of
 from sim.plates import plate_at
 from sim.seeds import chance, generator
 from sim.settings import FaultKind
@@ -19,10 +24,18 @@ from sim.world import from_ms
 DECK_CHECK_S = 20.0
 TRANSFER_S = 9.0
 """Pick up a tip, draw, dispense, mix, drop the tip: one channel of a Flex."""
+CYCLE_S = 2.0
+"""One cycle of mixing."""
+BULK_S = 60.0
+"""A dispenser or washer over a plate, per cycle."""
 
 
 class SimHandler(SimDevice):
-    """Takes RunLoad. Step 0 looks at the deck, every further step is one transfer."""
+    """Takes RunLoad. Step 0 looks at the deck, every further step is one of the load's.
+
+    Beside ``transfers`` its result has ``steps``, the numbers of other steps done, where a load has any, and
+    ``drawn`` where a motor stalls over a well and the handler knows that its tip is full.
+    """
 
     name = "handler"
 
@@ -34,7 +47,11 @@ class SimHandler(SimDevice):
             raise self._wrong_command(command)
         load = self._read_load(command)
         proven_file(command)
-        return Plan({"load": asdict(load)}, [DECK_CHECK_S] + [TRANSFER_S] * len(load.transfers), {"transfers": []})
+        first: dict[str, Any] = {"transfers": []}
+        if len(load.transfers) < len(load.steps):
+            first["steps"] = []
+        body = {"deck": [asdict(item) for item in load.deck], "steps": [step_body(step) for step in load.steps]}
+        return Plan({"load": body}, [DECK_CHECK_S, *map(_seconds, load.steps)], first)
 
     def _read_load(self, command: RunLoad) -> DeckLoad:
         path = Path(command.protocol_path)
@@ -48,17 +65,53 @@ class SimHandler(SimDevice):
                                 f"{command.protocol_digest[:12]}; compile and approve it again")  # fmt: skip
         for load in protocol.loads:
             if load.index == command.load:
-                return load
+                return _taken(load)
         raise NeedsOperator(f"protocol {path} has no load {command.load}; it has {len(protocol.loads)}")
 
     def _step(self, work: Work, now_ms: int) -> None:
-        load = work.body["load"]
-        if work.n_done == 0:
+        load, n = work.body["load"], work.n_done
+        steps = load.get("steps") or load.get("transfers", [])  # a world of before there were other steps
+        if n == 0:
             self._check_deck(work, [DeckItem(**{**item, "role": DeckRole(item["role"])}) for item in load["deck"]])
-        elif FaultKind.CRASH in work.faults and work.n_done > len(load["transfers"]) // 2:
-            work.fail("the handler stopped: motor stall on the Z axis; clear the deck before anything else")
+            return
+        step = read_step(steps[n - 1], "step")
+        if FaultKind.CRASH in work.faults and n > len(steps) // 2:
+            self._crash(work, step, now_ms)
+        elif isinstance(step, Transfer):
+            self._transfer(work, step, now_ms, is_kept=[step.tip_rack, step.tip_well] in _tips_on(steps[:n]))
         else:
-            self._transfer(work, Transfer(**load["transfers"][work.n_done - 1]), now_ms)
+            self._other(work, step, now_ms)
+
+    def _other(self, work: Work, step: Step, now_ms: int) -> None:
+        if isinstance(step, Mix):
+            self._use_tip(step.tip_rack, step.tip_well)
+            work.result["steps"].append(step.step_id)
+        elif isinstance(step, Dispense | Wash | Incubate):
+            if isinstance(step, Dispense):
+                add_reagent(self._world, step, now_ms)
+            elif isinstance(step, Wash):
+                wash(self._world, step, now_ms)
+            work.result["steps"].append(step.step_id)
+
+    def _crash(self, work: Work, step: Step, now_ms: int) -> None:
+        """Stop at one of the moments of a transfer: before it, tip on, tip full, or liquid given and not yet told."""
+        work.fail("the handler stopped: motor stall on the Z axis; clear the deck before anything else")
+        moment = int(generator(self._world.settings.seed, "moment", work.key).integers(4))
+        if not isinstance(step, Transfer) or moment == 0 or self._well_problem(step):
+            return
+        self._use_tip(step.tip_rack, step.tip_well)
+        if moment == 1:
+            return
+        liquid = aspirate(self._world, step.source_plate, step.source_well, self._imprecise(work.key, step))
+        moved_nl, note = liquid.volume_nl, "stopped"
+        if moment == 2:
+            to_waste(self._world, liquid)
+            moved_nl, note = 0, "stopped with a full tip"
+            if self._world.settings.has_pressure_sensor:
+                work.result["drawn"] = [[step.transfer_id, step.volume_nl]]
+        elif moved_nl:
+            dispense(self._world, step.destination_plate, step.destination_well, liquid, now_ms)
+        self._log(work.key, step, now_ms, moved_nl, 0, note)
 
     def _check_deck(self, work: Work, deck: list[DeckItem]) -> None:
         problems = [problem for item in deck if (problem := self._deck_problem(item))]
@@ -75,14 +128,14 @@ class SimHandler(SimDevice):
             return f"{item.barcode} in slot {item.slot} is a {labware}, the protocol says {item.labware}"
         return ""
 
-    def _transfer(self, work: Work, transfer: Transfer, now_ms: int) -> None:
-        if problem := self._tip_problem(transfer) or self._well_problem(transfer):
+    def _transfer(self, work: Work, transfer: Transfer, now_ms: int, *, is_kept: bool) -> None:
+        if problem := ("" if is_kept else self._tip_problem(transfer)) or self._well_problem(transfer):
             work.fail(f"transfer {transfer.transfer_id}: {problem}")
             return
         clog = self._clog(work, transfer)
         wanted_nl = 0 if clog else self._imprecise(work.key, transfer)
-        self._world.run("INSERT INTO tips_used VALUES (?, ?)", (transfer.tip_rack, transfer.tip_well))
-        liquid = aspirate(self._world, transfer.source_plate, transfer.source_well, wanted_nl)
+        self._use_tip(transfer.tip_rack, transfer.tip_well)
+        liquid: Liquid = aspirate(self._world, transfer.source_plate, transfer.source_well, wanted_nl)
         moved_nl = liquid.volume_nl
         to_plate, to_well = transfer.destination_plate, transfer.destination_well
         spilled_nl = dispense(self._world, to_plate, to_well, liquid, now_ms) if moved_nl else 0
@@ -90,7 +143,11 @@ class SimHandler(SimDevice):
         note = clog or ("air drawn" if has_air else "overfilled" if spilled_nl else "")
         self._log(work.key, transfer, now_ms, moved_nl, spilled_nl, note)
         is_noticed = clog == FaultKind.CLOGGED_TIP or (has_air and self._world.settings.has_pressure_sensor)
-        work.result["transfers"].append([transfer.transfer_id, moved_nl if is_noticed else transfer.volume_nl])
+        told_nl = min(moved_nl, transfer.volume_nl) if is_noticed else transfer.volume_nl
+        work.result["transfers"].append([transfer.transfer_id, told_nl])
+
+    def _use_tip(self, rack: str, well: str) -> None:
+        self._world.run("INSERT OR IGNORE INTO tips_used VALUES (?, ?)", (rack, well))
 
     def _tip_problem(self, transfer: Transfer) -> str:
         where = f"tip {transfer.tip_well} of rack {transfer.tip_rack}"
@@ -138,3 +195,35 @@ class SimHandler(SimDevice):
         time = from_ms(now_ms).isoformat()
         row = (time, key, t.transfer_id, *ends, t.volume_nl, moved_nl, spilled_nl, t.tip_rack, t.tip_well, note)
         self._world.run(sql, row)
+
+
+def _taken(load: DeckLoad) -> DeckLoad:
+    """Return a load that the handler can carry out.
+
+    Raises:
+        NeedsOperator: it has a step of another device.
+    """
+    for step in load.steps:
+        if isinstance(step, PlateMove | Seal | Read):
+            raise NeedsOperator(f"the handler cannot do step {step.step_id} of load {load.index}: {said(step)}")
+    return load
+
+
+def _seconds(step: Step) -> float:
+    match step:
+        case Mix():
+            return CYCLE_S * max(1, step.cycles)
+        case Wash():
+            return BULK_S * max(1, step.cycles)
+        case Dispense():
+            return BULK_S
+        case Incubate():
+            return float(step.wait_s)
+    return TRANSFER_S
+
+
+def _tips_on(steps: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the tips that are on when the last of some steps begins: those of the motion before it."""
+    motions = [list(group) for _, group in groupby(enumerate(steps), key=lambda n: n[1].get("stroke") or -n[0])]
+    before = motions[-2] if len(motions) > 1 else []
+    return [[step["tip_rack"], step["tip_well"]] for _, step in before if "tip_rack" in step]

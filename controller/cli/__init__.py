@@ -15,6 +15,7 @@ from controller.cli import (
     models,
     networks,
     profiles,
+    protocols,
     replaying,
     running,
     showing,
@@ -44,7 +45,21 @@ def make_app() -> typer.Typer:
         help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
         epilog="Example: nextplate demo demo-lab   then   nextplate status --lab demo-lab",
     )
-    for module in (running, intake, answers, showing, measuring, profiles, images, networks, moa, models, replaying):
+    modules = (
+        running,
+        intake,
+        answers,
+        showing,
+        protocols,
+        measuring,
+        profiles,
+        images,
+        networks,
+        moa,
+        models,
+        replaying,
+    )
+    for module in modules:
         module.register(app)
     return app
 

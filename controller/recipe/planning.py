@@ -1,5 +1,7 @@
 """Pick, layout, compile, check, approve: the tasks that plan a plate."""
 
+from typing import Any
+
 from controller.actions import Note
 from controller.recipe.beliefs import deployed_round, met
 from controller.recipe.context import Built, Context, responses, seeded
@@ -24,6 +26,7 @@ def pick(c: Context) -> Built:
         "well_volume_ul": assay["well_volume_ul"],
         "hit_threshold": assay["hit_threshold"],
         "excluded": sorted(_tested_unseen(c)),
+        **_by_volume(c),
     }
     if deployed is not None and (noise := c.outcome("fit", deployed).result["summary"].get("noise")) is not None:
         params["noise"] = noise
@@ -56,9 +59,9 @@ def layout(c: Context) -> Built:
 def compile_layout(c: Context) -> Built:
     """Write the protocol."""
     assay = c.plan.section("assay")
-    handler = next(d for d in c.plan.settings["device"] if d["kind"] == "liquid-handler")
     params = {
-        "robot": handler["robot"],
+        **_by_volume(c),
+        "robot": _robot(c),
         "transfer_ul": assay["transfer_ul"],
         "well_volume_ul": assay["well_volume_ul"],
         "negative": assay["negative_control"],
@@ -67,6 +70,17 @@ def compile_layout(c: Context) -> Built:
     }
     inputs = {"layout": c.file("layout", "layout.csv"), "stock": "@stock", "tips": "@tips"}
     return c.compute(inputs, params)
+
+
+def _robot(c: Context) -> str:
+    robot: str = next(d for d in c.plan.settings["device"] if d["kind"] == "liquid-handler")["robot"]
+    return robot
+
+
+def _by_volume(c: Context) -> dict[str, Any]:
+    """What a step is told where doses are made by volume; nothing where they are not, so that keys stay."""
+    percent = c.plan.section("assay").get("final_dmso_percent")  # settings of before there was back-fill have none
+    return {} if percent is None else {"final_dmso_percent": percent, "robot": _robot(c)}
 
 
 def check(c: Context) -> Built:

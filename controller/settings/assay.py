@@ -49,6 +49,9 @@ class AssaySection(Section):
     dose_series_um: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = ()
     """Final concentrations of a dose-response series, one well each, in any order; a stock well has to give each.
     Empty: no series."""
+    final_dmso_percent: Annotated[float, Field(gt=0, lt=100)] | None = None
+    """Share of solvent in every well that is filled, v/v: doses are then made by volume, and the negative control's
+    liquid fills up. None: transfer_ul of stock of the right strength into every well."""
 
     @field_validator("dose_series_um")
     @classmethod

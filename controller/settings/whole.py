@@ -13,11 +13,13 @@ from controller.settings.devices import DeviceKind, DeviceSection, SimSection, d
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from nextplate.errors import PlanError
-from protocols.labware import LABWARE, pipette, robot_deck
+from protocols.dosing import fits
+from protocols.giving import Giving
+from protocols.labware import LABWARE, Pipette, pipette, robot_deck
 
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "assay": ("dose_series_um",),
+        "assay": ("dose_series_um", "final_dmso_percent"),
         "picking": ("budget", "goal"),
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
@@ -136,6 +138,33 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
     if kind is None or kind.is_tip_rack or kind.n_wells != plate.wells:
         fits = sorted(n for n, item in LABWARE.items() if item.n_wells == plate.wells and not item.is_tip_rack)
         yield f"labware = {plate.labware!r} is no known plate of {plate.wells} wells (allowed: {', '.join(fits)})"
-    elif (assay.transfer_ul + assay.well_volume_ul) * 1000 > kind.max_volume_nl:
-        full = f"{assay.well_volume_ul:g} + {assay.transfer_ul:g}"
-        yield f"well_volume_ul and transfer_ul: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
+        return
+    giving = giving_of(settings)
+    if giving.well_nl + giving.total_nl > kind.max_volume_nl:
+        full = f"{assay.well_volume_ul:g} + {giving.total_nl / 1000:g}"
+        what = "final_dmso_percent" if giving.is_by_volume else "transfer_ul"
+        yield f"well_volume_ul and {what}: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
+    if giving.is_by_volume:
+        yield from _fill_problems(giving, tool)
+
+
+def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
+    """Tell where the pipette cannot fill wells up to the share of solvent that is asked for."""
+    total_nl, transfer_nl = giving.total_nl, giving.transfer_nl
+    what = f"final_dmso_percent = {giving.final_dmso_percent:g} is {total_nl / 1000:g} microlitres a well"
+    most_nl = tool.low_mode_max_nl or tool.max_nl
+    if not tool.min_nl <= total_nl <= most_nl:
+        yield f"{what}; {tool.load_name} moves {tool.min_nl / 1000:g} to {most_nl / 1000:g}"
+    elif not fits(transfer_nl, total_nl, tool):
+        yield (
+            f"{what}, of which transfer_ul = {transfer_nl / 1000:g} of the positive control leave "
+            f"{(total_nl - transfer_nl) / 1000:g} to fill up; {tool.load_name} moves at least {tool.min_nl / 1000:g}"
+        )
+
+
+def giving_of(settings: Settings) -> Giving:
+    """Return how doses are made with these settings."""
+    assay = settings.assay
+    tool = pipette(robot_deck(settings.device_of("liquid-handler").robot or "").pipette)
+    volumes_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
+    return Giving(*volumes_nl, assay.final_dmso_percent, tool if assay.final_dmso_percent is not None else None)

@@ -8,7 +8,7 @@ from controller.step import Progress
 from controller.steps.data import stock_wells, tip_racks
 from nextplate.design import layout_from_csv
 from nextplate.plate import Role
-from protocols.compile import compile_protocol
+from protocols.compile import Rules, compile_protocol
 from protocols.describe import describe
 from protocols.labware import robot_deck
 from protocols.model import Protocol
@@ -28,6 +28,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         layout.barcode,
         destination_labware=params["labware"],
         well_volume_nl=round(params["well_volume_ul"] * 1000),
+        rules=Rules(final_dmso_percent=params.get("final_dmso_percent")),
     )
     (out / "protocol.json").write_text(protocol.to_json())
     files = [f"load-{load.index}.py" for load in protocol.loads]

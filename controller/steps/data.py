@@ -16,6 +16,8 @@ import polars as pl
 from nextplate.compound import Features
 from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
+from protocols.giving import Giving
+from protocols.labware import pipette, robot_deck
 from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack
 
 
@@ -96,6 +98,14 @@ def with_labels(responses: pl.DataFrame, viability: str = "gate", dose_um: float
 def stock_wells(path: Path) -> tuple[StockWell, ...]:
     """Read a stock snapshot."""
     return tuple(StockWell(**row) for row in pl.read_parquet(path).to_dicts())
+
+
+def giving(params: Mapping[str, Any]) -> Giving:
+    """Return how doses are made: ``final_dmso_percent`` and ``robot`` are there where they are made by volume."""
+    transfer_nl, well_nl = (round(params[name] * 1000) for name in ("transfer_ul", "well_volume_ul"))
+    percent = params.get("final_dmso_percent")
+    tool = None if percent is None else pipette(robot_deck(params["robot"]).pipette)
+    return Giving(transfer_nl, well_nl, percent, tool)
 
 
 def tip_racks(path: Path) -> tuple[TipRack, ...]:

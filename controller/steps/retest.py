@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from controller.steps.stocked import usable_wells
+from controller.steps.stocked import give_every
 from nextplate.prediction import Pick
 from protocols.stock import DOSE_TOLERANCE
 
@@ -30,8 +30,8 @@ def series(tested: pl.DataFrame, stock: Path, params: Mapping[str, Any]) -> tupl
     if not n_wells:
         return (), ()
     each = _hits(tested, params).filter(~pl.col("compound_id").is_in(_with_series(tested, params)))
-    given = [usable_wells(stock, params, dose) for dose in doses]
-    is_given = [all(compound in at for at in given) for compound in each["compound_id"]]
+    given = give_every(stock, params, doses)
+    is_given = [compound in given for compound in each["compound_id"]]
     fit = each.filter(pl.Series(is_given, dtype=pl.Boolean))
     best = fit.sort(pl.col("n") > 1, "activity", "compound_id", descending=[True, True, False])
     picks = tuple(_again(row, "dose-response", doses) for row in best.head(n_wells // len(doses)).to_dicts())

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from controller.steps.data import stock_wells
-from protocols.draws import n_transfers
+from controller.steps.data import giving, stock_wells
 from protocols.stock import StockWell
 
 Usable = Mapping[str, Sequence[StockWell]]
@@ -20,22 +19,31 @@ def usable_wells(path: Path, params: Mapping[str, Any], dose_um: float) -> Usabl
 
     Args:
         path: the stock snapshot.
-        params: transfer_ul, well_volume_ul and controls.
+        params: transfer_ul, well_volume_ul and controls; final_dmso_percent and robot where doses are by volume.
         dose_um: final concentration in the well, micromolar.
     """
-    transfer_nl, well_volume_nl = (round(params[k] * 1000) for k in ("transfer_ul", "well_volume_ul"))
+    how = giving(params)
     found: dict[str, list[StockWell]] = {}
     for well in stock_wells(path):
-        is_compound = well.compound_id not in params["controls"]
-        if is_compound and well.gives(dose_um, transfer_nl, well_volume_nl) and n_transfers(well, transfer_nl):
+        if well.compound_id not in params["controls"] and how.n_doses(well, dose_um):
             found.setdefault(well.compound_id, []).append(well)
     return found
 
 
 def transfers_left(wells: Usable, params: Mapping[str, Any]) -> dict[str, int]:
-    """Count the transfers that each compound's wells can give; at least one."""
-    transfer_nl = round(params["transfer_ul"] * 1000)
-    return {compound: sum(n_transfers(well, transfer_nl) for well in own) for compound, own in wells.items()}
+    """Count how often each compound's wells can give the dose of the plate; at least once."""
+    how, dose_um = giving(params), params["dose_um"]
+    return {compound: sum(how.n_doses(well, dose_um) for well in own) for compound, own in wells.items()}
+
+
+def give_every(path: Path, params: Mapping[str, Any], doses_um: Sequence[float]) -> set[str]:
+    """Find the compounds, not controls, whose wells can give every dose on one plate."""
+    how = giving(params)
+    held: dict[str, list[StockWell]] = {}
+    for well in stock_wells(path):
+        if well.compound_id not in params["controls"]:
+            held.setdefault(well.compound_id, []).append(well)
+    return {compound for compound, own in held.items() if how.gives_all(own, doses_um)}
 
 
 def source_plates(wells: Usable, compound_ids: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -102,13 +102,13 @@ SPOILED: dict[str, tuple[str, list[str]]] = {
 def _with_transfer(number: int, **fields: object) -> Protocol:
     load = PLAN.loads[0]
     moves = tuple(replace(t, **fields) if t.transfer_id == number else t for t in load.transfers)  # type: ignore[arg-type]
-    return replace(PLAN, loads=(replace(load, transfers=moves),))
+    return replace(PLAN, loads=(replace(load, steps=moves),))
 
 
 def _all_into(well: str, volume_nl: int) -> Protocol:
     load = PLAN.loads[0]
     moves = tuple(replace(t, destination_well=well, volume_nl=volume_nl) for t in load.transfers)
-    return replace(PLAN, loads=(replace(load, transfers=moves),))
+    return replace(PLAN, loads=(replace(load, steps=moves),))
 
 
 # Protocol, volume already in the assay plate, what the ledger says.

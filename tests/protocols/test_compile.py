@@ -151,7 +151,7 @@ REFUSED = {
     ),
     "control dry": (
         {"stock": lambda s: [replace(x, volume_nl=1_000_500) if x.compound_id == "DMSO" else x for x in s]},
-        ["DMSO for", "A01 on CTRL"],
+        ["DMSO for", "A01 on CTRL", "1000 nl missing", "; fill up A01 on CTRL"],
     ),
     "no control named": ({"controls": {Role.NEGATIVE: "DMSO"}}, ["positive control", "well"]),
     "too few tips": ({"tips": lambda t: t[1:]}, ["13 tips needed", "3 free", "load 1 more full rack"]),

@@ -1,0 +1,136 @@
+"""protocol check, show and diff: a protocol in a file, whoever wrote it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controller.cli.common import JsonOption, say
+
+if TYPE_CHECKING:
+    from controller.protocolfile import LabNow
+    from protocols.labware import RobotDeck
+
+LabNamed = Annotated[
+    Path | None,
+    typer.Option("--lab", "-C", help="The lab folder whose stock and tips count.", show_default="no lab"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    protocol = typer.Typer(no_args_is_help=True, help="A protocol in a file: JSON of nextplate, or Opentrons Python.")
+    protocol.command("check")(check)
+    protocol.command("show")(show)
+    protocol.command("diff")(diff)
+    app.add_typer(protocol, name="protocol")
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="protocol.json of nextplate, or an Opentrons file that ends in .py.")],
+    lab: LabNamed = None,
+    stock: Annotated[Path | None, typer.Option(help="Stock file, where there is no lab.", show_default="none")] = None,
+    fill_ul: Annotated[float, typer.Option(min=0, help="In every assay well before, where there is no lab.")] = 0.0,
+    care: Annotated[
+        Path | None,
+        typer.Option(help="CSV of plates: n_thaws, max_thaws, expires, evaporation_nl_per_h.", show_default="none"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a protocol against volumes, tips, wells and deck; a vendor's file runs in the vendor's interpreter first.
+
+    Every problem names its well, tip or slot. Exit code 0: it may run; 2: it may not.
+
+    Example: nextplate protocol check hand.py --stock plates.csv
+    """
+    from controller.protocolfile import LabNow, as_body, as_text, check_file, stock_of
+    from nextplate.errors import DataError
+
+    if lab is not None and stock is not None:
+        raise DataError("--lab and --stock are both given; a lab has its own stock: leave one out")
+    robot, python = None, None
+    if lab is not None:
+        now, robot, python = _of_lab(lab)
+    else:
+        wells = stock_of(stock) if stock is not None else ()
+        now = LabNow(wells, fill_nl=round(fill_ul * 1000), has_books=stock is not None)
+    at = None
+    if care is not None:
+        from controller.carefile import read_care
+        from controller.clock import WallClock
+
+        now, at = replace(now, care=read_care(care)), WallClock().now()
+    checked = check_file(file, now, robot=robot, at=at, python=python)
+    say({**as_body(checked)}, as_text(checked), as_json)
+    if checked.problems:
+        raise typer.Exit(2)
+
+
+def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
+    """Read what a lab holds, its robot, and the interpreter that proves protocols there."""
+    from controller.lab import open_lab
+    from controller.protocolfile import LabNow
+    from controller.store import open_store
+    from protocols.labware import LABWARE, robot_deck
+    from protocols.stock import StockWell, TipRack
+
+    opened = open_lab(folder)
+    with open_store(opened.database) as store:
+        wells = tuple(StockWell(*row) for row in store.stock_now())
+        racks = store.tip_racks_now()
+    tips = tuple(
+        TipRack(r.barcode, r.labware, tuple(w for w in LABWARE[r.labware].wells_by_column() if w not in set(r.used)))
+        for r in racks
+    )
+    settings = opened.settings
+    now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), has_books=True)
+    robot = robot_deck(settings.device_of("liquid-handler").robot or "")
+    return now, robot, Path(settings.proof.python) if settings.proof.python else None
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="protocol.json of nextplate.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the decks too: a file that ends in .svg or .png.", show_default="none")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what to load where, load by load, as text and as a picture.
+
+    Example: nextplate protocol show protocol.json --picture decks.svg
+    """
+    from controller.protocolfile import read_sound
+    from protocols.describe import describe, loads_table
+    from protocols.forecast import to_load
+
+    protocol = read_sound(file)
+    if picture is not None:
+        from controller.deckpicture import write_decks
+
+        write_decks(protocol, picture)
+    needs = to_load(protocol)
+    text = describe(protocol) + "\n".join(["have at least", *(f"  {need}" for need in needs)])
+    body = {
+        "digest": protocol.digest,
+        "loads": loads_table(protocol),
+        "have": [{"plate": n.plate, "well": n.well, "liquid": n.liquid, "volume_nl": n.volume_nl} for n in needs],
+        "picture": None if picture is None else str(picture),
+    }
+    say(body, text + (f"\nwrote {picture}" if picture else ""), as_json)
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help="protocol.json of nextplate.")],
+    after: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words how two protocols differ: what each well gets, where things stand, what is done.
+
+    Example: nextplate protocol diff monday.json tuesday.json
+    """
+    from controller.protocolfile import read_protocol
+    from protocols.difference import diff as differences
+
+    lines = differences(read_protocol(before), read_protocol(after))
+    say({"differences": list(lines)}, "\n".join(lines) or "no difference", as_json)

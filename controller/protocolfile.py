@@ -1,0 +1,198 @@
+"""Check a protocol in a file, whoever wrote it, against what a lab holds: ours as JSON, a vendor's as Python."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from controller.stockfile import read_stock
+from nextplate.errors import DataError
+from protocols.analyze import analyze
+from protocols.carry_over import carry_over
+from protocols.check import Problem, ProblemKind, check
+from protocols.describe import duration_words, estimate_s
+from protocols.forecast import shortages
+from protocols.handwritten import account
+from protocols.labware import LABWARE, RobotDeck
+from protocols.ledger import Ledger
+from protocols.model import DeckItem, DeckRole, Protocol
+from protocols.stock import PlateCare, StockWell, TipRack
+
+MAX_BYTES = 100_000_000
+"""Of a protocol file; 3,000 transfers are half a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabNow:
+    """What is known of the lab that a protocol is to run in."""
+
+    stock: tuple[StockWell, ...] = ()
+    tips: tuple[TipRack, ...] = ()
+    fill_nl: int = 0
+    """In every well of a plate that is only filled."""
+    care: Mapping[str, PlateCare] = field(default_factory=dict)
+    """Thaws, expiry and evaporation, by plate."""
+    has_books: bool = False
+    """False: nobody said what wells and racks hold; sources count as full, and so do tip racks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The verdict on a file."""
+
+    what: str
+    """In a few words."""
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    """What is allowed and worth knowing: carry-over, what had to be assumed."""
+    shortages: tuple[str, ...] = ()
+    """What to fill, where something would run dry."""
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Read a protocol of ours.
+
+    Raises:
+        DataError: no such file, too large, not UTF-8, or no protocol; names the file.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: {path.stat().st_size} bytes are no protocol")
+        return Protocol.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except (DataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_sound(path: Path) -> Protocol:
+    """Read a protocol of ours whose numbers can be shown: whether it may run is another question.
+
+    Raises:
+        DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
+    """
+    protocol = read_protocol(path)
+    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
+    wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
+    if wrong:
+        raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
+    return protocol
+
+
+def check_file(
+    path: Path, lab: LabNow, *, robot: RobotDeck | None = None, at: datetime | None = None, python: Path | None = None
+) -> Checked:
+    """Check a file; one that ends in .py goes through the vendor's interpreter first.
+
+    Args:
+        path: of the protocol.
+        lab: what it is to run in.
+        robot: as it stands in the lab; None: any of the protocol's kind.
+        at: when it shall run; None: nothing is said of expiry.
+        python: interpreter that has the vendor's package; None: nextplate's own.
+
+    Raises:
+        DataError: the file cannot be read.
+        StepError: there is no interpreter for it.
+    """
+    return _by_hand(path, lab, python) if path.suffix == ".py" else _ours(read_protocol(path), lab, robot, at)
+
+
+def stock_of(path: Path) -> tuple[StockWell, ...]:
+    """Read the source wells of a stock file.
+
+    Raises:
+        DataError: the file, or a line of it, cannot be used.
+    """
+    found = read_stock(path)
+    if found.issues:
+        raise DataError(f"{path}:{found.issues[0].line}: {found.issues[0].what}")
+    return tuple(
+        StockWell(r.source_plate, r.source_well, r.compound_id, r.volume_nl, r.concentration_um, r.labware)
+        for r in found.rows
+    )
+
+
+def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime | None) -> Checked:
+    ledger, notes = _ledger(protocol, lab)
+    problems = check(protocol, ledger, robot, at)
+    dry = tuple(str(item) for item in shortages(ledger, [protocol]))
+    n_loads, n = len(protocol.loads), len(protocol.steps)
+    what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
+    if not problems and n_loads:
+        what += f"; about {duration_words(estimate_s(protocol))}"
+    return Checked(what, problems, (*notes, *map(str, carry_over(protocol))), dry)
+
+
+def _ledger(protocol: Protocol, lab: LabNow) -> tuple[Ledger, list[str]]:
+    """Open the books: the lab's, and what the protocol brings that they do not know."""
+    known = {item.source_plate for item in lab.stock} | {rack.barcode for rack in lab.tips}
+    items = {item.barcode: item for load in protocol.loads for item in load.deck if item.labware in LABWARE}
+    others = {barcode: item for barcode, item in items.items() if barcode not in known}
+    assumed = [] if lab.has_books else [b for b, item in others.items() if item.role is DeckRole.SOURCE]
+    racks = [] if lab.tips else [item for item in others.values() if item.role is DeckRole.TIPS]
+    tips = [TipRack(i.barcode, i.labware, LABWARE[i.labware].wells_by_column()) for i in racks if _is_rack(i)]
+    filled = (DeckRole.DESTINATION, DeckRole.INTERMEDIATE)
+    plates = {
+        barcode: (item.labware, lab.fill_nl if item.role is DeckRole.DESTINATION else 0)
+        for barcode, item in others.items()
+        if item.role in filled and not _is_rack(item)
+    }
+    plates |= {
+        b: (items[b].labware, LABWARE[items[b].labware].max_volume_nl) for b in assumed if not _is_rack(items[b])
+    }
+    notes = []
+    if assumed:
+        notes.append(
+            f"nothing is known of what is in {', '.join(sorted(assumed))}: taken as full; name --lab or --stock"
+        )
+    if tips:
+        notes.append(f"nothing is known of the tips in {', '.join(t.barcode for t in tips)}: taken as full")
+    return Ledger.of(lab.stock, (*lab.tips, *tips), plates, lab.care), notes
+
+
+def _is_rack(item: DeckItem) -> bool:
+    return LABWARE[item.labware].is_tip_rack
+
+
+def _by_hand(path: Path, lab: LabNow, python: Path | None) -> Checked:
+    analysis = analyze(path, python)
+    problems: list[Problem] = []
+    if not analysis.is_ok:
+        problems = [
+            Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
+        ]
+    books = account(analysis.commands, {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock})
+    what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
+    return Checked(what, (*problems, *books.problems), tuple(books.notes))
+
+
+def as_body(checked: Checked) -> Mapping[str, object]:
+    """Return the verdict as JSON values."""
+    return {
+        "what": checked.what,
+        "is_right": not checked.problems,
+        "problems": [
+            {"kind": p.kind, "plate": p.plate, "well": p.well, "step": p.step, "message": p.message}
+            for p in checked.problems
+        ],
+        "shortages": list(checked.shortages),
+        "notes": list(checked.notes),
+    }
+
+
+def as_text(checked: Checked, n_shown: int = 20) -> str:
+    """Return the verdict for people."""
+    n = len(checked.problems)
+    verdict = "nothing forbids running it" if not n else f"refused, {n} problem{'s' if n != 1 else ''}"
+    lines = [checked.what, verdict, *_some([str(p) for p in checked.problems], n_shown)]
+    if checked.shortages:
+        lines += ["to fill:", *_some(checked.shortages, n_shown)]
+    if checked.notes:
+        lines += ["notes:", *_some(checked.notes, n_shown)]
+    return "\n".join(lines)
+
+
+def _some(lines: Iterable[str], n_shown: int) -> Sequence[str]:
+    shown = [f"  {line}" for line in lines]
+    return shown if len(shown) <= n_shown else [*shown[:n_shown], f"  .. and {len(shown) - n_shown} more"]

@@ -1,0 +1,41 @@
+"""What a dispenser and a washer do to the wells of a simulated plate."""
+
+from protocols.steps import Dispense, Wash
+from sim.liquids import Liquid, aspirate, dispense, labware_of, read_well, write_well
+from sim.world import World
+
+
+def wells_named(world: World, step: Dispense | Wash) -> tuple[str, ...]:
+    """Return the wells a step names; every well of the plate where it names none."""
+    return step.wells or tuple(labware_of(world, step.plate).plate_format.wells())
+
+
+def add_reagent(world: World, step: Dispense, now_ms: int) -> None:
+    """Fill every well; from a bottle that runs dry air comes for the rest."""
+    for well in wells_named(world, step):
+        liquid = aspirate(world, step.reservoir, step.reservoir_well, step.volume_nl)
+        if liquid.volume_nl:
+            dispense(world, step.plate, well, liquid, now_ms)
+
+
+def wash(world: World, step: Wash, now_ms: int) -> None:
+    """Empty and fill every well, cycle by cycle, and empty it at last; what is sucked off is waste."""
+    for well in wells_named(world, step):
+        for _ in range(step.cycles):
+            _suck_off(world, step.plate, well, step.rest_nl)
+            buffer = aspirate(world, step.reservoir, step.reservoir_well, step.volume_nl)
+            if buffer.volume_nl:
+                dispense(world, step.plate, well, buffer, now_ms)
+        _suck_off(world, step.plate, well, step.rest_nl)
+
+
+def _suck_off(world: World, plate: str, well: str, rest_nl: int) -> None:
+    liquid = read_well(world, plate, well)
+    gone = liquid.draw(max(0, liquid.volume_nl - rest_nl))
+    write_well(world, plate, well, liquid)
+    to_waste(world, gone)
+
+
+def to_waste(world: World, liquid: Liquid) -> None:
+    """Count a liquid as waste."""
+    world.set_meta("waste_nl", int(world.meta("waste_nl") or 0) + liquid.volume_nl)

@@ -1,0 +1,130 @@
+"""The books of a file written by hand: each of the six wrong files that the vendor's simulator passes is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocols.analyze import Analysis, analyze_many
+from protocols.handwritten import Account, account
+from protocols.problems import ProblemKind
+
+HEAD = """
+requirements = {"robotType": "Flex", "apiLevel": "2.20"}
+def run(ctx):
+    plate = ctx.load_labware("corning_96_wellplate_360ul_flat", "C2", label="P-1")
+    trough = ctx.load_labware("nest_12_reservoir_15ml", "B2", label="R")
+    small = ctx.load_labware("nest_96_wellplate_200ul_flat", "B3", label="S")
+    tips = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "C1")
+    more = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "D1")
+    ctx.load_trash_bin("A3")
+    one = ctx.load_instrument("flex_1channel_50", "left", tip_racks=[tips])
+    eight = ctx.load_instrument("flex_8channel_50", "right", tip_racks=[more])
+    water = ctx.define_liquid("water", "w", "#0000ff")
+    trough["A1"].load_liquid(water, 5000)
+    small["A1"].load_liquid(water, 60)
+"""
+FILES = {
+    "right": """
+    one.transfer([40, 30], trough["A1"], [plate["A1"], plate["B1"]], mix_after=(2, 10), touch_tip=True, air_gap=2)
+    one.distribute(10, trough["A1"], plate.rows()[2][:3], disposal_volume=2)
+    eight.transfer(20, trough["A1"], plate.columns()[3][0])
+    one.transfer(5, plate["A1"], plate["A5"])
+""",
+    "overfilled": '    one.transfer(50, trough["A1"], [plate["B7"]] * 8)\n',
+    "overdrawn": '    one.transfer([30, 30], small["A1"], [plate["A1"], plate["A2"]])\n',
+    "never declared": '    one.transfer(30, small["C7"], plate["A1"])\n',
+    "declared over the rim": '    small["D2"].load_liquid(water, 5000)\n',
+    "below the minimum": '    one.transfer(0.5, trough["A1"], plate["H12"])\n',
+    "overdrawn by eight": '    small["B1"].load_liquid(water, 200)\n    eight.transfer(20, small["A1"], plate["A1"])\n',
+    "overfilled by eight": '    eight.transfer(50, trough["A1"], [plate["A9"]] * 8)\n',
+    "one tip, two sources": """
+    one.pick_up_tip()
+    one.aspirate(5, trough["A1"]); one.dispense(5, plate["A1"])
+    one.aspirate(5, small["A1"]); one.dispense(5, plate["A2"])
+    one.drop_tip()
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def analyses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
+    folder = tmp_path_factory.mktemp("hand")
+    paths = []
+    for name, body in FILES.items():
+        paths.append(folder / f"{name}.py")
+        paths[-1].write_text(HEAD + body)
+    return dict(zip(FILES, analyze_many(paths), strict=True))
+
+
+WRONG = {
+    "overfilled": (ProblemKind.OVERFILL, "P-1", "B07", "would hold 400000 nl, its maximum is 360000"),
+    "overdrawn": (ProblemKind.OVERDRAW, "S", "A01", "holds 30000 nl, 10000 of them dead volume, and gives 30000"),
+    "never declared": (ProblemKind.OVERDRAW, "S", "C07", "nothing says that it was filled"),
+    "declared over the rim": (ProblemKind.OVERFILL, "S", "D02", "declared to hold 5000000 nl, its maximum is 200000"),
+    "below the minimum": (ProblemKind.VOLUME, "R", "A01", "500 nl from A01 of R are under the 1000 nl minimum"),
+    "overdrawn by eight": (ProblemKind.OVERDRAW, "S", "C01", "nothing says that it was filled"),
+    "overfilled by eight": (ProblemKind.OVERFILL, "P-1", "H09", "would hold 400000 nl"),
+}
+
+
+@pytest.mark.opentrons
+def test_a_right_file_is_followed_to_the_nanolitre(analyses: dict[str, Analysis]) -> None:
+    books = account(analyses["right"].commands)
+    assert books.problems == []
+    # Air gaps are no liquid; the tip of the distribution throws its rest away.
+    assert books.volumes["P-1", "A01"] == 35_000
+    assert books.volumes["P-1", "B01"] == 30_000
+    assert [books.volumes["P-1", f"C0{n}"] for n in (1, 2, 3)] == [10_000] * 3
+    assert [books.volumes["P-1", f"{row}04"] for row in "ABCDEFGH"] == [20_000] * 8
+    assert books.volumes["P-1", "A05"] == 5_000
+    assert books.volumes["R", "A01"] == 5_000_000 - 70_000 - 32_000 - 160_000
+
+
+@pytest.mark.opentrons
+@pytest.mark.parametrize("case", WRONG)
+def test_what_the_vendors_simulator_passes_is_refused_with_the_well(case: str, analyses: dict[str, Analysis]) -> None:
+    kind, plate, well, words = WRONG[case]
+    assert analyses[case].is_ok, "the vendor's interpreter finds nothing wrong with it"
+    found = account(analyses[case].commands).problems
+    assert any((p.kind, p.plate, p.well) == (kind, plate, well) and words in p.message for p in found), found
+
+
+@pytest.mark.opentrons
+def test_a_tip_that_draws_from_two_wells_is_noted(analyses: dict[str, Analysis]) -> None:
+    books = account(analyses["one tip, two sources"].commands)
+    assert books.problems == []
+    assert "drew from A01 of R draws from A01 of S: carry-over is possible" in books.notes[0]
+
+
+@pytest.mark.opentrons
+def test_the_books_of_a_lab_count_before_what_a_file_declares(analyses: dict[str, Analysis]) -> None:
+    found = account(analyses["right"].commands, {("R", "A01"): 1_050_000}).problems
+    assert [(p.plate, p.well) for p in found] == [("R", "A01")]
+    assert account(analyses["never declared"].commands, {("S", "C07"): 50_000}).problems == []
+
+
+def test_a_command_that_is_not_followed_is_a_problem() -> None:
+    books = account([{"commandType": "sealPipetteToTip", "params": {}}])
+    assert "does sealPipetteToTip, which is not followed here" in books.problems[0].message
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.dictionaries(
+    st.sampled_from(["commandType", "params", "result"]),
+    st.one_of(
+        st.sampled_from(["aspirate", "dispense", "loadLabware", "loadPipette", "loadLiquid", "blowout", "moveToWell"]),
+        st.none(), st.integers(), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    ),
+), max_size=4))  # fmt: skip
+def test_nonsense_is_a_problem_and_never_a_crash(commands: list[dict[str, Any]]) -> None:
+    books = account(commands)
+    assert isinstance(books, Account)
+    assert len(books.problems) == len(commands)
+
+
+def test_the_files_are_python(tmp_path: Path) -> None:
+    for body in FILES.values():
+        compile(HEAD + body, str(tmp_path), "exec")

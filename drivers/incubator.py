@@ -19,7 +19,7 @@ from drivers.inventory import Contents, Inventory
 from drivers.ports import FetchPlate, Report, Status, StorePlate
 from drivers.wire import Silent
 from drivers.worker_memory import JSON
-from nextplate.errors import NeedsOperator, Transient
+from nextplate.errors import DeviceError, NeedsOperator, Transient
 
 Verb = Literal["store", "fetch"]
 
@@ -142,7 +142,7 @@ class IncubatorMachine:
         """
         slot = self._slot_to_fill(command) if isinstance(command, StorePlate) else self._slot_to_empty(command)
         self._handler.connect(until.within(self._pace.connect_s))
-        stand = self._ready(until)
+        stand = self._ready(until.within(2 * self._pace.connect_s))
         if problem := _in_the_way(_verb(command), stand, command.barcode):
             raise NeedsOperator(problem)
         self._handler.arm(_verb(command), slot, until)
@@ -267,16 +267,18 @@ class IncubatorMachine:
         """Read the sensors until they say the same twice in a row; open the port again when it goes away.
 
         Raises:
-            Transient: they did not by the deadline.
+            DeviceError: they did not by the deadline; what the device said rather than that it was silent.
         """
         before: Stand | None = None
+        trouble: DeviceError | None = None
         while True:
             try:
                 now = self._handler.stand(until)
-            except (Transient, NeedsOperator):
+            except (Transient, NeedsOperator) as error:
                 # a refused question too: noise makes one that the device does not know
+                trouble = error if trouble is None or not isinstance(error, Silent) else trouble
                 if until.is_over:
-                    raise
+                    raise trouble from None
                 until.pause(self._pace.poll_s)
                 self._reconnect(until)
                 before = None

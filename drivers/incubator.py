@@ -280,7 +280,7 @@ class IncubatorMachine:
                 if until.is_over:
                     raise trouble from None
                 until.pause(self._pace.poll_s)
-                self._reconnect(until)
+                self._reconnect(until, trouble)
                 before = None
                 continue
             if now == before:
@@ -303,13 +303,13 @@ class IncubatorMachine:
             until.pause(self._pace.poll_s)
         return stand
 
-    def _reconnect(self, until: Deadline) -> None:
+    def _reconnect(self, until: Deadline, trouble: DeviceError | None = None) -> None:
         while True:
             try:
                 return self._handler.connect(until)
-            except Transient:
+            except Transient as error:
                 if until.is_over:
-                    raise
+                    raise trouble or error from None
                 until.pause(self._pace.poll_s)
 
     def _was_confirmed(self, verb: Verb, slot: int, barcode: str) -> bool:

@@ -17,6 +17,7 @@ from sim.wire.faults import Fault, WireFault
 from sim.wire.hotel import Jam
 from sim.wire.liconic import LiconicStx
 
+pytestmark = pytest.mark.usefixtures("no_power_cuts")
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
 FORGED = {"liconic": b"1\r\n", "cytomat": b"bs 82\r\n"}
 """Answers that would pass for a motion's happy end."""
@@ -126,7 +127,7 @@ def test_an_answer_that_lies_once_is_not_believed(lab: WireLab, driver: str, ver
     """A single flipped digit says ready, or the plate there; one reading is no proof."""
     lies = {"liconic": (b"1\r\n", b"0\r\n", "RD 1(915|813)"), "cytomat": (b"bs 82\r\n", b"bs 02\r\n", "ch:bs")}[driver]
     lab.server.faults.add(*(
-        Fault(WireFault.GARBLED_REPLY, nth, match=lies[2], data=lies[0] if forged else lies[1]) for nth in range(5, 60, 5)
+        Fault(WireFault.GARBLED_REPLY, n, match=lies[2], data=lies[0] if forged else lies[1]) for n in range(5, 60, 5)
     ))  # fmt: skip
     believe(lab, verb, run(lab, verb))
 

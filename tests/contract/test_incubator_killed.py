@@ -18,6 +18,7 @@ from drivers.ports import FetchPlate, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, line_at
 from nextplate.errors import Transient
 
+pytestmark = pytest.mark.usefixtures("no_power_cuts")
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
 
 

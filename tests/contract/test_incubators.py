@@ -13,6 +13,7 @@ from incubator_rig import LABS, PACE, IncubatorLab, WireLab
 from drivers.ports import FetchPlate, Status, StorePlate
 from nextplate.errors import NeedsOperator, Transient
 
+pytestmark = pytest.mark.usefixtures("no_power_cuts")
 WIRES = [name for name in LABS if name != "sim"]
 
 

@@ -109,6 +109,8 @@ def _checked(body: Any, n_slots: int) -> Contents:
 
 
 def _slots(body: Any, n_slots: int) -> dict[int, str]:
+    if not isinstance(body, dict):
+        raise TypeError(f"slots are an object, not {type(body).__name__}")
     slots = {}
     for text, plate in body.items():
         if not (isinstance(plate, str) and plate):

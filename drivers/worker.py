@@ -184,7 +184,8 @@ class WorkerDevice:
         """
         found: list[JSON | DeviceError] = []
         with self._lock:
-            self._refuse_if_busy("")
+            if self._task is not None:
+                raise Transient(self._death or f"the {self._machine.name} is busy with {self._task.key}")
             task = self._start(lambda: self._inspect(found, wait_s), "", wait_s)
         if not task.is_over.wait(wait_s + GRACE_S) or not found:
             raise Transient(self._death or f"the {self._machine.name} did not answer within {wait_s:g} s")
@@ -216,7 +217,7 @@ class WorkerDevice:
     def _refuse_if_busy(self, key: str) -> None:
         """Let nothing move before it is known how everything stands that was ever begun."""
         if self._task is not None:
-            about = self._task.key or "an inspection"
+            about = self._task.key or "a look at it"
             raise Transient(f"the {self._machine.name} is busy with {about}; command {key} was not taken")
         for left in self._memory.unended():
             self._told.pop(left, None)

@@ -8,6 +8,7 @@ import typer
 
 from controller.cli import (
     answers,
+    bench,
     images,
     intake,
     measuring,
@@ -34,6 +35,9 @@ from nextplate.errors import (
 _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, ModelError)
 
 
+_MODULES = (running, intake, answers, showing, measuring, profiles, images, networks, moa, models, replaying, bench)
+
+
 def make_app() -> typer.Typer:
     """Assemble the commands."""
     app = typer.Typer(
@@ -44,7 +48,7 @@ def make_app() -> typer.Typer:
         help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
         epilog="Example: nextplate demo demo-lab   then   nextplate status --lab demo-lab",
     )
-    for module in (running, intake, answers, showing, measuring, profiles, images, networks, moa, models, replaying):
+    for module in _MODULES:
         module.register(app)
     return app
 

@@ -249,7 +249,7 @@ class IncubatorMachine:
         quiet: Deadline | None = None
         while True:
             stand = self._steady(until)
-            if stand.error or (stand.is_restarted and stand.is_ready):
+            if stand.error or stand.is_restarted:
                 return _Seen.UNCLEAR, stand
             if not stand.is_ready:
                 quiet = None
@@ -258,7 +258,7 @@ class IncubatorMachine:
             elif quiet is None:
                 quiet = until.within(self._pace.patience_s)
             elif quiet.is_over:
-                return (_Seen.UNCLEAR if stand.has_shovel_plate else _Seen.UNCHANGED), stand
+                return (_Seen.UNCHANGED if _is_outside_or_in_slot(verb, stand) else _Seen.UNCLEAR), stand
             if until.is_over:
                 raise Silent(f"the {verb} did not end within {self._pace.handling_s:g} s ({_told(stand)})")
             until.pause(self._pace.poll_s)
@@ -366,6 +366,11 @@ class IncubatorMachine:
         """Close the gate; that it stays open is no reason to doubt where the plate is, and `stand` shows it."""
         with suppress(Transient, NeedsOperator):
             self._handler.end_access(until.renewed(self._pace.connect_s))
+
+
+def _is_outside_or_in_slot(verb: Verb, stand: Stand) -> bool:
+    """Say whether a plate that was not seen to move is certainly where it was, and not on the shovel."""
+    return stand.has_shovel_plate is False or (verb == "store" and stand.has_shovel_plate is None)
 
 
 def _done(verb: Verb, slot: int) -> Report:

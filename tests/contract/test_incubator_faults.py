@@ -6,10 +6,11 @@ inventory says nothing certain that is wrong.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from incubator_rig import BRISK, MOST_S, PACE, WIRED, WireLab
+from incubator_rig import BRISK, MOST_S, PACE, WIRED, WireLab, blind_liconic
 
 from drivers.incubator import Pace
 from drivers.ports import FetchPlate, Report, Status, StorePlate
@@ -187,6 +188,22 @@ def test_power_lost_in_the_midst_of_a_motion(brisk: WireLab, driver: str, verb: 
     believe(lab, verb, report)
     assert report.status is Status.UNKNOWN
     assert lab.where("P1") == "shovel"
+
+
+@pytest.mark.parametrize("verb", ["store"])
+@pytest.mark.parametrize("driver", ["liconic"])
+def test_without_a_sensor_on_the_shovel(driver: str, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Plates go in and out; a fetch that shows nothing is a person's, as the plate may lie on the shovel."""
+    blind = replace(WIRED["liconic"], handler=blind_liconic)
+    monkeypatch.setitem(WIRED, "liconic", blind)  # type: ignore[arg-type]
+    lab = ready(tmp_path, driver, verb)
+    assert run(lab, "store").status is Status.DONE
+    assert run(lab, "fetch", "out").status is Status.DONE
+    lab.hotel.log.clear()
+    assert run(lab, "store", "in").status is Status.DONE
+    lab.server.faults.add(Fault(WireFault.LOST_REQUEST, match="ST 1905"))
+    assert run(lab, "fetch", "lost").status is Status.UNKNOWN
+    lab.close()
 
 
 def test_a_port_that_stays_away_in_the_midst_of_a_motion(brisk: WireLab, verb: str):

@@ -100,6 +100,11 @@ class Wired:
     """Regular expression of the frames that start a motion."""
 
 
+def blind_liconic(wire: Wire) -> Handler:
+    """Return the driver of one that cannot tell whether a plate is on its shovel."""
+    return liconic.Liconic(wire, liconic.Shape(3, 4, 17.0, has_shovel_sensor=False), reply_s=REPLY_S, break_s=0.001)
+
+
 WIRED: Mapping[str, Wired] = {
     "liconic": Wired(
         LiconicStx,

@@ -8,7 +8,7 @@ from drivers.incubator import Handler, IncubatorMachine, Pace
 from drivers.inventory import Inventory
 from drivers.serial_options import memory_of, serial_options
 from drivers.worker import WorkerDevice
-from nextplate.errors import SettingsError
+from nextplate.errors import NeedsOperator, SettingsError
 
 PACE: Mapping[str, type] = {"handling_s": float, "poll_s": float, "patience_s": float, "connect_s": float}
 """See `drivers.incubator.Pace`."""
@@ -31,9 +31,14 @@ def incubator_device(handler: Handler, said: Mapping[str, Any], kind: str, lab: 
     """Put worker, memory, inventory and a vendor's handler together.
 
     Raises:
-        SettingsError: the memory's folders cannot be made.
+        SettingsError: the memory or a first inventory cannot be made.
     """
     memory = memory_of(kind, lab)
     inventory = Inventory(memory.place / "inventory.json", handler.n_slots)
+    try:
+        if not memory.has_begun:
+            inventory.prepare()
+    except NeedsOperator as error:
+        raise SettingsError(str(error)) from error
     pace = Pace(**{name: float(said[name]) for name in PACE if name in said})
     return WorkerDevice(IncubatorMachine(handler, inventory, pace), memory)

@@ -50,16 +50,27 @@ class Inventory:
     def __init__(self, path: Path, n_slots: int) -> None:
         self.path, self.n_slots = path, n_slots
 
-    def contents(self) -> Contents:
-        """Read it; a hotel without a file is empty.
+    def prepare(self) -> None:
+        """Write that the hotel is empty, in a lab that never moved a plate.
 
         Raises:
-            NeedsOperator: it cannot be read, or makes no sense; names the file and the mistake.
+            NeedsOperator: the file cannot be written.
+        """
+        if not self.path.exists():
+            self._write(Contents({}, {}))
+
+    def contents(self) -> Contents:
+        """Read it.
+
+        Raises:
+            NeedsOperator: it is not there, cannot be read, or makes no sense; names the file and the mistake.
         """
         try:
             body = json.loads(self.path.read_bytes())
         except FileNotFoundError:
-            return Contents({}, {})
+            raise NeedsOperator(
+                f"the inventory {self.path} is gone; put it back, or write down what is inside"
+            ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise NeedsOperator(f"the inventory {self.path} cannot be read: {error}; correct it") from error
         try:

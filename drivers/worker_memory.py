@@ -79,6 +79,11 @@ class Memory:
         """Say whether the memory can be asked at all."""
         return all((self.place / name).is_dir() for name in _FOLDERS)
 
+    @property
+    def has_begun(self) -> bool:
+        """Say whether anything was ever begun."""
+        return any((self.place / "begun").glob("*.json"))
+
     def ask(self, key: str, command: Any) -> None:
         """Remember a command; nothing has begun.
 

@@ -11,6 +11,9 @@ from nextplate.errors import NeedsOperator
 
 def test_a_doubt_ends_with_what_is_certain(tmp_path: Path):
     inventory = Inventory(tmp_path / "inventory.json", 4)
+    with pytest.raises(NeedsOperator, match="is gone; put it back"):
+        inventory.contents()
+    inventory.prepare()
     assert inventory.contents() == Contents({}, {})
     inventory.doubt(2, "P1")
     assert inventory.contents() == Contents({}, {2: "P1"})
@@ -55,8 +58,10 @@ def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, said: str):
 
 def test_the_file_is_plain(tmp_path: Path):
     inventory = Inventory(tmp_path / "inventory.json", 40)
+    inventory.prepare()
     inventory.confirm(10, "Plätze")
     inventory.confirm(9, "P9")
     text = inventory.path.read_text()
     assert "Plätze" in text
+    inventory.prepare()
     assert json.loads(text) == {"format": 1, "slots": {"9": "P9", "10": "Plätze"}, "doubts": {}}

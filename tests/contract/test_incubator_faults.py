@@ -263,7 +263,7 @@ def test_a_firmware_that_lacks_a_question_is_named(tmp_path: Path):
 
 
 def test_a_device_just_switched_on_is_activated_and_an_open_door_keeps_plates_still(tmp_path: Path):
-    lab = ready(tmp_path / "liconic", "liconic", "store")
+    lab = ready(tmp_path / "liconic", "liconic", "store", pace=replace(PACE, connect_s=0.5))
     lab.emulator.power_cycle()
     assert run(lab, "store").status is Status.DONE
     lab.close()
@@ -293,6 +293,18 @@ def test_a_full_disk_loses_nothing(lab: WireLab, verb: str, monkeypatch: pytest.
     assert lab.device.poll("k").status is Status.RUNNING
     full = False
     assert lab.finish("k").status is Status.DONE
+
+
+@pytest.mark.parametrize("verb", ["fetch"])
+def test_an_inventory_that_is_gone_is_no_empty_hotel(lab: WireLab, verb: str):
+    lab.inventory.path.unlink()
+    lab.restart()
+    lab.put_on_station("P2")
+    lab.device.submit(StorePlate("P2"), "in")
+    report = lab.finish("in")
+    assert report.status is Status.FAILED
+    assert "is gone; put it back" in report.message
+    assert lab.moves() == 0
 
 
 def _until(is_so: Callable[[], object]) -> None:

@@ -4,6 +4,10 @@ The process "dies" in its thread: from a chosen moment on, nothing it does reach
 are before and after every write to the wire, before every read, and before and after every file.
 """
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +21,9 @@ from drivers import worker_memory as memory_module
 from drivers.ports import FetchPlate, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, line_at
 from nextplate.errors import Transient
+from sim.wire.liconic import LiconicStx
+from sim.wire.server import WireServer
+from sim.wire.time import EmulatedTime
 
 pytestmark = pytest.mark.usefixtures("no_power_cuts")
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
@@ -136,7 +143,7 @@ def test_killed_at_any_moment_a_plate_moves_once(driver: str, verb: str, part: i
     for moment in moments(n_all, part, 12):
         lab = killed_at(moment, fuse, tmp_path / f"{moment}", driver, verb)
         report = taken_up_again(lab, fuse, verb)
-        assert report == expected, moment
+        assert report == expected, (moment, report)
         assert lab.moves() == 1, moment
         assert not lab.hotel.violations, moment
         assert lab.where("P1") == ("slot 1" if verb == "store" else "station")
@@ -183,3 +190,38 @@ def test_a_clean_end_leaves_the_command_to_the_next_process(tmp_path: Path):
     assert lab.finish("k").status is Status.DONE
     assert lab.moves() == 1
     lab.close()
+
+
+@pytest.mark.parametrize("shot_at", ["RD 1812", "WR DM5", "ST 1904"])
+@pytest.mark.parametrize("via", ["pty", "socket"])
+def test_a_real_process_killed_by_the_system(shot_at: str, via: str, tmp_path: Path):
+    """kill -9 as soon as a certain frame has reached the device; the next process does the rest."""
+    clock = EmulatedTime(0.0)
+    emulator = LiconicStx(clock)
+    emulator.hotel.put_on_station("P1")
+    with WireServer(emulator, tmp_path) as server:
+        port = str(server.pty_path) if via == "pty" else server.url
+        first = _started(tmp_path / "lab", port)
+        while not any(frame.startswith(shot_at.encode()) for frame in server.frames):
+            assert first.poll() is None
+            time.sleep(0.001)
+        first.send_signal(signal.SIGKILL)
+        first.communicate(timeout=20)
+        second = _started(tmp_path / "lab", port)
+        time.sleep(0.1)
+        clock.run_at(100.0)
+        out, _ = second.communicate(timeout=30)
+        assert second.returncode == 0
+        assert out.splitlines()[-1].strip() == "end done"
+        assert out.startswith("lookup done" if shot_at.startswith("ST") else "lookup not-found")
+        assert emulator.hotel.slots == {1: "P1"}
+        assert emulator.hotel.moves() == 1
+        assert not emulator.hotel.violations
+
+
+def _started(lab: Path, port: str) -> "subprocess.Popen[str]":
+    script = Path(__file__).parents[1] / "support" / "incubator_process.py"
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
+    arguments = [sys.executable, str(script), str(lab), port, "store", "P1", "k"]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)

@@ -28,9 +28,10 @@ from sim.wire.time import EmulatedTime
 from tests.sim.rig import do, finish, open_lab
 
 SPEED = 1000.0
-PACE = Pace(handling_s=2.0, poll_s=0.004, patience_s=0.06, connect_s=1.0)
-REPLY_S = 0.08
-BRISK = replace(PACE, handling_s=0.4, connect_s=0.4)
+PACE = Pace(handling_s=10.0, poll_s=0.004, patience_s=0.08, connect_s=5.0)
+"""Ample, so that a loaded test machine is no fault of the device."""
+REPLY_S = 0.12
+BRISK = replace(PACE, handling_s=0.6, connect_s=0.8)
 """For what is sure not to end."""
 MOST_S = PACE.handling_s + PACE.connect_s + 1.0
 """After so long every command has ended, or is told to hang."""

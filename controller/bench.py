@@ -217,7 +217,7 @@ def _version(package: str) -> str:
 def _ports() -> list[str]:
     """Return the serial ports that this machine has; none where pyserial is not installed."""
     try:
-        from serial.tools.list_ports import comports
+        from serial.tools.list_ports import comports  # type: ignore[import-untyped]
     except ImportError:
         return []
     return [f"{port.device} ({port.description})" for port in comports()]

@@ -43,7 +43,7 @@ class Dialogue:
 
         Raises:
             NeedsOperator: it answers in lines of another protocol; ends with ``hint``.
-            Silent: no answer.
+            Silent: no answer; the port is closed, to be opened afresh.
             Gone: the port went away.
         """
         barrier, heard = self._barriers[0], list[str]()
@@ -60,6 +60,7 @@ class Dialogue:
         if heard:
             asked, said = barrier.question, heard[-1]
             raise NeedsOperator(f"{self.wire.port} answers {said[:60]!a} to {asked!r}; {hint}")
+        self.wire.close()  # a socket may be dead without knowing it; the next one is a new one
         raise silence
 
     def _answers_to(self, barrier: Barrier, until: Deadline) -> list[str]:

@@ -185,11 +185,10 @@ class Wire:
             Garbled: ``max_bytes`` without a terminator.
             Gone: the port went away, or is not open.
         """
-        while (end := self._waiting.find(terminator)) < 0:
-            if len(self._waiting) > max_bytes:
-                start = self.flush()[:40]
-                raise Garbled(f"{self.port} sent {max_bytes} bytes without an end of line: {printable(start)} ...")
-            self._receive(until)
+        self._wait(lambda: terminator in self._waiting or len(self._waiting) > max_bytes, until)
+        if (end := self._waiting.find(terminator)) < 0:
+            start = self.flush()[:40]
+            raise Garbled(f"{self.port} sent {max_bytes} bytes without an end of line: {printable(start)} ...")
         line = bytes(self._waiting[:end])
         del self._waiting[: end + len(terminator)]
         return line
@@ -201,8 +200,7 @@ class Wire:
             Silent: fewer came in time; carries them.
             Gone: the port went away, or is not open.
         """
-        while len(self._waiting) < n_bytes:
-            self._receive(until)
+        self._wait(lambda: len(self._waiting) >= n_bytes, until)
         data = bytes(self._waiting[:n_bytes])
         del self._waiting[:n_bytes]
         return data
@@ -262,14 +260,23 @@ class Wire:
             return None
         return bool(signal) if signal is not None and not self.port.startswith(("socket:", "replay:")) else None
 
-    def _receive(self, until: Deadline) -> None:
-        """Wait a moment for more bytes.
+    def _wait(self, is_there: Callable[[], bool], until: Deadline) -> None:
+        """Read until it is there; what lies in the port is still read when the deadline has passed.
 
         Raises:
-            Silent: the deadline has passed.
+            Silent: it was not there by the deadline.
         """
+        while not is_there():
+            is_last = until.is_over
+            self._receive()
+            if is_last and not is_there():
+                received = bytes(self._waiting)
+                what = f"only {printable(received[-40:])}" if received else "nothing"
+                raise Silent(f"{self.port} did not answer in time ({what} came)", received)
+
+    def _receive(self) -> None:
+        """Wait a moment for more bytes."""
         line = self._opened()
-        is_last = until.is_over
         try:
             chunk = line.read(1)
             if chunk and (more := line.in_waiting):
@@ -279,10 +286,6 @@ class Wire:
         if chunk:
             self._trace(Way.IN, chunk)
             self._waiting += chunk
-        if is_last:
-            received = bytes(self._waiting)
-            what = f"only {printable(received[-40:])}" if received else "nothing"
-            raise Silent(f"{self.port} did not answer in time ({what} came)", received)
 
     def _opened(self) -> Line:
         if self._line is None:

@@ -10,7 +10,7 @@ A serial or network device, in an afternoon
    `drivers.dialogue.Dialogue`, which keeps question and answer in step after a lost or late answer; a binary one uses
    ``write`` and ``read_exact``. The rules: ``prepare`` moves nothing; ``perform`` sends the one frame that moves *once*
    and then reads the device's own state, twice the same, to learn how it ended; ``after_crash`` only reads. An
-   incubator or hotel needs even less: a `drivers.incubator.Handler`.
+   incubator or hotel needs even less: a `drivers.incubator_handler.Handler`.
 3. *Factory*: ``make(kind, options, lab) -> WorkerDevice(machine, memory)``, with `drivers.serial_options` for port, log
    and memory; an entry point in group ``nextplate.drivers`` names it. It opens nothing: the worker does, when asked.
 4. *Emulator* (``sim/wire/acme.py``, see `sim.wire`): split, answer, refusal, and the physics. Written from facts, not
@@ -23,7 +23,7 @@ What each layer promises::
     ports.Device    submit, poll, lookup; never waits for the device
       worker.WorkerDevice      one thread, durable records, deadlines, crash recovery, worker death told
         worker.Machine         what is possible, the one motion, how it ended      (incubator.IncubatorMachine)
-          incubator.Handler    a vendor's frames                                   (liconic.Liconic, cytomat.Cytomat)
+          incubator_handler    a vendor's frames                                   (liconic.Liconic, cytomat.Cytomat)
             dialogue.Dialogue  question and answer in step
               wire.Wire        bytes, exclusive port, deadlines, log, replay
 """

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from drivers.cytomat_words import SPURIOUS, Overview, Refused, accepted, error_text, readings, register, warning_text
 from drivers.deadline import Deadline
 from drivers.dialogue import Barrier, Dialogue
-from drivers.incubator import Climate, Stand, Verb
+from drivers.incubator_handler import Climate, Stand, Verb
 from drivers.incubator_options import incubator_device, incubator_options
 from drivers.serial_options import wire_of
 from drivers.wire import LineSettings, Wire
@@ -54,7 +54,7 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
 
 
 class Cytomat:
-    """A Thermo Cytomat (drivers.incubator.Handler)."""
+    """A Thermo Cytomat (drivers.incubator_handler.Handler)."""
 
     tries = _MOVE_TRIES
 

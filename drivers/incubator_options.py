@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.incubator import Handler, IncubatorMachine, Pace
+from drivers.incubator import IncubatorMachine
+from drivers.incubator_handler import Handler, Pace
 from drivers.inventory import Inventory
 from drivers.serial_options import memory_of, serial_options
 from drivers.worker import WorkerDevice
 from nextplate.errors import NeedsOperator, SettingsError
 
 PACE: Mapping[str, type] = {"handling_s": float, "poll_s": float, "patience_s": float, "connect_s": float}
-"""See `drivers.incubator.Pace`."""
+"""See `drivers.incubator_handler.Pace`."""
 
 
 def incubator_options(

@@ -18,7 +18,7 @@ from typing import Any
 
 from drivers.deadline import Deadline
 from drivers.dialogue import Barrier, Dialogue
-from drivers.incubator import Climate, Stand, Verb
+from drivers.incubator_handler import Climate, Stand, Verb
 from drivers.incubator_options import incubator_device, incubator_options
 from drivers.liconic_words import acknowledged, flag, handling_error, pitch_steps, word
 from drivers.serial_options import wire_of
@@ -61,7 +61,7 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
 
 
 class Liconic:
-    """A LiCONiC STX (drivers.incubator.Handler)."""
+    """A LiCONiC STX (drivers.incubator_handler.Handler)."""
 
     tries = 1
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from incubator_rig import BRISK, MOST_S, PACE, WIRED, WireLab, blind_liconic
 
-from drivers.incubator import Pace
+from drivers.incubator_handler import Pace
 from drivers.ports import FetchPlate, Report, Status, StorePlate
 from sim.wire.faults import Fault, WireFault
 from sim.wire.hotel import Jam

@@ -12,7 +12,7 @@ from fake_line import FakeLine, wire_on
 from drivers import cytomat_words, liconic_words
 from drivers.cytomat import Cytomat
 from drivers.deadline import Deadline
-from drivers.incubator import Stand
+from drivers.incubator_handler import Stand
 from drivers.liconic import Liconic, Shape
 from drivers.wire import Garbled
 from nextplate.errors import DeviceError, NeedsOperator

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from device_rig import Port, Rig
 
 from drivers import cytomat, liconic
-from drivers.incubator import Handler, IncubatorMachine, Pace
+from drivers.incubator import IncubatorMachine
+from drivers.incubator_handler import Handler, Pace
 from drivers.inventory import Inventory
 from drivers.ports import Device, FetchPlate, Move, MovePlates, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, Wire, line_at

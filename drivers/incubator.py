@@ -21,6 +21,8 @@ from drivers.wire import Silent
 from drivers.worker_memory import JSON
 from nextplate.errors import DeviceError, NeedsOperator, Transient
 
+_GATE_S = 3.0
+
 
 class _Seen(Enum):
     """What became of a motion, by the sensors."""
@@ -275,7 +277,7 @@ class IncubatorMachine:
     def _end_access(self, until: Deadline) -> None:
         """Close the gate; that it stays open is no reason to doubt where the plate is, and `stand` shows it."""
         with suppress(Transient, NeedsOperator):
-            self._handler.end_access(until.renewed(self._pace.connect_s))
+            self._handler.end_access(until.renewed(_GATE_S))
 
 
 def _is_outside_or_in_slot(verb: Verb, stand: Stand) -> bool:

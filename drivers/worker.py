@@ -185,7 +185,8 @@ class WorkerDevice:
         found: list[JSON | DeviceError] = []
         with self._lock:
             if self._task is not None:
-                raise Transient(self._death or f"the {self._machine.name} is busy with {self._task.key}")
+                about = self._task.key or "another look at it"
+                raise Transient(self._death or f"the {self._machine.name} is busy with {about}")
             task = self._start(lambda: self._inspect(found, wait_s), "", wait_s)
         if not task.is_over.wait(wait_s + GRACE_S) or not found:
             raise Transient(self._death or f"the {self._machine.name} did not answer within {wait_s:g} s")
@@ -249,8 +250,10 @@ class WorkerDevice:
 
     def _settle(self, key: str) -> Report:
         """Have the sensors asked about a command that a killed process began."""
-        if self._task is not None or self._death:
-            return Report(Status.RUNNING if not self._death else Status.UNKNOWN, message=self._death)
+        if self._death or self._stop.is_set():
+            return Report(Status.UNKNOWN, message=self._death or f"the {self._machine.name} is being closed")
+        if self._task is not None:
+            return Report(Status.RUNNING)
         command, plan = self._memory.command(key, self._machine.takes), self._memory.plan(key)
         if command is None or plan is None:
             raise Forgotten(f"{key} was begun, and what it was is lost; look at the {self._machine.name}")

@@ -166,10 +166,10 @@ class Memory:
         Raises:
             Forgotten: the memory is not there or was damaged.
         """
-        for path in sorted((self.place / "begun").glob("*.json")):
-            if not (self.place / "ended" / path.name).exists():
-                body = self._loaded(path)
-                yield str((body or {}).get("key", ""))
+        begun, ended = ({path.name for path in (self.place / name).glob("*.json")} for name in ("begun", "ended"))
+        for name in sorted(begun - ended):
+            body = self._loaded(self.place / "begun" / name)
+            yield str((body or {}).get("key", ""))
 
     def _path(self, folder: str, key: str) -> Path:
         return self.place / folder / f"{file_name(key)}.json"

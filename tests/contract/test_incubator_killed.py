@@ -192,8 +192,9 @@ def test_a_clean_end_leaves_the_command_to_the_next_process(tmp_path: Path):
     lab.close()
 
 
-@pytest.mark.parametrize("shot_at", ["RD 1812", "WR DM5", "ST 1904"])
-@pytest.mark.parametrize("via", ["pty", "socket"])
+@pytest.mark.parametrize(
+    ("shot_at", "via"), [("RD 1812", "pty"), ("WR DM5", "socket"), ("ST 1904", "pty"), ("ST 1904", "socket")]
+)
 def test_a_real_process_killed_by_the_system(shot_at: str, via: str, tmp_path: Path):
     """kill -9 as soon as a certain frame has reached the device; the next process does the rest."""
     clock = EmulatedTime(0.0)

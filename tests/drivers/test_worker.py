@@ -338,3 +338,5 @@ def test_a_closed_device_takes_nothing(bench: Bench):
     with pytest.raises(Transient, match="being closed"):
         bench.device.submit(StorePlate("P1"), "k")
     assert bench.device.poll("k").status is Status.NOT_FOUND
+    begun(bench)
+    assert bench.device.poll("k") == Report(Status.UNKNOWN, {}, "the machine is being closed")

@@ -95,9 +95,7 @@ def looked_at(device: Device, section: DeviceSection) -> JSON:
     return device.inspect(_LOOK_S)
 
 
-def moved_in_and_out(
-    device: Device, key: str, barcode: str, wait: Callable[[], None]
-) -> Sequence[tuple[str, Report]]:
+def moved_in_and_out(device: Device, key: str, barcode: str, wait: Callable[[], None]) -> Sequence[tuple[str, Report]]:
     """Have an incubator store the plate on its transfer station and fetch it again; stops at what does not succeed."""
     reports: list[tuple[str, Report]] = []
     for verb, command in (("store", StorePlate(barcode)), ("fetch", FetchPlate(barcode))):

@@ -25,6 +25,7 @@ from bench import (
     features,
     fusion,
     image_qc,
+    liquid,
     moa,
     models,
     networks,
@@ -36,6 +37,7 @@ from bench import (
     scale,
     segmentation,
     startup,
+    wires,
 )
 from bench.table import Figure, markdown
 
@@ -58,6 +60,8 @@ SECTIONS = {
     "conformal": conformal.figures,
     "deep": deep.figures,
     "fusion": fusion.figures,
+    "liquid": liquid.figures,
+    "wires": wires.figures,
     "scale": scale.figures,
     "replays": replays.figures,
     "replays-short": replays.short_figures,
@@ -67,7 +71,18 @@ SECTIONS = {
 }
 
 
-LONG = ("plates", "networks", "acquisition", "conformal", "deep", "fusion", "scale", "replays", "replays-short")
+LONG = (
+    "plates",
+    "networks",
+    "liquid",
+    "acquisition",
+    "conformal",
+    "deep",
+    "fusion",
+    "scale",
+    "replays",
+    "replays-short",
+)
 """Sections of a quarter of an hour and more: run when they are named, or by ``all``."""
 KEPT = Path("bench-out") / "sections"
 

@@ -8,6 +8,7 @@ import typer
 
 from controller.cli import (
     answers,
+    bench,
     images,
     intake,
     measuring,
@@ -35,6 +36,23 @@ from nextplate.errors import (
 _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, ModelError)
 
 
+_MODULES = (
+    running,
+    intake,
+    answers,
+    showing,
+    protocols,
+    measuring,
+    profiles,
+    images,
+    networks,
+    moa,
+    models,
+    replaying,
+    bench,
+)
+
+
 def make_app() -> typer.Typer:
     """Assemble the commands."""
     app = typer.Typer(
@@ -45,21 +63,7 @@ def make_app() -> typer.Typer:
         help="Run an automated screening lab: images in, beliefs updated, the next plate designed and pipetted.",
         epilog="Example: nextplate demo demo-lab   then   nextplate status --lab demo-lab",
     )
-    modules = (
-        running,
-        intake,
-        answers,
-        showing,
-        protocols,
-        measuring,
-        profiles,
-        images,
-        networks,
-        moa,
-        models,
-        replaying,
-    )
-    for module in modules:
+    for module in _MODULES:
         module.register(app)
     return app
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from device_rig import Port, Rig
+from incubator_rig import port_rigs
 from lab_software import LabSoftware, small_answers
 from watched_lab import OrderedMicroscope, WatchedLab
 
@@ -176,6 +177,7 @@ OURS: Mapping[str, Rig] = {
     "folder-incubator-fetch": _folder("incubator", *FETCHES),
     "folder-imager": _folder("imager", *ACQUIRES),
     "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
+    **port_rigs(),
 }
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
 RIGS: Mapping[str, Rig] = importlib.import_module(GUESTS).RIGS if GUESTS else OURS

@@ -1,7 +1,7 @@
 """evaluate: what was predicted before the plate was made, against what was measured on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ FALSE_ALARM_RATE = 0.01
 """Chance that the drift alarm is ever raised in a campaign without drift."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Promised:
+    """How the intervals of the picks were made."""
+
+    calibration: Calibration
+    weights: Weights | None
+    level: float
+    """Asked for, to hold at the nominal one."""
+
+
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write how this plate's predictions came out, and how all did so far.
 
@@ -44,9 +54,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """
     confidence = params["confidence"]
     joined = _joined(inputs)
-    rows = _rows(inputs, joined, confidence)
+    promised = None if joined is None else _promised(inputs, joined, confidence)
+    rows = _rows(joined, promised, confidence)
     write_json(rows, out / "coverage.json")
-    table = _met(inputs, joined)
+    table = _met(inputs, joined, promised)
     table.write_parquet(out / "met.parquet")
     met = {**read_met(inputs), **({params["round"]: table} if len(table) else {})}
     told = tell(met, params, out)
@@ -84,38 +95,35 @@ def _joined(inputs: Mapping[str, Path]) -> pl.DataFrame | None:
     return met.with_columns(p_hit=pl.col("believed").cast(pl.Float64)).sort("compound_id")
 
 
-def _rows(inputs: Mapping[str, Path], joined: pl.DataFrame | None, confidence: float) -> list[dict[str, Any]]:
+def _rows(joined: pl.DataFrame | None, promised: _Promised | None, confidence: float) -> list[dict[str, Any]]:
     """Count the intervals that were given with the picks; at the nominal level they asked for the adaptive one."""
-    if joined is None:
+    if joined is None or promised is None:
         return []
     mean, spread, y = (joined[c].to_numpy() for c in ("mean", "spread", "label"))
-    calibration, weights, asked = _promised(inputs, joined, confidence)
     each = {}
     for nominal in sorted({*LEVELS, confidence}):
-        level = asked if nominal == confidence else nominal
-        found = candidate_intervals(calibration, mean, spread, level=level, weights=weights)
+        level = promised.level if nominal == confidence else nominal
+        found = candidate_intervals(promised.calibration, mean, spread, level=level, weights=promised.weights)
         each[nominal] = (found.lower, found.upper)
     return [finite(asdict(row)) for row in coverage_of(each, y, groups=tuple(joined["reason"]))]
 
 
-def _promised(
-    inputs: Mapping[str, Path], joined: pl.DataFrame, confidence: float
-) -> tuple[Calibration, Weights | None, float]:
+def _promised(inputs: Mapping[str, Path], joined: pl.DataFrame, confidence: float) -> _Promised:
     """Read how intervals of picks were made: calibration, weights, level; plain ones before there were promises."""
     promise = inputs.get("promise")
     if promise is None or not (promise / "promise.json").exists():
-        return load_calibration(inputs["calibration"]), None, confidence
+        return _Promised(load_calibration(inputs["calibration"]), None, confidence)
     told = read_json(promise / "promise.json")
-    return load_calibration(promise / "calibration-picked.json"), _weights(told["weights"], joined), told["level"]
+    calibration = load_calibration(promise / "calibration-picked.json")
+    return _Promised(calibration, _weights(told["weights"], joined), told["level"])
 
 
-def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None) -> pl.DataFrame:
-    if joined is None or joined.is_empty():
+def _met(inputs: Mapping[str, Path], joined: pl.DataFrame | None, promised: _Promised | None) -> pl.DataFrame:
+    if joined is None or promised is None or joined.is_empty():
         return SCHEMA.to_frame()
     mean, spread, y = (joined[c].to_numpy() for c in ("mean", "spread", "label"))
     p, least = measured_p_values(load_calibration(inputs["calibration"]), mean, spread, y)
-    calibration, weights, _ = _promised(inputs, joined, 0.0)
-    p_picked, least_picked = measured_p_values(calibration, mean, spread, y, weights)
+    p_picked, least_picked = measured_p_values(promised.calibration, mean, spread, y, promised.weights)
     # Predictions of earlier versions lack it.
     known = joined if "similarity" in joined.columns else joined.with_columns(similarity=pl.lit(None, pl.Float64))
     columns = {"p": p, "least": least, "p_picked": p_picked, "least_picked": least_picked}

@@ -104,7 +104,48 @@ class AcquirePlate:
     barcode: str
 
 
-Command = RunLoad | MovePlates | StorePlate | FetchPlate | AcquirePlate
+@dataclass(frozen=True, slots=True)
+class WashPlate:
+    """Wash the plate on the washer by a program (Washer). Result: ``program``."""
+
+    barcode: str
+    program: str
+    """A name that the driver's options or the device itself knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispensePlate:
+    """Add reagent to the plate on the dispenser by a program (Dispenser). Result: ``program``."""
+
+    barcode: str
+    program: str
+    """A name that the driver's options or the device itself knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShakePlate:
+    """Shake the plate on the shaker, then stand still again (Shaker). Result: ``shaken_s``, also when FAILED."""
+
+    barcode: str
+    speed_rpm: int
+    duration_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBarcode:
+    """Read the plate in front of the reader (BarcodeReader).
+
+    Result: ``barcode``: what was read. Where another one was expected, the report is FAILED and tells what was read;
+    FAILED without ``barcode``: nothing was read.
+    """
+
+    expected: str = ""
+    """Empty: whatever stands there."""
+
+
+Command = (
+    RunLoad | MovePlates | StorePlate | FetchPlate | AcquirePlate | WashPlate | DispensePlate | ShakePlate | ReadBarcode
+)
 
 
 class Device(Protocol):
@@ -139,6 +180,22 @@ class Incubator(Device, Protocol):
 
 class Imager(Device, Protocol):
     """Takes AcquirePlate."""
+
+
+class Washer(Device, Protocol):
+    """Takes WashPlate."""
+
+
+class Dispenser(Device, Protocol):
+    """Takes DispensePlate."""
+
+
+class Shaker(Device, Protocol):
+    """Takes ShakePlate."""
+
+
+class BarcodeReader(Device, Protocol):
+    """Takes ReadBarcode."""
 
 
 class Clock(Protocol):

@@ -13,7 +13,11 @@ def _plain_value(value: Any) -> Any:
     return value
 
 
-DeviceKind = Literal["liquid-handler", "plate-mover", "incubator", "imager"]
+DeviceKind = Literal[
+    "liquid-handler", "plate-mover", "incubator", "imager", "washer", "dispenser", "shaker", "barcode-reader"
+]
+NEEDED: frozenset[DeviceKind] = frozenset(("liquid-handler", "plate-mover", "incubator", "imager"))
+"""Kinds that every lab has one device of; of the others it may have one."""
 
 
 class DeviceSection(Section):

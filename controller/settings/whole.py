@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
 from controller.settings.choosing import BeliefSection, PickingSection
-from controller.settings.devices import DeviceKind, DeviceSection, SimSection, default_devices
+from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from nextplate.errors import PlanError
@@ -55,8 +55,10 @@ class Settings(Section):
             raise ValueError(f"two devices are called {', '.join(map(repr, twice))}; every device needs its own name")
         kinds = [d.kind for d in devices]
         for kind in get_args(DeviceKind):
-            if kinds.count(kind) != 1:
+            if kind in NEEDED and kinds.count(kind) != 1:
                 raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; exactly one is needed")
+            if kinds.count(kind) > 1:
+                raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; at most one can be used")
         return devices
 
     @model_validator(mode="after")

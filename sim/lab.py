@@ -27,7 +27,9 @@ from sim.incubator import SimIncubator
 from sim.mover import SimMover
 from sim.plates import is_place, place_of, plate_at, set_place
 from sim.referee import Confusion, Referee, RefereeReport, RoundCurve
+from sim.scanning import SimBarcodeReader
 from sim.settings import FaultKind, FaultSettings, SimSettings
+from sim.shaking import SimShaker
 from sim.vendor import write_wehi_library
 from sim.world import World
 
@@ -57,6 +59,8 @@ class SimLab:
         self._devices: dict[str, SimDevice] = {
             device.name: device for device in (self.handler, self.mover, self.incubator, self.imager)
         }
+        self.shaker, self.barcode_reader = SimShaker(world), SimBarcodeReader(world)
+        self._devices |= {device.name: device for device in (self.shaker, self.barcode_reader)}
         self.clock = SimClock(world, self._devices)
         self.referee = Referee(world)
 

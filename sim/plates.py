@@ -8,8 +8,14 @@ from sim.world import World
 FLOOR = "floor"
 _SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9])$")
 _STACKS = ("stack/new", "stack/done")
-_STATIONS = ("incubator", "imager")
-_OWNER = {"deck": "handler", "incubator": "incubator", "imager": "imager"}
+_STATIONS = ("incubator", "imager", "shaker", "reader")
+_OWNER = {
+    "deck": "handler",
+    "incubator": "incubator",
+    "imager": "imager",
+    "shaker": "shaker",
+    "reader": "barcode_reader",
+}
 
 
 def place_of(world: World, barcode: str) -> str | None:

@@ -71,8 +71,9 @@ def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
     """Read what a lab holds, its robot, and the interpreter that proves protocols there."""
     from controller.lab import open_lab
     from controller.protocolfile import LabNow
+    from controller.settings import deck_of
     from controller.store import open_store
-    from protocols.labware import LABWARE, robot_deck
+    from protocols.labware import LABWARE
     from protocols.stock import StockWell, TipRack
 
     opened = open_lab(folder)
@@ -85,8 +86,7 @@ def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
     )
     settings = opened.settings
     now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), has_books=True)
-    robot = robot_deck(settings.device_of("liquid-handler").robot or "")
-    return now, robot, Path(settings.proof.python) if settings.proof.python else None
+    return now, deck_of(settings), Path(settings.proof.python) if settings.proof.python else None
 
 
 def show(

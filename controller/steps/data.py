@@ -16,8 +16,9 @@ import polars as pl
 from nextplate.compound import Features
 from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
+from protocols.decks import described_deck
 from protocols.giving import Giving
-from protocols.labware import pipette, robot_deck
+from protocols.labware import RobotDeck, pipette, robot_deck
 from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack
 
 
@@ -186,3 +187,8 @@ def finite(body: Any) -> Any:
     if isinstance(body, np.generic):
         return finite(body.item())
     return None if isinstance(body, float) and not math.isfinite(body) else body
+
+
+def deck(params: Mapping[str, Any]) -> RobotDeck:
+    """Return the liquid handler's deck: ``deck`` is there where the lab says more than which robot it is."""
+    return described_deck(params["robot"], params.get("deck", {}))

@@ -122,3 +122,17 @@ def test_moves_are_kept_as_far_as_they_were_made(status: str, result: dict[str, 
 def test_a_plate_is_usable_until_the_last_day_and_the_last_thaw(n: int, most: int | None, last: date | None, day: date):
     is_usable = (last is None or day <= last) and (most is None or n < most)
     assert (PlateCare(n, most, last).unusable(day) == "") is is_usable
+
+
+def test_the_command_takes_a_file_in_whole_or_not_at_all(run, tmp_path: Path):
+    lab, care = tmp_path / "lab", tmp_path / "care.csv"
+    assert run("init", lab)[0] == 0
+    with open_store(lab / "nextplate.db") as store:
+        store.append([_event(T0, "stock.added")], [RowWrite("stock", [{**STOCK, "source_well": "A01"}])])
+    care.write_text("plate,n_thaws,max_thaws,expires\nSRC-1,1,5,2027-01-31\nSRC-9,0,,\n")
+    code, _, error = run("stock", "care", care, "--lab", lab)
+    assert (code, "no source plate is called SRC-9" in error) == (2, True)
+    assert "thawed" not in run("stock", "show", "--lab", lab)[1]
+    care.write_text("plate,n_thaws,max_thaws,expires\nSRC-1,1,5,2027-01-31\n")
+    assert run("stock", "care", care, "--lab", lab)[:2] == (0, "1 source plates\n")
+    assert "thawed 1 of 5 times, keeps until 2027-01-31" in run("stock", "show", "--lab", lab)[1]

@@ -68,6 +68,8 @@ class Mechanics:
     """Which pick-ups of tips fail, counted over all runs from 1."""
     is_door_open: bool = False
     n_pick_ups: int = 0
+    mounted: Callable[[], Mapping[str, str]] | None = None
+    """Names of pipettes by mount; None: whatever a protocol asks for."""
 
 
 class EngineLoop:
@@ -102,7 +104,7 @@ async def read_protocol(files: Sequence[Path], folder: Path) -> Any:
 
 
 def analyze(source: Any, values: Mapping[str, Any], csv_files: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what the vendor's simulation says of a protocol: result, commands, errors, labware, pipettes, parameters."""
+    """Return what the vendor's simulation says: result, commands, errors, labware, pipettes, parameters."""
     return asyncio.run(_analyze(source, values, csv_files))
 
 
@@ -165,15 +167,25 @@ class EngineRun:
         self._engine: Any = None
         self._hardware: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._tipless: set[str] = set()
+        """Pipettes that only believe to have a tip: what they aspirate and dispense is air."""
 
     def build(
-        self, source: Any, values: Mapping[str, Any], csv_files: Mapping[str, Path], offsets: Sequence[Mapping[str, Any]]
+        self,
+        source: Any,
+        values: Mapping[str, Any],
+        csv_files: Mapping[str, Path],
+        offsets: Sequence[Mapping[str, Any]],
     ) -> None:
         """Make the engine and load a protocol (None: a run by single commands); raises what the vendor raises."""
         self._loop.call(self._build(source, values, csv_files, offsets))
 
     async def _build(
-        self, source: Any, values: Mapping[str, Any], csv_files: Mapping[str, Path], offsets: Sequence[Mapping[str, Any]]
+        self,
+        source: Any,
+        values: Mapping[str, Any],
+        csv_files: Mapping[str, Path],
+        offsets: Sequence[Mapping[str, Any]],
     ) -> None:
         from opentrons.hardware_control.types import DoorState
         from opentrons.protocol_engine import DeckType
@@ -216,7 +228,7 @@ class EngineRun:
                 parse_mode=ParseMode.ALLOW_LEGACY_METADATA_AND_REQUIREMENTS,
             )
 
-    def _policy(self, config: Any, failed_command: Any, defined_error_data: Any) -> Any:
+    def _policy(self, _config: Any, failed_command: Any, defined_error_data: Any) -> Any:
         """Decide as robot-server does: the first rule that matches, else recovery where it can be had (Flex)."""
         from opentrons.protocol_engine.error_recovery_policy import ErrorRecoveryType
 
@@ -262,7 +274,8 @@ class EngineRun:
             here = state.pipettes.get_current_location()
         labware = getattr(here, "labwareId", None) or getattr(here, "labware_id", None)
         well = getattr(here, "wellName", None) or getattr(here, "well_name", None) or ""
-        if labware is None:
+        is_air = params.pipetteId in self._tipless if what in ("aspirate", "dispense") else False
+        if labware is None or is_air:
             return
         wells = [well]
         with contextlib.suppress(Exception):
@@ -278,13 +291,18 @@ class EngineRun:
             slot = str(state.geometry.get_ancestor_slot_name(labware_id).id)
         return name, slot
 
-    async def embody(self, command_type: str, parts: dict[str, Any]) -> None:
+    async def embody(self, command_type: str, params: Any, parts: dict[str, Any]) -> None:
         """Let the time of a command pass, and its fault happen."""
         if self._mechanics.command_s:
             await asyncio.sleep(self._mechanics.command_s)
+        if command_type == "loadPipette" and self._mechanics.mounted is not None:
+            _require_pipette(self._mechanics.mounted(), params)
         if command_type == "pickUpTip":
             self._mechanics.n_pick_ups += 1
-            if self._mechanics.n_pick_ups in self._mechanics.tips_to_miss:
+            is_missed = self._mechanics.n_pick_ups in self._mechanics.tips_to_miss
+            (self._tipless.add if is_missed else self._tipless.discard)(params.pipetteId)
+            # An OT-2 has no sensor: it goes on without the tip.
+            if is_missed and self._model == "OT-3 Standard":
                 parts["tip_handler"] = _NoTip(parts["tip_handler"])
 
     def play(self) -> None:
@@ -414,7 +432,7 @@ class _Embodied:
 
     async def execute(self, params: Any) -> Any:
         """Take the command's time, do it, and write down what was done."""
-        await self._run.embody(self._type, self._parts)
+        await self._run.embody(self._type, params, self._parts)
         done = await self._real(**self._parts).execute(params)
         if type(done).__name__ == "SuccessData":
             self._run.note(self._type, params, done.public)
@@ -447,6 +465,15 @@ _PHYSICAL = {
     "dropTip": "drop-tip",
     "moveLabware": "move-labware",
 }
+
+
+def _require_pipette(mounted: Mapping[str, str], params: Any) -> None:
+    from opentrons.protocol_engine.errors import FailedToLoadPipetteError
+
+    wanted, mount = str(params.pipetteName.value), str(params.mount.value)
+    # A first-generation name is content with the second generation, as in the vendor's backwards compatibility.
+    if mounted.get(mount) not in (wanted, f"{wanted}_gen2"):
+        raise FailedToLoadPipetteError(f"{wanted} is not on the {mount} mount, which has {mounted.get(mount)}")
 
 
 async def _quiet(work: Coroutine[Any, Any, Any]) -> None:

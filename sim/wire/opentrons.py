@@ -161,9 +161,9 @@ class OpentronsRobot:
     def power_cycle(self) -> None:
         """Lose the current run and pending analyses; keep files, protocols and the records of runs that ended."""
         with self.lock:
+            self.book.power_cycle()
             self.loop.close()
             self.loop = self.shelf.loop = self.book.loop = EngineLoop()
-            self.book.power_cycle()
             self.shelf.power_cycle()
             self.is_light_on = False
 

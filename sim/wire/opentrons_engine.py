@@ -18,6 +18,7 @@ T = TypeVar("T")
 RobotModel = Literal["OT-3 Standard", "OT-2 Standard"]
 """As the engine names them; OT-3 is the Flex."""
 _CALL_S = 60.0
+_N_CANCELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +78,38 @@ class EngineLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True, name="opentrons engine")
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="opentrons engine")
         self._thread.start()
+
+    def _serve(self) -> None:
+        self.loop.run_forever()
+        self.loop.close()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and return its result; raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(_CALL_S)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop).result(_CALL_S)
+        finally:
+            if self.loop.is_closed():
+                work.close()
 
     def close(self) -> None:
         """End everything that is under way."""
         with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._cancel_all)
-        self._thread.join(2.0)
+            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self._end()))
+        self._thread.join(5.0)
 
-    def _cancel_all(self) -> None:
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.call_later(0.05, self.loop.stop)
+    async def _end(self) -> None:
+        me = asyncio.current_task(self.loop)
+        for _ in range(_N_CANCELS):
+            # The engine takes a cancelled command for a failed one and goes on, so once is not enough.
+            tasks = asyncio.all_tasks(self.loop) - {me}
+            for task in tasks:
+                task.cancel()
+            if not tasks or not (await asyncio.wait(tasks, timeout=0.05))[1]:
+                break
+        await self.loop.shutdown_asyncgens()
+        self.loop.stop()
 
 
 async def read_protocol(files: Sequence[Path], folder: Path) -> Any:
@@ -135,7 +151,7 @@ async def _analyze(source: Any, values: Mapping[str, Any], csv_files: Mapping[st
 def _failed_analysis(error: Exception) -> dict[str, Any]:
     code = getattr(getattr(getattr(error, "code", None), "value", None), "code", "4000")
     occurrence = {"id": "analysis-setup-error", "errorType": type(error).__name__, "errorCode": code}
-    errors = [{**occurrence, "detail": str(error), "errorInfo": {}, "wrappedErrors": []}]
+    errors: list[dict[str, Any]] = [{**occurrence, "detail": str(error), "errorInfo": {}, "wrappedErrors": []}]
     empty: dict[str, Any] = {key: [] for key in ("commands", "labware", "pipettes", "modules", "liquids")}
     return {**empty, "result": _verdict(errors), "errors": errors, "runTimeParameters": []}
 
@@ -169,6 +185,7 @@ class EngineRun:
         self._task: asyncio.Task[None] | None = None
         self._tipless: set[str] = set()
         """Pipettes that only believe to have a tip: what they aspirate and dispense is air."""
+        self._is_dead = False
 
     def build(
         self,
@@ -266,7 +283,7 @@ class EngineRun:
     def note(self, command_type: str, params: Any, result: Any) -> None:
         """Write down what a command physically did, well by well; called once it has."""
         what = _PHYSICAL.get(command_type)
-        if what is None:
+        if what is None or self._is_dead:
             return
         state = self._engine.state_view
         here = params
@@ -295,6 +312,8 @@ class EngineRun:
         """Let the time of a command pass, and its fault happen."""
         if self._mechanics.command_s:
             await asyncio.sleep(self._mechanics.command_s)
+        if self._is_dead:
+            raise asyncio.CancelledError
         if command_type == "loadPipette" and self._mechanics.mounted is not None:
             _require_pipette(self._mechanics.mounted(), params)
         if command_type == "pickUpTip":
@@ -304,6 +323,10 @@ class EngineRun:
             # An OT-2 has no sensor: it goes on without the tip.
             if is_missed and self._model == "OT-3 Standard":
                 parts["tip_handler"] = _NoTip(parts["tip_handler"])
+
+    def cut_power(self) -> None:
+        """Let nothing happen any more."""
+        self._is_dead = True
 
     def play(self) -> None:
         """Start, or go on; raises the vendor's ProtocolEngineError where the robot refuses."""

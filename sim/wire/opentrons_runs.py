@@ -247,6 +247,8 @@ class RunBook:
     def power_cycle(self) -> None:
         """Lose the engine: what it had not handed over is gone, except that the run existed."""
         for run in self.runs.values():
+            if run.engine is not None:
+                run.engine.cut_power()
             run.engine = None
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.wire.http_server import HttpReply, HttpRequest, HttpServer
-from sim.wire.opentrons_engine import EngineLoop, LabLog, Mechanics, RobotModel
+from sim.wire.opentrons_analysis import EngineLoop
+from sim.wire.opentrons_body import LabLog, Mechanics
+from sim.wire.opentrons_engine import RobotModel
 from sim.wire.opentrons_http import ApiError, LegacyError, Versions, body_data, envelope, many, negotiated, one
 from sim.wire.opentrons_protocols import ProtocolShelf
 from sim.wire.opentrons_runs import Run, RunBook
@@ -37,6 +39,8 @@ class Firmware:
     """Run statuses that this dialect calls otherwise."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Members that it adds to every resource."""
+    token: str | None = None
+    """The bearer token without which it answers 401, 403 for another; None: it asks for none."""
 
 
 @dataclass(slots=True)
@@ -126,6 +130,7 @@ class OpentronsRobot:
         versions, version = self.firmware.versions, None
         try:
             version = negotiated(request, versions)
+            _require_token(request, self.firmware.token)
             with self.lock:
                 reply = self._answer(request)
         except ApiError as error:
@@ -307,6 +312,14 @@ class OpentronsRobot:
             for mount, each in self.pipettes.items()
             if each.is_calibrated and not self.is_flex
         ]
+
+
+def _require_token(request: HttpRequest, token: str | None) -> None:
+    given = request.headers.get("authorization")
+    if token is not None and given is None:
+        raise ApiError(401, "NotAuthenticated", "Not Authenticated", "Authentication is required.")
+    if token is not None and given != f"Bearer {token}":
+        raise ApiError(403, "NotAuthorized", "Not Authorized", "The token does not allow this.")
 
 
 def _pipettes(model: RobotModel) -> dict[str, Pipette]:

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sim.wire.http_server import HttpReply, HttpRequest
-from sim.wire.opentrons_engine import EngineLoop, RobotModel, analyze, read_protocol
+from sim.wire.opentrons_analysis import EngineLoop, analyze, read_protocol
+from sim.wire.opentrons_engine import RobotModel
 from sim.wire.opentrons_http import ApiError, Part, field_text, form_parts, invalid, json_object, many, one
 
 

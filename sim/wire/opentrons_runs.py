@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.wire.http_server import HttpReply, HttpRequest
-from sim.wire.opentrons_engine import EngineLoop, EngineRun, LabLog, Mechanics, RobotModel
+from sim.wire.opentrons_analysis import EngineLoop
+from sim.wire.opentrons_body import LabLog, Mechanics
+from sim.wire.opentrons_engine import EngineRun, RobotModel
 from sim.wire.opentrons_http import ApiError, body_data, envelope, invalid, many, one, query_int
 from sim.wire.opentrons_protocols import ProtocolShelf, new_id, now_text
 

@@ -186,7 +186,7 @@ def test_refused_uploads(flex: Client) -> None:
 
 
 def test_actions_and_their_refusals(flex: Client) -> None:
-    flex.robot.mechanics.command_s = 0.05
+    flex.robot.mechanics.command_s = 0.2
     run = flex.begin(flex.upload(_PLAIN))
     assert flex.ask("GET", "/runs")[1]["links"]["current"]["href"] == f"/runs/{run}"
     assert error_id(flex.act(run, "pause")) == (409, "RunActionNotAllowed")
@@ -247,7 +247,7 @@ def test_a_missed_tip_follows_the_policy(flex: Client) -> None:
 
 
 def test_door_and_emergency_stop(flex: Client) -> None:
-    flex.robot.mechanics.command_s = 0.05
+    flex.robot.mechanics.command_s = 0.2
     run = flex.begin(flex.upload(_PLAIN))
     flex.act(run, "play")
     flex.wait(run, "running")
@@ -272,7 +272,7 @@ def test_power_lost_in_a_run(flex: Client) -> None:
     ended = flex.begin(protocol)
     flex.act(ended, "play")
     flex.wait(ended, "succeeded")
-    flex.robot.mechanics.command_s = 0.05
+    flex.robot.mechanics.command_s = 0.2
     run = flex.begin(protocol)
     flex.act(run, "play")
     until(lambda: flex.robot.log.n_plays() == 2)
@@ -304,7 +304,7 @@ def test_a_reply_lost_after_the_run_was_made_or_played(flex: Client) -> None:
 
 
 def test_somebody_else_has_the_robot(flex: Client) -> None:
-    flex.robot.mechanics.command_s = 0.05
+    flex.robot.mechanics.command_s = 0.2
     protocol = flex.upload(_PLAIN)
     theirs = flex.robot.somebody_runs(protocol, does_play=True)
     assert flex.ask("GET", "/runs")[1]["links"]["current"]["href"].endswith(theirs.id)
@@ -349,6 +349,24 @@ def test_another_dialect(flex: Client) -> None:
     assert error_id(flex.ask("GET", "/health")) == (400, "OutdatedAPIVersion")
     data = flex.ask("POST", "/runs", {}, **{"Opentrons-Version": "5"})[1]["data"]
     assert (data["status"], data["new"]) == ("warming-up", 1)
+    flex.robot.firmware = Firmware(token="secret")
+    asked = [flex.ask("GET", "/health")[0]]
+    asked += [flex.ask("GET", "/health", Authorization=f"Bearer {token}")[0] for token in ("other", "secret")]
+    assert asked == [401, 403, 200]
+
+
+def test_a_pause_of_the_protocol_and_a_stop_in_it(flex: Client) -> None:
+    run = flex.begin(flex.upload(_PLAIN.replace("    for row", "    ctx.pause('look')\n    for row")))
+    flex.act(run, "play")
+    flex.wait(run, "paused")
+    assert flex.act(run, "play")[0] == 201
+    assert flex.wait(run, "succeeded", "failed")["status"] == "succeeded"
+    run = flex.begin(flex.run(run)["protocolId"])
+    flex.act(run, "play")
+    flex.wait(run, "paused")
+    assert flex.act(run, "stop")[0] == 201
+    assert flex.wait(run, "stopped", "failed")["status"] == "stopped"
+    assert len(flex.robot.log.tips()) == 2
 
 
 def test_garbage_never_crashes_it(flex: Client) -> None:

@@ -95,6 +95,7 @@ class OpentronsRobot:
             ("GET", protocol, self._protocol),
             ("DELETE", protocol, self._delete_protocol),
             ("GET", f"{protocol}/analyses", lambda _, protocol_id: shelf.analyses(protocol_id)),
+            ("POST", f"{protocol}/analyses", lambda request, protocol_id: shelf.ask_analysis(protocol_id, request)),
             ("GET", f"{protocol}/analyses{one_id}", lambda _, *ids: shelf.analysis(*ids)),
             ("POST", "/runs", self._create_run),
             ("GET", "/runs", lambda request: book.listing(request)),

@@ -76,7 +76,7 @@ async def _analyze(source: Any, values: Mapping[str, Any], csv_files: Mapping[st
             run_time_param_paths=dict(csv_files),
         )
     except Exception as error:
-        return _failed_analysis(error)
+        return failed_analysis(error)
     result = await orchestrator.run(deck_configuration=[])
     summary = dump(result.state_summary)
     return {
@@ -87,7 +87,8 @@ async def _analyze(source: Any, values: Mapping[str, Any], csv_files: Mapping[st
     }
 
 
-def _failed_analysis(error: Exception) -> dict[str, Any]:
+def failed_analysis(error: Exception) -> dict[str, Any]:
+    """Return the analysis of a protocol that could not even be loaded."""
     code = getattr(getattr(getattr(error, "code", None), "value", None), "code", "4000")
     occurrence = {"id": "analysis-setup-error", "errorType": type(error).__name__, "errorCode": code}
     errors: list[dict[str, Any]] = [{**occurrence, "detail": str(error), "errorInfo": {}, "wrappedErrors": []}]

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sim.wire.http_server import HttpReply, HttpRequest
-from sim.wire.opentrons_analysis import EngineLoop, analyze, read_protocol
+from sim.wire.opentrons_analysis import EngineLoop, analyze, failed_analysis, read_protocol
 from sim.wire.opentrons_engine import RobotModel
-from sim.wire.opentrons_http import ApiError, Part, field_text, form_parts, invalid, json_object, many, one
+from sim.wire.opentrons_http import ApiError, Part, body_data, field_text, form_parts, invalid, json_object, many, one
 
 
 def new_id() -> str:
@@ -202,7 +202,7 @@ class ProtocolShelf:
         time.sleep(self.analysis_s)
         known = (protocol.digest, *analysis.parameters)
         if known not in self._known:
-            self._known[known] = analyze(protocol.source, values, csv)
+            self._known[known] = _whatever_happens(protocol.source, values, csv)
         analysis.result = self._known[known]
 
     def _make_room(self, used: set[str]) -> None:
@@ -220,6 +220,19 @@ class ProtocolShelf:
         """GET /protocols/{id}/analyses."""
         return many([each.to_json() for each in self.protocol(protocol_id).analyses])
 
+    def ask_analysis(self, protocol_id: str, request: HttpRequest) -> HttpReply:
+        """POST /protocols/{id}/analyses: a new one (201) for other parameters or on demand, else the old (200)."""
+        protocol, data = self.protocol(protocol_id), body_data(request, is_optional=True)
+        values, csv_ids = data.get("runTimeParameterValues") or {}, data.get("runTimeParameterFiles") or {}
+        if not isinstance(values, dict) or not isinstance(csv_ids, dict):
+            raise invalid("/data/runTimeParameterValues, runTimeParameterFiles: no objects")
+        n_before = len(protocol.analyses)
+        self._analyze_again(protocol, values, csv_ids, self.csv_paths(csv_ids))
+        if data.get("forceReAnalyze") is True and len(protocol.analyses) == n_before:
+            self.start_analysis(protocol, values, csv_ids, self.csv_paths(csv_ids))
+        status = 201 if len(protocol.analyses) > n_before else 200
+        return many([each.summary() for each in protocol.analyses], status=status)
+
     def analysis(self, protocol_id: str, analysis_id: str) -> HttpReply:
         """GET /protocols/{id}/analyses/{id}."""
         for each in self.protocol(protocol_id).analyses:
@@ -232,6 +245,14 @@ class ProtocolShelf:
         """Keep files and protocols; pending analyses are lost."""
         for protocol in self.protocols.values():
             protocol.analyses = [each for each in protocol.analyses if each.result is not None]
+
+
+def _whatever_happens(source: Any, values: dict[str, Any], csv: dict[str, Path]) -> dict[str, Any]:
+    """Analyze; an analysis that breaks down is completed too, and not ok."""
+    try:
+        return analyze(source, values, csv)
+    except Exception as error:
+        return failed_analysis(error)
 
 
 def _parameters(values: Mapping[str, Any], csv_ids: Mapping[str, Any]) -> tuple[str, str]:

@@ -156,6 +156,9 @@ def test_a_csv_protocol_from_upload_to_the_wells(flex: Client) -> None:
     assert flex.verdict(protocol) == "ok"
     assert flex.form("/protocols", ("files", "p.py", _FLEX))[1]["data"]["key"] == "k1"
     assert flex.verdict(protocol) == "parameter-value-required"
+    assert flex.ask("POST", f"/protocols/{protocol}/analyses", {"runTimeParameterFiles": files})[0] == 201
+    assert flex.verdict(protocol) == "ok"
+    assert flex.ask("POST", f"/protocols/{protocol}/analyses", {"runTimeParameterFiles": files})[0] == 200
     run = flex.begin(protocol, runTimeParameterFiles=files, runTimeParameterValues={"n": 2})
     assert flex.run(run)["status"] == "idle"
     assert flex.act(run, "play")[0] == 201
@@ -208,6 +211,20 @@ def test_actions_and_their_refusals(flex: Client) -> None:
     assert error_id(flex.ask("DELETE", f"/protocols/{protocol}")) == (409, "ProtocolUsedByRun")
     assert flex.ask("DELETE", f"/runs/{run}")[0] == flex.ask("DELETE", f"/protocols/{protocol}")[0] == 200
     assert error_id(flex.ask("GET", f"/runs/{run}")) == (404, "RunNotFound")
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.15, 0.3])
+def test_the_log_and_the_records_agree_after_a_stop_at_any_time(flex: Client, wait_s: float) -> None:
+    flex.robot.mechanics.command_s = 0.02
+    run = flex.begin(flex.upload(_PLAIN))
+    flex.act(run, "play")
+    time.sleep(wait_s)
+    flex.act(run, "stop")
+    flex.wait(run, "stopped", "succeeded")
+    records = flex.ask("GET", f"/runs/{run}/commands?cursor=0&pageLength=100")[1]["data"]
+    said = [each["params"] for each in records if each["commandType"] == "dispense" and each["status"] == "succeeded"]
+    done = [act for act in flex.robot.log.acts if act.what == "dispense"]
+    assert [(act.well, act.volume_ul) for act in done] == [(each["wellName"], each["volume"]) for each in said]
 
 
 def test_a_run_that_fails_says_why(flex: Client) -> None:

@@ -5,6 +5,7 @@ To try things out: ``python -m sim.wire.opentrons --port 31950 --model flex``.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import tempfile
@@ -132,7 +133,8 @@ class OpentronsRobot:
         try:
             version = negotiated(request, versions)
             _require_token(request, self.firmware.token)
-            with self.lock:
+            # Who waits for a command's end must not keep others from polling.
+            with contextlib.nullcontext() if "waitUntilComplete" in request.query else self.lock:
                 reply = self._answer(request)
         except ApiError as error:
             reply = error.reply()

@@ -17,6 +17,7 @@ from sim.wire.opentrons_engine import EngineRun, RobotModel
 from sim.wire.opentrons_http import ApiError, body_data, envelope, invalid, many, one, query_int
 from sim.wire.opentrons_protocols import ProtocolShelf, new_id, now_text
 
+_IN_USE = "4001"
 _REACTIONS = ("failRun", "waitForRecovery", "ignoreAndContinue", "assumeFalsePositiveAndContinue")
 _LISTS = ("errors", "pipettes", "modules", "labware", "liquids", "labwareOffsets", "runTimeParameters", "liquidClasses")
 
@@ -125,7 +126,7 @@ class RunBook:
             return
         if not current.engine.is_clearable():
             detail = "Cannot create a new run while another is active."
-            raise ApiError(409, "RunAlreadyActive", "Run Already Active", detail)
+            raise ApiError(409, "RunAlreadyActive", "Run Already Active", detail, code=_IN_USE)
         self._archive(current)
 
     @staticmethod
@@ -163,8 +164,8 @@ class RunBook:
 
     def update(self, run_id: str, request: HttpRequest) -> HttpReply:
         """PATCH /runs/{id}."""
-        run, current = self.get(run_id), body_data(request).get("current")
-        if run.engine is None:
+        run, current = self.runs.get(run_id), body_data(request).get("current")
+        if run is None or run.engine is None:
             raise ApiError(409, "RunStopped", "Run Stopped", f"Run {run_id} is not the current run")
         if current is False:
             self._close(run)
@@ -173,7 +174,7 @@ class RunBook:
     def _close(self, run: Run) -> None:
         if run.engine is not None and not run.engine.is_clearable():
             detail = "Run is currently active. Allow the run to finish or stop it before attempting to modify it."
-            raise ApiError(409, "RunNotIdle", "Run is not idle.", detail)
+            raise ApiError(409, "RunNotIdle", "Run is not idle.", detail, code=_IN_USE)
         self._archive(run)
 
     def delete(self, run_id: str) -> HttpReply:
@@ -247,11 +248,13 @@ class RunBook:
         return envelope(200, {})
 
     def power_cycle(self) -> None:
-        """Lose the engine: what it had not handed over is gone, except that the run existed."""
+        """Lose the engine; the robot has written down a run that had ended, of another only that it existed."""
         for run in self.runs.values():
-            if run.engine is not None:
+            if run.engine is not None and run.engine.is_over():
+                self._archive(run)
+            elif run.engine is not None:
                 run.engine.cut_power()
-            run.engine = None
+                run.engine = None
 
 
 def _acts(engine: EngineRun) -> dict[str, Callable[[], None]]:

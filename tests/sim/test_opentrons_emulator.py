@@ -294,6 +294,7 @@ def test_power_lost_in_a_run(flex: Client) -> None:
     flex.act(run, "play")
     until(lambda: flex.robot.log.n_plays() == 2)
     flex.server.power_cycle()
+    assert flex.act(run, "play")[0] == flex.ask("PATCH", "/runs/none", {"current": False})[0] == 409
     n_acts = len(flex.robot.log.acts)
     lost = flex.run(run)
     assert (lost["ok"], lost["current"], lost["status"]) == (False, False, "stopped")
@@ -305,6 +306,8 @@ def test_power_lost_in_a_run(flex: Client) -> None:
     run = flex.begin(protocol)
     flex.act(run, "play")
     assert flex.wait(run, "succeeded", "failed")["status"] == "succeeded"
+    flex.server.power_cycle()
+    assert (flex.run(run)["status"], flex.run(run)["current"]) == ("succeeded", False)
     assert all(act.run_id == run for act in flex.robot.log.acts[n_acts:])
 
 
@@ -343,6 +346,13 @@ def test_single_commands_lights_and_instruments(flex: Client) -> None:
     status, body = flex.ask("POST", f"/runs/{run}/commands?waitUntilComplete=true", home)
     assert (status, body["data"]["status"]) == (201, "succeeded")
     assert flex.ask("POST", f"/runs/{run}/commands", {"commandType": "fly", "params": {}})[0] == 422
+    offset: dict[str, Any] = {
+        "definitionUri": "opentrons/corning_96_wellplate_360ul_flat/1",
+        "location": {"slotName": "D2"},
+    }
+    offset["vector"] = {"x": 0.1, "y": 0.0, "z": -0.2}
+    assert flex.ask("POST", f"/runs/{run}/labware_offsets", offset)[0] == 201
+    assert flex.run(run)["labwareOffsets"][0]["vector"]["z"] == -0.2
     assert flex.ask("POST", "/robot/lights", b'{"on": true}')[1] == flex.ask("GET", "/robot/lights")[1] == {"on": True}
     left = flex.ask("GET", "/instruments")[1]["data"][0]
     assert left["data"]["calibratedOffset"]["source"] == "calibrated"

@@ -333,6 +333,8 @@ _PHYSICAL = {
     "aspirateInPlace": "aspirate",
     "dispense": "dispense",
     "dispenseInPlace": "dispense",
+    "aspirateWhileTracking": "aspirate",
+    "dispenseWhileTracking": "dispense",
     "pickUpTip": "pick-up-tip",
     "dropTip": "drop-tip",
     "moveLabware": "move-labware",

@@ -371,6 +371,16 @@ def test_ot2(ot2: Client) -> None:
     assert ot2.robot.log.wells() == {("2", "C1"): [40.0]}, "an OT-2 does not feel that its tip is missing"
 
 
+def test_eight_channels_fill_a_column(flex: Client) -> None:
+    flex.robot.pipettes["left"].name = "p1000_multi_flex"
+    run = flex.begin(flex.upload(_PLAIN.replace("flex_1channel", "flex_8channel").replace('"B', '"A')))
+    flex.act(run, "play")
+    assert flex.wait(run, "succeeded", "failed")["status"] == "succeeded"
+    wells = flex.robot.log.wells()
+    assert wells == {("D2", f"{row}{column}"): [10.0 * column] for column in (1, 2) for row in "ABCDEFGH"}
+    assert len(flex.robot.log.tips()) == 16
+
+
 def test_another_dialect(flex: Client) -> None:
     flex.robot.firmware = Firmware(versions=Versions(5, 6), statuses={"idle": "warming-up"}, extra={"new": 1})
     assert error_id(flex.ask("GET", "/health")) == (400, "OutdatedAPIVersion")

@@ -1,4 +1,4 @@
-"""Plain serial barcode scanners, which send ``<code>\\r`` when they see a label (9600 8N1); facts/devices.md 4.7.
+r"""Plain serial barcode scanners, which send ``<code>\r`` when they see a label (9600 8N1); facts/devices.md 4.7.
 
 ::
 

@@ -31,6 +31,7 @@ from sim.scanning import SimBarcodeReader
 from sim.settings import FaultKind, FaultSettings, SimSettings
 from sim.shaking import SimShaker
 from sim.vendor import write_wehi_library
+from sim.washing import SimDispenser, SimWasher
 from sim.world import World
 
 __all__ = [
@@ -48,7 +49,7 @@ __all__ = [
 
 
 class SimLab:
-    """Four devices, a clock and a referee on one world."""
+    """Devices, a clock and a referee on one world."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -60,7 +61,9 @@ class SimLab:
             device.name: device for device in (self.handler, self.mover, self.incubator, self.imager)
         }
         self.shaker, self.barcode_reader = SimShaker(world), SimBarcodeReader(world)
-        self._devices |= {device.name: device for device in (self.shaker, self.barcode_reader)}
+        self.washer, self.dispenser = SimWasher(world), SimDispenser(world)
+        more = (self.shaker, self.barcode_reader, self.washer, self.dispenser)
+        self._devices |= {device.name: device for device in more}
         self.clock = SimClock(world, self._devices)
         self.referee = Referee(world)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from controller.app import Hardware, connect
+from controller.app import Hardware, connect, lab_time
 from controller.executor import LocalExecutor, Progress
 from controller.lab import Lab
 from controller.loop import Loop, Rim
@@ -20,6 +20,7 @@ from controller.snapshots import resolve
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
 from nextplate.errors import PlanError
+from protocols.stock import unusable_plates
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -62,7 +63,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
     store.verify()
     before = fold(store.events())
     if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
-        check_ready(lab.settings, store, before.library, lab.folder)
+        check_ready(lab.settings, store, before.library, lab.folder, _unusable(lab, store))
     hardware = connect(lab.folder, lab.settings)
     executor = LocalExecutor(lab.folder, progress=watcher.step)
     try:
@@ -119,6 +120,11 @@ _ADOPTED = ("approval", "faults", "proof", "readout")
 _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
 
 
+def _unusable(lab: Lab, store: "Store") -> Mapping[str, str]:
+    care = store.plate_care()
+    return unusable_plates(care, lab_time(lab.folder, lab.settings).date()) if care else {}
+
+
 def _start(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:
     if store.select("campaigns", {"campaign": lab.settings.campaign.name}):
         raise PlanError(
@@ -144,7 +150,7 @@ def _loop(
 ) -> Loop:
     library = state.campaign.library if state.campaign else ""
     rim = Rim(
-        resolve=lambda action: resolve(lab.folder, store, library, action),
+        resolve=lambda action: resolve(lab.folder, store, library, action, hardware.clock.now().date()),
         rows=lambda *told: rows_of(lab.folder, plan.name, *told),
         inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nextplate.errors import DataError
 from protocols.stock import PlateCare
@@ -46,6 +46,17 @@ def read_care(path: Path) -> dict[str, PlateCare]:
     except csv.Error as error:
         raise DataError(f"{path}: after line {reader.line_num}: {error}") from error
     return found
+
+
+def care_row(plate: str, care: PlateCare) -> dict[str, Any]:
+    """Return the row of the table plate_care that says it."""
+    return {
+        "plate": plate,
+        "n_thaws": care.n_thaws,
+        "max_thaws": care.max_thaws,
+        "expires": None if care.expires is None else care.expires.isoformat(),
+        "evaporation_nl_per_h": care.evaporation_nl_per_h,
+    }
 
 
 def _care(cells: Mapping[str | None, str | None], where: str) -> PlateCare:

@@ -54,10 +54,24 @@ def _device_rows(
         "message": message,
     }
     rows = [RowWrite("runs", [row], mode="upsert")]
+    if command["verb"] == "move":
+        rows += _moves(status, intent, result)
     if command["verb"] != "run-load":
         return rows, result
     debits, kept = _debits(lab, status, intent, result)
     return rows + debits, kept
+
+
+def _moves(status: str, intent: Intent, result: JSON) -> Rows:
+    """Keep every move that is known to have been made; where only a person's word is known, done means all of them."""
+    moves = intent.action["command"]["moves"]
+    n_made = len(result["moved"]) if "moved" in result else len(moves) if status == "done" else 0
+    rows = [
+        {"key": intent.key, "number": number, "barcode": barcode, "source": source, "target": target}
+        | {"begun_at": intent.time.isoformat()}
+        for number, (barcode, source, target) in enumerate(moves[:n_made])
+    ]
+    return [RowWrite("plate_moves", rows, mode="upsert")] if rows else []
 
 
 def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows, JSON]:

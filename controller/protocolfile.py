@@ -10,7 +10,7 @@ from nextplate.errors import DataError
 from protocols.analyze import analyze
 from protocols.carry_over import carry_over
 from protocols.check import Problem, ProblemKind, check
-from protocols.describe import duration_words, estimate_s
+from protocols.duration import estimate, words
 from protocols.forecast import shortages
 from protocols.handwritten import account
 from protocols.labware import LABWARE, RobotDeck
@@ -120,7 +120,7 @@ def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime
     n_loads, n = len(protocol.loads), len(protocol.steps)
     what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
     if not problems and n_loads:
-        what += f"; about {duration_words(estimate_s(protocol))}"
+        what += f"; about {words(estimate(protocol))}"
     return Checked(what, problems, (*notes, *map(str, carry_over(protocol))), dry)
 
 

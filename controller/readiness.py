@@ -1,7 +1,8 @@
 """What a campaign needs before it may start: said at once and by name, not after a plate has been made."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from controller.settings import BeliefSection, Settings
@@ -16,10 +17,20 @@ if TYPE_CHECKING:
     from controller.store.store import Store
 
 _SHOWN = 3
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def check_ready(settings: Settings, store: "Store", library: str | None, lab: Path = Path()) -> None:
+def check_ready(
+    settings: Settings, store: "Store", library: str | None, lab: Path = Path(), unusable: Mapping[str, str] = NONE
+) -> None:
     """Check library, stock, controls, doses, tips, and the image profiles where the belief learns from them.
+
+    Args:
+        settings: of the lab.
+        store: its database.
+        library: digest; None: there is none.
+        lab: its folder.
+        unusable: source plates that may not leave the cold any more, and why.
 
     Raises:
         DataError: the image profiles cannot be used.
@@ -27,14 +38,15 @@ def check_ready(settings: Settings, store: "Store", library: str | None, lab: Pa
     """
     if library is None:
         raise PlanError("this lab has no library; add one with: nextplate library add FILE")
-    wells = [StockWell(*well) for well in store.stock_now()]
+    wells = [StockWell(*well) for well in store.stock_now() if well.source_plate not in unusable]
+    kept = "".join(f" ({plate} is left out: {why})" for plate, why in unusable.items())
     if not wells:
-        raise PlanError("this lab has no stock; add it with: nextplate stock add FILE")
+        raise PlanError(f"this lab has no stock that may be used; add it with: nextplate stock add FILE{kept}")
     if not store.tip_racks_now():
         raise PlanError("this lab has no tips; register full racks with: nextplate tips add N")
     known = {row["compound_id"] for row in store.select("compounds")}
     if problems := list(_problems(settings, wells, known)):
-        raise PlanError("; ".join(problems))
+        raise PlanError("; ".join(problems) + kept)
     if settings.belief.profiles is not None:
         _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 

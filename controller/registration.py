@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controller.app import lab_time
+from controller.carefile import care_row, read_care
 from controller.files import full_disk_named
 from controller.intake import Added, add_library, add_stock, read_stock
 from controller.lab import Lab
@@ -160,6 +161,23 @@ def register_stock(lab: Lab, store: "Store", path: Path) -> Added:
     controls = (assay.negative_control, assay.positive_control)
     now = lab_time(lab.folder, lab.settings)
     return add_stock(store, read_stock(path), known, controls, now=now)
+
+
+def register_care(lab: Lab, store: "Store", path: Path) -> int:
+    """Take in what people say of source plates; what was said of a plate before is replaced. Return how many.
+
+    Raises:
+        DataError: the file cannot be used, or names a plate that is not in stock; nothing is kept.
+    """
+    care = read_care(path)
+    if unknown := sorted(care.keys() - {row["source_plate"] for row in store.select("stock")}):
+        raise DataError(f"{path}: no source plate is called {', '.join(unknown[:5])}; see nextplate stock show")
+    if not care:
+        raise DataError(f"{path} has a header and no rows; write one line per plate")
+    rows = [care_row(plate, one) for plate, one in care.items()]
+    event = NewEvent("stock.care", lab_time(lab.folder, lab.settings), None, {"plates": rows})
+    store.append([event], [RowWrite("plate_care", rows, "upsert")], expected_seq=store.head().seq)
+    return len(rows)
 
 
 def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.actions import PROFILES, Compute
 from controller.files import write_bytes
 from nextplate.errors import PlanError
+from protocols.stock import unusable_plates
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -19,13 +21,20 @@ LIBRARIES = "library"
 """Folder of the lab that holds the feature folders."""
 
 
-def resolve(lab: Path, store: "Store", library: str, action: Compute) -> Compute:
+def resolve(lab: Path, store: "Store", library: str, action: Compute, today: date) -> Compute:
     """Replace @library, @stock, @tips and @profiles in a step's inputs by paths of files that hold them now.
+
+    Args:
+        lab: its folder.
+        store: its database.
+        library: digest.
+        action: a step.
+        today: by which plates keep or have expired (UTC).
 
     Raises:
         PlanError: an input this version does not know.
     """
-    return replace(action, inputs={n: _resolved(lab, store, library, p) for n, p in action.inputs.items()})
+    return replace(action, inputs={n: _resolved(lab, store, library, p, today) for n, p in action.inputs.items()})
 
 
 def library_folder(digest: str) -> str:
@@ -33,12 +42,12 @@ def library_folder(digest: str) -> str:
     return f"{LIBRARIES}/{digest[:16]}"
 
 
-def _resolved(lab: Path, store: "Store", library: str, path: str) -> str:
+def _resolved(lab: Path, store: "Store", library: str, path: str, today: date) -> str:
     match path:
         case "@library":
             return library_folder(library)
         case "@stock":
-            return _keep(lab, "stock", "parquet", _stock(store))
+            return _keep(lab, "stock", "parquet", _stock(store, today))
         case "@tips":
             return _keep(lab, "tips", "json", _tips(store))
         case _ if path.startswith(PROFILES):
@@ -58,7 +67,8 @@ def _keep(lab: Path, name: str, suffix: str, content: bytes) -> str:
     return path
 
 
-def _stock(store: "Store") -> bytes:
+def _stock(store: "Store", today: date) -> bytes:
+    """Write the source wells; where somebody spoke of plates, also what of them may not be used, and why."""
     import polars as pl
 
     out = io.BytesIO()
@@ -70,7 +80,18 @@ def _stock(store: "Store") -> bytes:
         "concentration_um": pl.Float64,
         "labware": pl.String,
     }
-    pl.DataFrame(list(store.stock_now()), schema=dict(schema), orient="row").write_parquet(out)
+    frame = pl.DataFrame(list(store.stock_now()), schema=dict(schema), orient="row")
+    if care := store.plate_care():
+        why = unusable_plates(care, today)
+        thaws = {plate: one.n_thaws for plate, one in care.items()}
+        most = {plate: one.max_thaws for plate, one in care.items()}
+        plate = pl.col("source_plate")
+        frame = frame.with_columns(
+            unusable=plate.replace_strict(why, default="", return_dtype=pl.String),
+            n_thaws=plate.replace_strict(thaws, default=0, return_dtype=pl.Int64),
+            max_thaws=plate.replace_strict(most, default=None, return_dtype=pl.Int64),
+        )
+    frame.write_parquet(out)
     return out.getvalue()
 
 

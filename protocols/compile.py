@@ -217,7 +217,7 @@ def _compiled(
     plans = _plans(stages, racks, deck, rules.tip_policy, second)
     check_barcodes(kinds, [m for stage in stages for m in stage], plans, {plate for plate, _ in wanted.mixes})
     spares = {spare.barcode for spare in rules.spares}
-    loads = deck_loads(merged(plans, len(deck.slots)), deck.slots, kinds, spares)
+    loads = deck_loads(merged(plans, len(deck.slots)), deck, kinds, spares)
     strokes = any(motion.is_stroke for stage in stages for motion in stage)
     return Protocol(name, deck.robot, deck.pipette, deck.mount, tuple(loads), deck.multichannel if strokes else "")
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from protocols.geometry import fits_beside
+from protocols.labware import RobotDeck
 from protocols.loads import SOLVER_WORK, pack
 from protocols.model import DeckItem, DeckLoad, DeckRole
 from protocols.orders import TipPolicy
@@ -172,13 +174,13 @@ def merged(loads: Iterable[LoadPlan], n_slots: int) -> Iterator[LoadPlan]:
 
 
 def deck_loads(
-    plans: Iterable[LoadPlan], slots: Sequence[str], labware: Mapping[str, str], spares: Iterable[str]
+    plans: Iterable[LoadPlan], deck: RobotDeck, labware: Mapping[str, str], spares: Iterable[str]
 ) -> Iterator[DeckLoad]:
     """Give labware slots and steps their numbers and tips.
 
     Args:
         plans: in order.
-        slots: of the deck, the first for the first destination.
+        deck: its first slot is for the first destination.
         labware: load name of every destination and spare plate.
         spares: plates that are filled and drawn from.
     """
@@ -190,18 +192,26 @@ def deck_loads(
         wanted |= {rack: (name, DeckRole.TIPS) for rack, name in plan.racks.items()}
         wanted |= {plate: (name, DeckRole.SOURCE) for plate, name in plan.sources.items()}
         wanted |= {b: (name, DeckRole.INTERMEDIATE) for b, (name, _) in wanted.items() if b in spare}
-        where = _assign(wanted, slots, before)
-        in_slots = sorted(wanted, key=lambda b: (b not in plan.destinations, slots.index(where[b])))
+        where = _assign({barcode: name for barcode, (name, _) in wanted.items()}, deck, before)
+        in_slots = sorted(wanted, key=lambda b: (b not in plan.destinations, deck.slots.index(where[b])))
         steps = list(_steps(plan, in_slots, done))
         yield DeckLoad(index, tuple(DeckItem(where[b], b, *wanted[b]) for b in in_slots), tuple(steps))
         before, done = where, done + len(steps)
 
 
-def _assign(wanted: Iterable[str], slots: Sequence[str], before: Mapping[str, str]) -> dict[str, str]:
-    """Give labware slots; what stood on the deck before stays where it is."""
-    kept = {barcode: before[barcode] for barcode in wanted if barcode in before}
-    free = iter([slot for slot in slots if slot not in set(kept.values())])
-    return {barcode: kept.get(barcode) or next(free) for barcode in wanted}
+def _assign(wanted: Mapping[str, str], deck: RobotDeck, before: Mapping[str, str]) -> dict[str, str]:
+    """Give labware slots; what stood on the deck before stays where it is.
+
+    Nothing is set where it would be in the way, as long as there is another slot; else the checker will say so.
+    """
+    where = {barcode: before[barcode] for barcode in wanted if barcode in before}
+    standing = {slot: wanted[barcode] for barcode, slot in where.items()}
+    for barcode, name in wanted.items():
+        if barcode not in where:
+            free = [slot for slot in deck.slots if slot not in standing]
+            where[barcode] = next((slot for slot in free if fits_beside(deck, slot, name, standing)), free[0])
+            standing[where[barcode]] = name
+    return {barcode: where[barcode] for barcode in wanted}
 
 
 def _steps(plan: LoadPlan, in_slots: Sequence[str], done: int) -> Iterator[Step]:

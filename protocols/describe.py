@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+from protocols.duration import estimate, estimate_loads, n_swaps, words
 from protocols.labware import robot_deck
-from protocols.model import DeckItem, DeckLoad, DeckRole, Incubate, Mix, Protocol, Transfer
+from protocols.model import DeckItem, DeckLoad, DeckRole, Mix, Protocol, Transfer
 from protocols.render import microlitres
 from protocols.sentences import said
 
@@ -16,7 +17,7 @@ def describe(protocol: Protocol) -> str:
         f"{protocol.name}: {len(protocol.transfers)} transfers in {n} deck load{'s' if n != 1 else ''} on the "
         f"{robot_deck(protocol.robot).robot_type} with {protocol.pipette} ({protocol.mount} mount){second}",
         f"digest {protocol.digest}",
-        f"about {duration_words(estimate_s(protocol))} of pipetting and plate moves",
+        f"about {words(estimate(protocol))} with {n_swaps(protocol)} pieces of labware carried",
         "",
     ]
     for load in protocol.loads:
@@ -27,6 +28,7 @@ def describe(protocol: Protocol) -> str:
 
 def loads_table(protocol: Protocol) -> list[dict[str, str | int]]:
     """Return one row per deck load: its plates, racks, transfers, volume and rough duration."""
+    spent = estimate_loads(protocol)
     return [
         {
             "load": load.index + 1,
@@ -34,9 +36,9 @@ def loads_table(protocol: Protocol) -> list[dict[str, str | int]]:
             "tip_racks": ", ".join(_barcodes(load, DeckRole.TIPS)),
             "n_transfers": len(load.transfers),
             "volume_nl": sum(t.volume_nl for t in load.transfers),
-            "duration_s": round(len(load.transfers) * robot_deck(protocol.robot).transfer_s),
+            "duration_s": round(spent[number].seconds),
         }
-        for load in protocol.loads
+        for number, load in enumerate(protocol.loads)
     ]
 
 
@@ -46,39 +48,6 @@ def volume_by_source(protocol: Protocol) -> dict[str, int]:
     for t in protocol.transfers:
         totals[t.source_plate] += t.volume_nl
     return dict(sorted(totals.items()))
-
-
-def n_swaps(protocol: Protocol) -> int:
-    """Count pieces of labware carried on or off the deck, from an empty deck to an empty deck."""
-    before: set[tuple[str, str]] = set()
-    total = 0
-    for load in protocol.loads:
-        now = {(item.slot, item.barcode) for item in load.deck}
-        total += len(before ^ now)
-        before = now
-    return total + len(before)
-
-
-def estimate_s(protocol: Protocol) -> float:
-    """Estimate seconds for all loads: a fixed time per motion and per piece of labware moved, and incubations."""
-    deck = robot_deck(protocol.robot)
-    return n_motions(protocol) * deck.transfer_s + n_swaps(protocol) * deck.swap_s + _waits_s(protocol)
-
-
-def n_motions(protocol: Protocol) -> int:
-    """Count the motions of the pipettes: a transfer or a mix each, or eight transfers at once."""
-    singles = sum(isinstance(step, Mix) or (isinstance(step, Transfer) and not step.stroke) for step in protocol.steps)
-    return singles + sum(len({t.stroke for t in load.transfers if t.stroke}) for load in protocol.loads)
-
-
-def _waits_s(protocol: Protocol) -> float:
-    return sum(step.wait_s for step in protocol.steps if isinstance(step, Incubate))
-
-
-def duration_words(seconds: float) -> str:
-    """Write a duration as hours and minutes: 2 h 05 min."""
-    hours, minutes = divmod(-(-int(seconds) // 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _barcodes(load: DeckLoad, role: DeckRole) -> list[str]:

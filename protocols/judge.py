@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from protocols.geometry import in_the_way, moved_here
 from protocols.judge_steps import Books, step_problems
 from protocols.labware import LABWARE, PIPETTES, ROBOTS, RobotDeck
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, thaws
@@ -42,8 +43,9 @@ def judge(protocol: Protocol, lab: Lab) -> tuple[Problem, ...]:
         PIPETTES.get(protocol.pipette), PIPETTES.get(protocol.multichannel),
     )  # fmt: skip
     out_of_the_cold: Counter[str] = Counter()
-    for load, thawed in zip(protocol.loads, thaws(protocol), strict=True):
+    for number, (load, thawed) in enumerate(zip(protocol.loads, thaws(protocol), strict=True)):
         problems += _deck_problems(load, protocol.robot, lab)
+        problems += _neighbour_problems(number, protocol, lab.robot)
         for barcode in sorted(thawed):
             out_of_the_cold[barcode] += 1
             problems += _care_problems(barcode, out_of_the_cold[barcode], load, lab)
@@ -98,6 +100,17 @@ def _deck_problems(load: DeckLoad, robot: str, lab: Lab) -> Iterator[Problem]:
         where = f"load {load.index}, slot {item.slot}"
         for words in found:
             yield Problem(ProblemKind.DECK, f"{where}: {words}", plate=item.barcode, load=load.index)
+
+
+def _neighbour_problems(number: int, protocol: Protocol, here: RobotDeck | None) -> Iterator[Problem]:
+    """Return what stands in the way of a module or of the mover's hand in the load of a number."""
+    if here is None or here.robot != protocol.robot:
+        return
+    loads = dict(enumerate(protocol.loads))
+    load, moved = loads[number], moved_here(loads.get(number - 1), loads[number], loads.get(number + 1))
+    for item, beside in in_the_way(load, here, moved):
+        words = f"load {load.index}, slot {item.slot}: {item.barcode} cannot stand here: {beside.words}"
+        yield Problem(ProblemKind.DECK, words, plate=item.barcode, load=load.index)
 
 
 def _slot_problems(item: DeckItem, robot: str, here: RobotDeck | None) -> Iterator[str]:

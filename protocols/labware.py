@@ -22,6 +22,8 @@ class Labware:
     """Of one well; for a tip rack, of one tip."""
     dead_volume_nl: int
     """Stays in a well whatever is drawn; 0 for tip racks."""
+    height_mm: float
+    """Of the whole, above the deck."""
     is_tip_rack: bool = False
 
     @property
@@ -54,27 +56,27 @@ _P1536, _ROW12, _ONE = PlateFormat(32, 48), PlateFormat(1, 12), PlateFormat(1, 1
 LABWARE: Mapping[str, Labware] = {
     item.load_name: item
     for item in (
-        Labware("corning_384_wellplate_112ul_flat", _P384, 112_000, 4_000),
-        Labware("greiner_384_wellplate_240ul", _P384, 240_000, 5_000),
-        Labware("biorad_384_wellplate_50ul", _P384, 50_000, 2_000),
-        Labware("appliedbiosystemsmicroamp_384_wellplate_40ul", _P384, 40_000, 2_000),
-        Labware("corning_96_wellplate_360ul_flat", _P96, 360_000, 15_000),
-        Labware("nest_96_wellplate_200ul_flat", _P96, 200_000, 10_000),
-        Labware("nest_96_wellplate_100ul_pcr_full_skirt", _P96, 100_000, 5_000),
-        Labware("nest_96_wellplate_2ml_deep", _P96, 2_000_000, 50_000),
-        Labware("greiner_1536_wellplate_10ul", _P1536, 10_000, 1_000),  # ours: no Opentrons definition exists
-        Labware("nest_12_reservoir_15ml", _ROW12, 15_000_000, 1_000_000),
-        Labware("usascientific_12_reservoir_22ml", _ROW12, 22_000_000, 1_000_000),
-        Labware("nest_1_reservoir_195ml", _ONE, 195_000_000, 10_000_000),
-        Labware("agilent_1_reservoir_290ml", _ONE, 290_000_000, 10_000_000),
-        Labware("opentrons_flex_96_tiprack_50ul", _P96, 50_000, 0, is_tip_rack=True),
-        Labware("opentrons_flex_96_filtertiprack_50ul", _P96, 50_000, 0, is_tip_rack=True),
-        Labware("opentrons_flex_96_tiprack_200ul", _P96, 200_000, 0, is_tip_rack=True),
-        Labware("opentrons_flex_96_tiprack_1000ul", _P96, 1_000_000, 0, is_tip_rack=True),
-        Labware("opentrons_96_tiprack_20ul", _P96, 20_000, 0, is_tip_rack=True),
-        Labware("opentrons_96_filtertiprack_20ul", _P96, 20_000, 0, is_tip_rack=True),
-        Labware("opentrons_96_tiprack_300ul", _P96, 300_000, 0, is_tip_rack=True),
-        Labware("opentrons_96_filtertiprack_200ul", _P96, 200_000, 0, is_tip_rack=True),
+        Labware("corning_384_wellplate_112ul_flat", _P384, 112_000, 4_000, 14.22),
+        Labware("greiner_384_wellplate_240ul", _P384, 240_000, 5_000, 22.0),
+        Labware("biorad_384_wellplate_50ul", _P384, 50_000, 2_000, 10.4),
+        Labware("appliedbiosystemsmicroamp_384_wellplate_40ul", _P384, 40_000, 2_000, 9.7),
+        Labware("corning_96_wellplate_360ul_flat", _P96, 360_000, 15_000, 14.22),
+        Labware("nest_96_wellplate_200ul_flat", _P96, 200_000, 10_000, 14.3),
+        Labware("nest_96_wellplate_100ul_pcr_full_skirt", _P96, 100_000, 5_000, 15.7),
+        Labware("nest_96_wellplate_2ml_deep", _P96, 2_000_000, 50_000, 41.0),
+        Labware("greiner_1536_wellplate_10ul", _P1536, 10_000, 1_000, 10.4),  # ours: no Opentrons definition exists
+        Labware("nest_12_reservoir_15ml", _ROW12, 15_000_000, 1_000_000, 31.4),
+        Labware("usascientific_12_reservoir_22ml", _ROW12, 22_000_000, 1_000_000, 44.45),
+        Labware("nest_1_reservoir_195ml", _ONE, 195_000_000, 10_000_000, 31.4),
+        Labware("agilent_1_reservoir_290ml", _ONE, 290_000_000, 10_000_000, 44.04),
+        Labware("opentrons_flex_96_tiprack_50ul", _P96, 50_000, 0, 99.0, is_tip_rack=True),
+        Labware("opentrons_flex_96_filtertiprack_50ul", _P96, 50_000, 0, 99.0, is_tip_rack=True),
+        Labware("opentrons_flex_96_tiprack_200ul", _P96, 200_000, 0, 99.0, is_tip_rack=True),
+        Labware("opentrons_flex_96_tiprack_1000ul", _P96, 1_000_000, 0, 99.0, is_tip_rack=True),
+        Labware("opentrons_96_tiprack_20ul", _P96, 20_000, 0, 64.69, is_tip_rack=True),
+        Labware("opentrons_96_filtertiprack_20ul", _P96, 20_000, 0, 64.69, is_tip_rack=True),
+        Labware("opentrons_96_tiprack_300ul", _P96, 300_000, 0, 64.49, is_tip_rack=True),
+        Labware("opentrons_96_filtertiprack_200ul", _P96, 200_000, 0, 64.49, is_tip_rack=True),
     )
 }
 
@@ -128,6 +130,29 @@ PIPETTES: Mapping[str, Pipette] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fixture:
+    """A module that stands on the deck for good (protocols.geometry.fixture)."""
+
+    kind: str
+    slots: tuple[str, ...]
+    height_mm: float
+    max_beside_mm: float | None
+    """What stands to the left or right of it is at most so high; None: as high as it likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """How the plate mover grips a plate on the deck."""
+
+    finger_mm: float
+    """How far beside the plate its fingers reach."""
+    grip_height_mm: float
+    """Of their lower ends above the deck: what stands beside the plate and is no higher is not in the way."""
+    axis: str = "x"
+    """x: left and right of the plate; y: behind it and in front."""
+
+
+@dataclass(frozen=True, slots=True)
 class RobotDeck:
     """A robot, its deck and the pipette it carries."""
 
@@ -146,26 +171,25 @@ class RobotDeck:
     """Load name."""
     mount: str
     """left or right."""
-    transfer_s: float
-    """Rough duration of one transfer with a fresh tip, seconds: for people, never for control."""
-    swap_s: float
-    """Rough duration of carrying one piece of labware to or from the deck, seconds."""
     staging: tuple[str, ...] = ()
     """Slots that the gripper reaches and no pipette: for labware that waits."""
     multichannel: str = ""
     """Load name of an 8-channel pipette on the other mount; empty: there is none."""
+    fixtures: tuple[Fixture, ...] = ()
+    hand: Hand | None = None
+    """None: nobody said how the mover grips; nothing is in its way."""
 
 
 ROBOTS: Mapping[str, RobotDeck] = {
     "flex": RobotDeck(
         "flex", "Flex", "OT-3 Standard", "2.20",
         ("C2", "B2", "D2", "B3", "C3", "B1", "C1", "D3", "D1", "A2", "A1"),
-        "A3", "flex_1channel_50", "left", 18.0, 25.0, ("D4", "C4", "B4", "A4"),
+        "A3", "flex_1channel_50", "left", ("D4", "C4", "B4", "A4"),
     ),
     "ot2": RobotDeck(
         "ot2", "OT-2", "OT-2 Standard", "2.20",
         ("5", "8", "6", "9", "2", "4", "3", "7", "1", "11", "10"),
-        None, "p20_single_gen2", "left", 20.0, 25.0,
+        None, "p20_single_gen2", "left",
     ),
 }  # fmt: skip
 
@@ -199,8 +223,12 @@ def robot_deck(
     mount: str | None = None,
     blocked: tuple[str, ...] = (),
     multichannel: str = "",
+    fixtures: tuple[Fixture, ...] = (),
+    hand: Hand | None = None,
 ) -> RobotDeck:
     """Return a robot's deck, with another pipette, mount, an 8-channel pipette beside it, or some slots not to be used.
+
+    The slots of ``fixtures`` are not to be used either.
 
     Raises:
         DataError: an unknown robot, pipette, mount or slot; a pipette of another robot, or of one channel for eight.
@@ -209,6 +237,7 @@ def robot_deck(
     if robot not in ROBOTS:
         raise DataError(f"robot {robot!r} is not known; known are {', '.join(sorted(ROBOTS))}")
     deck = ROBOTS[robot]
+    blocked = (*blocked, *(slot for module in fixtures for slot in module.slots))
     unknown = [slot for slot in blocked if slot not in deck.slots and slot != deck.trash_slot]
     if unknown:
         raise DataError(f"{robot} has no slot {', '.join(unknown)}; it has {', '.join(sorted(deck.slots))}")
@@ -225,4 +254,5 @@ def robot_deck(
     slots = tuple(slot for slot in deck.slots if slot not in blocked)
     if len(slots) < 3:
         raise PlanError(f"{len(slots)} usable slots on the {robot}; plate, source and tips need 3")
-    return replace(deck, slots=slots, pipette=chosen.load_name, mount=mount or deck.mount, multichannel=multichannel)
+    kept = replace(deck, slots=slots, fixtures=fixtures, hand=hand)
+    return replace(kept, pipette=chosen.load_name, mount=mount or deck.mount, multichannel=multichannel)

@@ -1,5 +1,6 @@
 """What a protocol draws from: liquid in source wells, tips in racks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -50,3 +51,21 @@ class PlateCare:
     """The last day on which it may be used; None: it keeps."""
     evaporation_nl_per_h: int = 0
     """The most that a well loses while the plate stands open."""
+
+    def __str__(self) -> str:
+        limit = "" if self.max_thaws is None else f" of {self.max_thaws} times"
+        keeps = "" if self.expires is None else f", keeps until {self.expires}"
+        return f"thawed {self.n_thaws}{limit or ' times'}{keeps}"
+
+    def unusable(self, today: date | None) -> str:
+        """Say why the plate may not leave the cold once more; "" when it may. With None nothing is said of expiry."""
+        if self.expires is not None and today is not None and today > self.expires:
+            return f"it kept until {self.expires}"
+        if self.max_thaws is not None and self.n_thaws >= self.max_thaws:
+            return f"it has been thawed {self.n_thaws} times and may be {self.max_thaws}"
+        return ""
+
+
+def unusable_plates(care: Mapping[str, PlateCare], today: date | None) -> dict[str, str]:
+    """Return the plates that may not leave the cold once more, and why."""
+    return {plate: why for plate, one in sorted(care.items()) if (why := one.unusable(today))}

@@ -12,6 +12,7 @@ from controller.cli.common import HERE, JsonOption, LabOption, progress_bar, say
 
 if TYPE_CHECKING:
     from controller.registration import LibraryAdded
+    from protocols.stock import PlateCare
 
 _SHOWN = 5
 _REPORT_LINES = 12
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(library, name="library")
     stock = typer.Typer(no_args_is_help=True, help="Source wells and what is left in them.")
     stock.command("add")(stock_add)
+    stock.command("care")(stock_care)
     stock.command("show")(stock_show)
     app.add_typer(stock, name="stock")
     tips = typer.Typer(no_args_is_help=True, help="Tip racks.")
@@ -157,6 +159,26 @@ def stock_add(
     say({"added": added.n_added, "already": added.n_already, "digest": added.digest}, text, as_json)
 
 
+def stock_care(
+    file: Annotated[Path, typer.Argument(help="CSV: plate[, n_thaws, max_thaws, expires, evaporation_nl_per_h].")],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how often source plates may be thawed, until when they keep, and what their wells lose to the air.
+
+    Thaws and time in the open are counted from then on; what may not be used any more is not picked from.
+
+    Example: nextplate stock care plates-care.csv --lab mylab
+    """
+    from controller.lab import locked_store, open_lab
+    from controller.registration import register_care
+
+    opened = open_lab(lab)
+    with locked_store(opened, "nextplate stock care") as store:
+        n = register_care(opened, store, file)
+    say({"plates": n}, f"{n} source plates", as_json)
+
+
 def stock_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Show what is left, by source plate, and the tips.
 
@@ -166,7 +188,7 @@ def stock_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     from controller.store import open_store
 
     with open_store(open_lab(lab).database) as store:
-        wells, racks = store.stock_now(), store.tip_racks_now()
+        wells, racks, care = store.stock_now(), store.tip_racks_now(), store.plate_care()
     plates: dict[str, dict[str, Any]] = {}
     for well in wells:
         plate = plates.setdefault(well.source_plate, {"wells": 0, "volume_nl": 0, "lowest_nl": well.volume_nl})
@@ -174,13 +196,21 @@ def stock_show(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
         plate["volume_nl"] += well.volume_nl
         plate["lowest_nl"] = min(plate["lowest_nl"], well.volume_nl)
     tips_left = sum(96 - len(rack.used) for rack in racks)
+    for name, plate in plates.items():
+        plate["care"] = _care_body(care[name]) if name in care else None
     body = {"plates": plates, "tip_racks": len(racks), "tips_left": tips_left}
     lines = [
         f"{name}: {p['wells']} wells, {p['volume_nl'] / 1000:.0f} ul in all, least {p['lowest_nl'] / 1000:.1f} ul"
+        + ("" if name not in care else f"; {care[name]}")
         for name, p in plates.items()
     ]
     lines.append(f"tips: {tips_left} left in {len(racks)} racks")
     say(body, "\n".join(lines), as_json)
+
+
+def _care_body(care: "PlateCare") -> dict[str, Any]:
+    expires = None if care.expires is None else care.expires.isoformat()
+    return {"n_thaws": care.n_thaws, "max_thaws": care.max_thaws, "expires": expires}
 
 
 def tips_add(

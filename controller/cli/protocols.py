@@ -44,6 +44,7 @@ def check(
 
     Example: nextplate protocol check hand.py --stock plates.csv
     """
+    from controller.clock import WallClock
     from controller.protocolfile import LabNow, as_body, as_text, check_file, stock_of
     from nextplate.errors import DataError
 
@@ -55,12 +56,11 @@ def check(
     else:
         wells = stock_of(stock) if stock is not None else ()
         now = LabNow(wells, fill_nl=round(fill_ul * 1000), has_books=stock is not None)
-    at = None
     if care is not None:
         from controller.carefile import read_care
-        from controller.clock import WallClock
 
-        now, at = replace(now, care=read_care(care)), WallClock().now()
+        now = replace(now, care={**now.care, **read_care(care)})
+    at = WallClock().now() if now.care else None
     checked = check_file(file, now, robot=robot, at=at, python=python)
     say({**as_body(checked)}, as_text(checked), as_json)
     if checked.problems:
@@ -71,22 +71,22 @@ def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
     """Read what a lab holds, its robot, and the interpreter that proves protocols there."""
     from controller.lab import open_lab
     from controller.protocolfile import LabNow
+    from controller.settings import deck_of
     from controller.store import open_store
-    from protocols.labware import LABWARE, robot_deck
+    from protocols.labware import LABWARE
     from protocols.stock import StockWell, TipRack
 
     opened = open_lab(folder)
     with open_store(opened.database) as store:
         wells = tuple(StockWell(*row) for row in store.stock_now())
-        racks = store.tip_racks_now()
+        racks, care = store.tip_racks_now(), store.plate_care()
     tips = tuple(
         TipRack(r.barcode, r.labware, tuple(w for w in LABWARE[r.labware].wells_by_column() if w not in set(r.used)))
         for r in racks
     )
     settings = opened.settings
-    now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), has_books=True)
-    robot = robot_deck(settings.device_of("liquid-handler").robot or "")
-    return now, robot, Path(settings.proof.python) if settings.proof.python else None
+    now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), care, has_books=True)
+    return now, deck_of(settings), Path(settings.proof.python) if settings.proof.python else None
 
 
 def show(

@@ -62,6 +62,7 @@ def compile_layout(c: Context) -> Built:
     params = {
         **_by_volume(c),
         "robot": _robot(c),
+        **_deck(c),
         "transfer_ul": assay["transfer_ul"],
         "well_volume_ul": assay["well_volume_ul"],
         "negative": assay["negative_control"],
@@ -75,6 +76,11 @@ def compile_layout(c: Context) -> Built:
 def _robot(c: Context) -> str:
     robot: str = next(d for d in c.plan.settings["device"] if d["kind"] == "liquid-handler")["robot"]
     return robot
+
+
+def _deck(c: Context) -> dict[str, Any]:
+    """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
+    return {"deck": said} if (said := c.plan.settings.get("deck")) else {}
 
 
 def _by_volume(c: Context) -> dict[str, Any]:
@@ -91,6 +97,7 @@ def check(c: Context) -> Built:
         "labware": plate["labware"],
         "well_volume_ul": assay["well_volume_ul"],
         **c.plan.section("proof"),
+        **_deck(c),
     }
     return c.compute(inputs, params)
 

@@ -6,7 +6,7 @@ from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, Si
 from controller.settings.loading import load_settings
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
-from controller.settings.whole import Settings
+from controller.settings.whole import Settings, deck_of
 
 __all__ = [
     "ApprovalSection",
@@ -26,5 +26,6 @@ __all__ = [
     "Settings",
     "SimFaults",
     "SimSection",
+    "deck_of",
     "load_settings",
 ]

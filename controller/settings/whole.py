@@ -9,13 +9,15 @@ from pydantic import Field, field_validator, model_validator
 
 from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
 from controller.settings.choosing import BeliefSection, PickingSection
+from controller.settings.deck import DeckSection
 from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
-from nextplate.errors import PlanError
+from nextplate.errors import DataError, PlanError
+from protocols.decks import described_deck
 from protocols.dosing import fits
 from protocols.giving import Giving
-from protocols.labware import LABWARE, Pipette, pipette, robot_deck
+from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -37,6 +39,7 @@ class Settings(Section):
     campaign: CampaignSection = CampaignSection()
     assay: AssaySection = AssaySection()
     plate: PlateSection = PlateSection()
+    deck: DeckSection = DeckSection()
     readout: ReadoutSection = ReadoutSection()
     picking: PickingSection = PickingSection()
     belief: BeliefSection = BeliefSection()
@@ -109,8 +112,7 @@ class Settings(Section):
         """
         default = type(self)()
         unused: dict[str, Any] = {"lab": True, "sim": True}
-        if self.readout == default.readout:
-            unused["readout"] = True
+        unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
             mine, usual = getattr(self, table), getattr(default, table)
             if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
@@ -132,7 +134,11 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
     assay, plate = settings.assay, settings.plate
     if assay.negative_control == assay.positive_control:
         yield f"both controls are {assay.negative_control!r}; give each its own liquid"
-    tool = pipette(robot_deck(settings.device_of("liquid-handler").robot or "").pipette)
+    try:
+        tool = pipette(deck_of(settings).pipette)
+    except (DataError, PlanError) as error:
+        yield f"deck: {error}"
+        return
     if not tool.min_nl <= assay.transfer_ul * 1000 <= tool.max_nl:
         allowed = f"{tool.min_nl / 1000:g} to {tool.max_nl / 1000:g}"
         yield f"transfer_ul = {assay.transfer_ul:g}: {tool.load_name} takes {allowed} microlitres"
@@ -167,6 +173,16 @@ def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
 def giving_of(settings: Settings) -> Giving:
     """Return how doses are made with these settings."""
     assay = settings.assay
-    tool = pipette(robot_deck(settings.device_of("liquid-handler").robot or "").pipette)
+    tool = pipette(deck_of(settings).pipette)
     volumes_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
     return Giving(*volumes_nl, assay.final_dmso_percent, tool if assay.final_dmso_percent is not None else None)
+
+
+def deck_of(settings: Settings) -> RobotDeck:
+    """Return the liquid handler's deck.
+
+    Raises:
+        DataError: table [deck] names a slot or a module that there is not.
+        PlanError: it leaves too few slots.
+    """
+    return described_deck(settings.device_of("liquid-handler").robot or "", settings.deck.model_dump())

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from controller.step import Progress
-from controller.steps.data import stock_wells, tip_racks, write_json
+from controller.steps.data import stock_care, stock_wells, tip_racks, write_json
 from nextplate.errors import PlanError
 from protocols.analyze import analyze_many, compare
+from protocols.decks import described_deck
 from protocols.ledger import Ledger
 from protocols.model import DeckRole, Protocol
 
@@ -22,7 +23,8 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     folder = inputs["protocol"]
     protocol = Protocol.from_json((folder / "protocol.json").read_text())
     plate = {_destination(protocol): (params["labware"], round(params["well_volume_ul"] * 1000))}
-    after = Ledger.of(stock_wells(inputs["stock"]), tip_racks(inputs["tips"]), plate).check(protocol)
+    here = described_deck(protocol.robot, params["deck"]) if "deck" in params else None
+    after = _ledger(inputs, plate).check(protocol, here)
     python = Path(params["python"] or sys.executable)
     files = [folder / f"load-{load.index}.py" for load in protocol.loads]
     analyses = analyze_many(files, python, timeout_s=params["timeout_s"])
@@ -38,6 +40,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     tips_left = sum(len(wells) for wells in after.free_tips().values())
     write_json({"digest": protocol.digest, "n_transfers": n, "tips_left": tips_left}, out / "check.json")
     return {"n_transfers": n, "n_proven": n, "digest": protocol.digest}
+
+
+def _ledger(inputs: Mapping[str, Path], plates: Mapping[str, tuple[str, int]]) -> Ledger:
+    return Ledger.of(stock_wells(inputs["stock"]), tip_racks(inputs["tips"]), plates, stock_care(inputs["stock"]))
 
 
 def _destination(protocol: Protocol) -> str:

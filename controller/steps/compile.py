@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from controller.step import Progress
-from controller.steps.data import stock_wells, tip_racks
+from controller.steps.data import deck, stock_wells, tip_racks
 from nextplate.design import layout_from_csv
 from nextplate.plate import Role
 from protocols.compile import Rules, compile_protocol
 from protocols.describe import describe
-from protocols.labware import robot_deck
 from protocols.model import Protocol
 from protocols.render import render
 
@@ -22,7 +21,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         layout,
         stock_wells(inputs["stock"]),
         tip_racks(inputs["tips"]),
-        robot_deck(params["robot"]),
+        deck(params),
         round(params["transfer_ul"] * 1000),
         {Role.NEGATIVE: params["negative"], Role.POSITIVE: params["positive"]},
         layout.barcode,

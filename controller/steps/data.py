@@ -16,9 +16,10 @@ import polars as pl
 from nextplate.compound import Features
 from nextplate.errors import DataError
 from nextplate.prediction import Pick, Prediction
+from protocols.decks import described_deck
 from protocols.giving import Giving
-from protocols.labware import pipette, robot_deck
-from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack
+from protocols.labware import RobotDeck, pipette, robot_deck
+from protocols.stock import DOSE_TOLERANCE, PlateCare, StockWell, TipRack
 
 
 def generator(params: Mapping[str, Any]) -> np.random.Generator:
@@ -96,8 +97,28 @@ def with_labels(responses: pl.DataFrame, viability: str = "gate", dose_um: float
 
 
 def stock_wells(path: Path) -> tuple[StockWell, ...]:
-    """Read a stock snapshot."""
-    return tuple(StockWell(**row) for row in pl.read_parquet(path).to_dicts())
+    """Read the source wells of a stock snapshot that may be used."""
+    frame = _stock(path).filter(pl.col("unusable") == "")
+    return tuple(StockWell(**row) for row in frame.drop("unusable", "n_thaws", "max_thaws").to_dicts())
+
+
+def left_out(path: Path) -> tuple[str, ...]:
+    """Say which source plates of a stock snapshot may not be used, and why."""
+    out = _stock(path).filter(pl.col("unusable") != "").unique("source_plate").sort("source_plate")
+    return tuple(f"source plate {row['source_plate']} is left out: {row['unusable']}" for row in out.to_dicts())
+
+
+def stock_care(path: Path) -> dict[str, PlateCare]:
+    """Read how often the plates of a stock snapshot were thawed and may be, where it is said."""
+    told = _stock(path).filter(pl.col("max_thaws").is_not_null()).unique("source_plate").to_dicts()
+    return {row["source_plate"]: PlateCare(row["n_thaws"], row["max_thaws"]) for row in told}
+
+
+def _stock(path: Path) -> pl.DataFrame:
+    """Read a stock snapshot; where nobody spoke of plates, it has no columns for that."""
+    frame = pl.read_parquet(path)
+    nothing = {"unusable": pl.lit(""), "n_thaws": pl.lit(0), "max_thaws": pl.lit(None, pl.Int64)}
+    return frame.with_columns(**{name: value for name, value in nothing.items() if name not in frame.columns})
 
 
 def giving(params: Mapping[str, Any]) -> Giving:
@@ -186,3 +207,8 @@ def finite(body: Any) -> Any:
     if isinstance(body, np.generic):
         return finite(body.item())
     return None if isinstance(body, float) and not math.isfinite(body) else body
+
+
+def deck(params: Mapping[str, Any]) -> RobotDeck:
+    """Return the liquid handler's deck: ``deck`` is there where the lab says more than which robot it is."""
+    return described_deck(params["robot"], params.get("deck", {}))

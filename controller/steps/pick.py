@@ -13,6 +13,7 @@ import polars as pl
 from controller.step import Progress
 from controller.steps.data import (
     generator,
+    left_out,
     open_library,
     predicted_in_full,
     prediction_of,
@@ -72,7 +73,7 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "reasons": dict(Counter(p.reason for p in picks)),
         "n_available": int(available.sum()),
         "unavailable": unavailable,
-        "notes": [*notes, *told],
+        "notes": [*notes, *told, *left_out(inputs["stock"])],
         "outlook": _outlook(
             _left(frame, {*tested["compound_id"]}), new.picks, *_earlier(inputs, frame, tested, params)
         ),

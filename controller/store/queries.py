@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, cast, func, insert, select
 
+from controller.store.care import evaporated
 from controller.store.journal import StockNow, TipRackNow
 from controller.store.projections import projected_table
 from controller.store.tables import INBOX, STOCK, STOCK_MOVEMENTS, TIP_RACKS, TIPS_USED
@@ -37,7 +38,7 @@ def _condition(table: Table, name: str, value: Any) -> ColumnElement[bool]:
 
 
 def stock_now(connection: Connection) -> list[StockNow]:
-    """Return what is left in every source well: the volume it came with plus every movement."""
+    """Return what is left in every source well: the volume it came with plus every movement, less what dried up."""
     moved = (
         # PostgreSQL sums bigints into numeric.
         select(STOCK_MOVEMENTS.c.plate, STOCK_MOVEMENTS.c.well, func.sum(STOCK_MOVEMENTS.c.delta_nl).label("nl"))
@@ -50,7 +51,14 @@ def stock_now(connection: Connection) -> list[StockNow]:
         STOCK.c.source_plate, STOCK.c.source_well, STOCK.c.compound_id, volume, STOCK.c.concentration_um,
         STOCK.c.labware,
     ).join_from(STOCK, moved, here, isouter=True)  # fmt: skip
-    return sorted(StockNow(*row) for row in connection.execute(query))
+    lost = evaporated(connection)
+    return sorted(_dried(StockNow(*row), lost) for row in connection.execute(query))
+
+
+def _dried(well: StockNow, lost: Mapping[str, int]) -> StockNow:
+    """Return a well without what its plate may have lost to the air."""
+    nl = lost.get(well.source_plate, 0)
+    return well._replace(volume_nl=max(0, well.volume_nl - nl)) if nl else well
 
 
 def tip_racks_now(connection: Connection) -> list[TipRackNow]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, insert, select, text
 
-from controller.store import queries
+from controller.store import care, queries
 from controller.store.address import Address, absent, parse_address
 from controller.store.engine import make_engine, reading, translated, writing
 from controller.store.journal import (
@@ -28,6 +28,7 @@ from controller.store.projections import write_rows
 from controller.store.schema import check_schema, create_schema, upgrade_schema
 from controller.store.tables import JOURNAL
 from nextplate.errors import JournalBroken, StoreError
+from protocols.stock import PlateCare
 
 _CHUNK = 5000
 # Conflicts with itself and with writers, not with readers.
@@ -173,6 +174,11 @@ class Store:
         """Return every source well with the volume left in it, sorted by plate and well."""
         with reading(self._engine, self.address) as connection:
             return queries.stock_now(connection)
+
+    def plate_care(self) -> dict[str, PlateCare]:
+        """Return what the plates that somebody spoke of may suffer and have suffered until now."""
+        with reading(self._engine, self.address) as connection:
+            return care.plate_care(connection)
 
     def tip_racks_now(self) -> list[TipRackNow]:
         """Return every tip rack with the tips it has given, in order of use."""

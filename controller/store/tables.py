@@ -126,6 +126,30 @@ STOCK_MOVEMENTS = Table(
     Index("ix_stock_movements_plate", "plate", "well"),
 )
 
+PLATE_CARE = Table(
+    "plate_care",
+    METADATA,
+    _key("plate"),
+    _integer("n_thaws"),  # before this was said; later ones follow from plate_moves
+    Column("max_thaws", Integer),
+    Column("expires", Text),  # the last day, ISO
+    _integer("evaporation_nl_per_h"),
+    _seq(),
+    CheckConstraint("n_thaws >= 0 AND evaporation_nl_per_h >= 0", name="counts"),
+)
+
+PLATE_MOVES = Table(
+    "plate_moves",
+    METADATA,
+    _key("key"),  # the device command's, for ever
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the move in the command, from 0
+    _text("barcode"),
+    _text("source"),
+    _text("target"),
+    _text("begun_at"),  # when the command was given; when it was over is the event's time
+    _seq(),
+)
+
 TIP_RACKS = Table(
     "tip_racks",
     METADATA,

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -107,11 +108,11 @@ def test_lab_toml_names_them_and_a_campaign_keeps_what_they_were(tmp_path):
     assert "profiles" not in action_of({}, "fit")["inputs"]
     (tmp_path / "p.csv").write_text("compound_id,n\nA,1\n")
     asked = Compute("k", "fit", 1, "fit", {"profiles": "@profiles:p.csv"}, {})
-    kept = resolve(tmp_path, None, "L", asked).inputs["profiles"]
+    kept = resolve(tmp_path, None, "L", asked, date(2026, 1, 1)).inputs["profiles"]
     assert re.fullmatch(r"protocols/snapshots/profiles-[0-9a-f]{16}\.csv", kept)
     assert (tmp_path / kept).read_text() == "compound_id,n\nA,1\n"
     (tmp_path / "p.csv").unlink()
-    lost = resolve(tmp_path, None, "L", asked)
+    lost = resolve(tmp_path, None, "L", asked, date(2026, 1, 1))
     with pytest.raises(StepError, match=r"p\.csv is missing"):
         run_step(tmp_path, lost.step, lost.inputs, lost.params, lambda *_: None)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nextplate.errors import PlanError
 from protocols.check import check
 from protocols.compile import Compiled, Order, Rules, Spare, Target, TipPolicy, compile_orders
-from protocols.describe import n_swaps
 from protocols.dosing import Dilution, in_moves, mixtures
 from protocols.draws import Portion
+from protocols.duration import n_swaps
 from protocols.labware import LABWARE, pipette
 from protocols.model import DeckRole, Mix, Protocol, Transfer
 from protocols.stock import DOSE_TOLERANCE, StockWell, TipRack

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocols.compile import Compiled, Order, Rules, Spare, Target, compile_orders
-from protocols.labware import LABWARE, RobotDeck, pipette, robot_deck
+from protocols.labware import LABWARE, Fixture, RobotDeck, pipette, robot_deck
 from protocols.ledger import Ledger
 from protocols.stock import StockWell, TipRack
 
@@ -27,10 +27,12 @@ class OrdersLab:
     has_eight: bool = False
     n_racks: int = 40
     blocked: tuple[str, ...] = ()
+    fixtures: tuple[Fixture, ...] = ()
 
     @property
     def deck(self) -> RobotDeck:
-        return robot_deck(self.robot, multichannel=EIGHT[self.robot] if self.has_eight else "", blocked=self.blocked)
+        eight = EIGHT[self.robot] if self.has_eight else ""
+        return robot_deck(self.robot, multichannel=eight, blocked=self.blocked, fixtures=self.fixtures)
 
     @property
     def tips(self) -> list[TipRack]:

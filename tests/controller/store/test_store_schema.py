@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect
 
-from controller.store import open_store, read_journal, schema, upgrade, versions
+from controller.store import NewEvent, RowWrite, open_store, read_journal, schema, upgrade, versions
 from controller.store.address import parse_address
 from controller.store.schema import alembic_config, migrations_folder
 from controller.store.store import Store
@@ -106,7 +107,7 @@ def _stamp(store: Store, revision: str) -> None:
 def test_a_newer_database_is_refused(store: Store, database_url: str):
     _stamp(store, "0999")
     for action in (open_store, upgrade, read_journal, lambda url: open_store(url, create=True)):
-        with pytest.raises(SchemaMismatch, match=r"newer nextplate \(schema 0999, this one works with 0001\)"):
+        with pytest.raises(SchemaMismatch, match=r"newer nextplate \(schema 0999, this one works with 0002\)"):
             action(database_url)
 
 
@@ -123,20 +124,39 @@ def test_somebody_elses_database_is_refused(database_url: str):
 def test_an_older_database_is_refused_until_upgraded(store, database_url, tmp_path, monkeypatch):
     folder = tmp_path / "migrations"
     shutil.copytree(migrations_folder(), folder)
-    (folder / "versions" / "0002_more.py").write_text(
+    (folder / "versions" / "0003_more.py").write_text(
         '"""Summary: one table more."""\nimport sqlalchemy as sa\nfrom alembic import op\n'
-        'revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None\n'
+        'revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None\n'
         'def upgrade():\n    op.create_table("more", sa.Column("n", sa.Integer()))\n'
     )
-    known = ("0001", "0002")
+    known = (*versions.REVISIONS, "0003")
     address = parse_address(database_url)
-    with pytest.raises(SchemaMismatch, match=r"older nextplate \(schema 0001, .* 0002\).*`nextplate db upgrade "):
-        versions.check_revisions(address, {"journal", "alembic_version"}, {"0001"}, known)
+    with pytest.raises(SchemaMismatch, match=r"older nextplate \(schema 0002, .* 0003\).*`nextplate db upgrade "):
+        versions.check_revisions(address, {"journal", "alembic_version"}, {"0002"}, known)
     monkeypatch.setattr(schema, "migrations_folder", lambda: folder)
     monkeypatch.setattr(schema, "REVISIONS", known)
-    assert schema.upgrade_schema(store._engine, address)[1] == "0002"
+    assert schema.upgrade_schema(store._engine, address)[1] == "0003"
     assert "more" in inspect(store._engine).get_table_names()
-    versions.check_revisions(address, {"journal"}, {"0002"}, known)
+    versions.check_revisions(address, {"journal"}, {"0003"}, known)
+
+
+def test_a_lab_of_the_first_schema_keeps_its_journal_and_stock_through_the_upgrade(database_url, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(schema, "REVISIONS", ("0001",))
+        before.setattr(versions, "REVISIONS", ("0001",))
+        old = open_store(database_url, create=True)
+        row = {"source_plate": "S", "source_well": "A01", "compound_id": "C", "initial_volume_nl": 9, "labware": "x"}
+        stock = [{**row, "concentration_um": 1.0, "file_digest": "d"}]
+        old.append([NewEvent("stock.added", datetime(2026, 1, 1, tzinfo=UTC), None, {})], [RowWrite("stock", stock)])
+        head = old.head()
+        old.close()
+    with pytest.raises(SchemaMismatch, match="nextplate db upgrade"):
+        open_store(database_url)
+    assert upgrade(database_url) == ("0001", versions.REVISIONS[-1])
+    with open_store(database_url) as store:
+        assert store.verify() == head
+        assert [well.volume_nl for well in store.stock_now()] == [9]
+        assert store.plate_care() == {}
 
 
 def test_a_failing_migration_leaves_nothing(database_url, tmp_path, monkeypatch):

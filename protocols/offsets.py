@@ -104,7 +104,8 @@ def _offset(body: Any, where: str) -> Offset:
     if any(isinstance(mm, bool) or not isinstance(mm, int | float) for mm in numbers):
         raise DataError(f"{where}: x_mm, y_mm and z_mm are numbers")
     x, y, z = (float(mm) for mm in numbers)
-    return Offset(*texts, x, y, z)
+    kind, slot = texts
+    return Offset(kind, slot, x, y, z)
 
 
 def run_offsets(analysed: Sequence[Mapping[str, Any]], offsets: Sequence[Offset]) -> tuple[LabwareOffset, ...]:

@@ -1,8 +1,9 @@
 """Right protocols made at random, each with the lab it is right in; without the compiler, with books of its own."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocols.labware import LABWARE, PIPETTES, RobotDeck, robot_deck
 from protocols.ledger import Ledger
@@ -54,12 +55,14 @@ class Maker:
     fresh: list[tuple[str, str]] = field(default_factory=list)
     """Destination wells that nothing went into."""
     number: int = 0
+    n_filled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often liquid went into each well."""
     stacks: list[tuple[str, int, int]] = field(default_factory=list)
     """Whole columns of a 384-well source plate that eight channels reach: plate, column, first row."""
 
     def was_filled(self, transfers: list[Transfer]) -> bool:
         """Tell whether other liquid went into the wells of transfers before: the tips may not go back then."""
-        return any((t.destination_plate, t.destination_well) in self.filled for t in transfers)
+        return any(self.n_filled[t.destination_plate, t.destination_well] > 1 for t in transfers)
 
     def next(self) -> int:
         self.number += self.rng.randint(1, 3)
@@ -96,7 +99,12 @@ def right_protocol(
 def _stock(make: Maker, sources: dict[str, str]) -> Iterator[StockWell]:
     for plate, kind in sources.items():
         item = LABWARE[kind]
-        for well in make.rng.sample(item.wells_by_column(), make.rng.randint(1, 30)):
+        wells = make.rng.sample(item.wells_by_column(), make.rng.randint(1, 30))
+        if item.n_wells == 384:
+            column, start = make.rng.randint(1, 24), make.rng.randrange(2)
+            make.stacks.append((plate, column, start))
+            wells += [f"{chr(65 + row)}{column:02d}" for row in range(start, 16, 2)]
+        for well in dict.fromkeys(wells):
             volume_nl = make.rng.randint(item.dead_volume_nl, item.max_volume_nl)
             compound = make.rng.choice(["CPD", "µ-Ω", '"); os.system(', "N" * 300]) + f"-{plate}{well}"
             make.room[plate, well] = volume_nl - item.dead_volume_nl
@@ -256,7 +264,8 @@ def _carried(make: Maker, deck: tuple[DeckItem, ...], targets: dict[str, str]) -
     free = sorted({*make.robot.slots, *make.robot.staging} - {item.slot for item in deck})
     if not make.robot.staging or make.rng.random() < 0.5:
         return
-    item = next(item for item in deck if item.barcode == make.rng.choice(sorted(targets)))
+    plate = make.rng.choice(sorted(targets))
+    item = next(item for item in deck if item.barcode == plate)
     yield PlateMove(make.next(), item.barcode, f"deck/{item.slot}", f"deck/{make.rng.choice(free)}")
 
 
@@ -264,5 +273,6 @@ def _move(make: Maker, source: tuple[str, str], targets: list[tuple[str, str]], 
     make.room[source] -= volume_nl * len(targets)
     for key in targets:
         make.space[key] -= volume_nl
+        make.n_filled[key] += 1
         if key in make.fresh:
             make.fresh.remove(key)

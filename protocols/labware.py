@@ -23,6 +23,8 @@ class Labware:
     dead_volume_nl: int
     """Stays in a well whatever is drawn; 0 for tip racks."""
     is_tip_rack: bool = False
+    acoustic_max_nl: int = 0
+    """The most that a well may hold to be drawn from by sound; 0: the plate is no source for that."""
 
     @property
     def n_wells(self) -> int:

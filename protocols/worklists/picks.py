@@ -74,6 +74,10 @@ def listed(protocol: Protocol, load_index: int, *, needs_tips: bool = False, lon
         if not isinstance(step, Transfer):
             raise PlanError(f"load {load.index}, step {step.step_id}: a work list cannot say: {said(step)}")
         _check(step, deck, needs_tips=needs_tips)
+    numbers = [t.transfer_id for t in load.transfers]
+    if len(set(numbers)) < len(numbers):
+        twice = next(n for n in numbers if numbers.count(n) > 1)
+        raise PlanError(f"load {load.index}: transfer {twice} is there twice; a result could not tell which is meant")
     words = [barcode for t in load.transfers for barcode in (t.source_plate, t.destination_plate)]
     return Listed(load, deck, Names.of([*words, *(t.compound_id for t in load.transfers)], longest))
 

@@ -206,8 +206,9 @@ class WorklistFolder:
 
 
 def _is_of(file: str, name: str) -> bool:
+    # Names of lists differ even where case is ignored, and some software writes all capitals.
     rest = file[len(name) :]
-    return file.startswith(name) and rest[:1] in (".", "_")
+    return file.casefold().startswith(name.casefold()) and rest[:1] in (".", "_")
 
 
 def _approved(command: RunLoad) -> Protocol:

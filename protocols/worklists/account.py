@@ -112,9 +112,13 @@ def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
     one told was begun. Unknown: anything else.
     """
     dispensed = [
-        [h.transfer_id, int(h.dispensed_nl)] for h in account.happened if _is_told(h) and h.dispensed_nl is not None
+        [h.transfer_id, int(h.dispensed_nl)]
+        for h in account.happened
+        if _is_told(h, account) and h.dispensed_nl is not None
     ]
-    drawn = [[h.transfer_id, int(h.drawn_nl)] for h in account.happened if _is_told(h) and h.drawn_nl is not None]
+    drawn = [
+        [h.transfer_id, int(h.drawn_nl)] for h in account.happened if _is_told(h, account) and h.drawn_nl is not None
+    ]
     result = {"transfers": dispensed, "drawn": drawn}
     n_told = len(dispensed)
     if n_told == len(account.happened) and not account.is_aborted:
@@ -125,15 +129,16 @@ def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
     return "unknown", result, words
 
 
-def _is_told(h: Happened) -> bool:
-    """Tell whether both ends are known, to a whole nanolitre."""
+def _is_told(h: Happened, account: Account) -> bool:
+    """Tell whether both ends are known, to a whole nanolitre; what a run that ended early did not begin is not told."""
     both = h.drawn_nl, h.dispensed_nl
-    return h.fate not in (Fate.UNKNOWN, Fate.NOT_BEGUN) and all(v is not None and v == int(v) for v in both)
+    untold = (Fate.UNKNOWN, Fate.NOT_BEGUN) if account.is_aborted else (Fate.UNKNOWN,)
+    return h.fate not in untold and all(v is not None and v == int(v) for v in both)
 
 
 def _is_certain(account: Account) -> bool:
     """Tell whether only what was begun can be uncertain: all that comes later is said not to have begun."""
-    last = max((n for n, h in enumerate(account.happened) if _is_told(h)), default=-1)
+    last = max((n for n, h in enumerate(account.happened) if _is_told(h, account)), default=-1)
     later = account.happened[last + 1 :]
     strokes = {t.transfer_id: t.stroke for t in account.load.transfers}
     first = strokes.get(later[0].transfer_id, 0) if later else 0

@@ -243,20 +243,22 @@ def read_columns(
     rows = rows_of(text, mapping.separator)
     if not text.endswith("\r\n") or (mapping.has_header and (not rows or tuple(rows[0]) != mapping.headings)):
         raise DataError("line 1: not the columns of the mapping, or the file was cut")
-    known = names or Names({})
+    known = (names or Names({})).by_label()
     return tuple(
         _read_row(row, n, kinds, mapping, known) for n, row in enumerate(rows, 1) if n > 1 or not mapping.has_header
     )
 
 
-def _read_row(row: list[str], number: int, kinds: Mapping[str, str], mapping: ColumnMapping, names: Names) -> Pick:
+def _read_row(
+    row: list[str], number: int, kinds: Mapping[str, str], mapping: ColumnMapping, known: Mapping[str, str]
+) -> Pick:
     try:
         if len(row) != len(mapping.headings):
             raise DataError(f"{len(row)} cells, not {len(mapping.headings)}")
         cells = dict(zip(mapping.columns.values(), row, strict=False))
         volume_nl = whole_nl(cells["volume"], per_unit=_UNITS[mapping.unit], decimal=mapping.decimal)
         pick = Pick(cells["source_plate"], "", cells["destination_plate"], "", volume_nl, cells.get("compound", ""))
-        pick = restored(pick, names)
+        pick = restored(pick, known)
         wells = []
         for plate, cell in ((pick.source_plate, "source_well"), (pick.destination_plate, "destination_well")):
             if kinds.get(plate) not in LABWARE:

@@ -126,7 +126,7 @@ def read_echo(text: str, names: Names | None = None) -> tuple[Pick, ...]:
     rows = rows_of(text)
     if not rows or tuple(rows[0]) != HEADER or not text.endswith("\r\n"):
         raise DataError("line 1: not the header of a pick list of nextplate, or the file was cut")
-    picks = []
+    picks, known = [], (names or Names({})).by_label()
     for number, row in enumerate(rows[1:], 2):
         try:
             if len(row) != len(HEADER):
@@ -135,5 +135,5 @@ def read_echo(text: str, names: Names | None = None) -> tuple[Pick, ...]:
             pick = Pick(row[1], wells[0], row[6], wells[1], whole_nl(row[9], per_unit=1), row[4])
         except DataError as error:
             raise DataError(f"line {number}: {error}") from error
-        picks.append(restored(pick, names or Names({})))
+        picks.append(restored(pick, known))
     return tuple(picks)

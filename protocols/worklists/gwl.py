@@ -153,5 +153,5 @@ class _Reader:
         """Return what was read, with names for labels."""
         if self.drawn:
             raise DataError("the last aspirate has no dispense; the file was cut")
-        names = Names.from_pairs(self.coded.items())
+        names = Names.from_pairs(self.coded.items()).by_label()
         return tuple(restored(pick, names) for pick in self.picks)

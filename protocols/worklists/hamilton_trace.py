@@ -91,6 +91,8 @@ class _Follower:
     line: re.Pattern[str]
     channel: re.Pattern[str]
     labware: dict[str, str] = field(init=False)
+    known: dict[str, str] = field(init=False)
+    sources: set[WellKey] = field(default_factory=set)
     waiting: dict[tuple[WellKey, WellKey], list[Transfer]] = field(default_factory=dict)
     held: dict[str, _Held] = field(default_factory=dict)
     told: dict[int, Happened] = field(default_factory=dict)
@@ -107,6 +109,8 @@ class _Follower:
         for t in self.load.transfers:
             key = (t.source_plate, t.source_well), (t.destination_plate, t.destination_well)
             self.waiting.setdefault(key, []).append(t)
+            self.sources.add(key[0])
+        self.known = self.names.by_label()
 
     def take(self, line: str) -> None:
         """Take a line; one that is no step of the log is let pass."""
@@ -147,7 +151,7 @@ class _Follower:
 
     def _move(self, cells: Mapping[str, str]) -> tuple[str, WellKey, Decimal]:
         label = cells["plate"].strip()
-        plate = self.names.by_label().get(label, label)
+        plate = self.known.get(label, label)
         if plate not in self.labware or self.labware[plate] not in LABWARE:
             raise DataError(f"plate {label!r:.60} is not of this load: the trace is for other plates")
         shape = LABWARE[self.labware[plate]].wells_format
@@ -157,7 +161,7 @@ class _Follower:
     def _draw(self, channel: str, key: WellKey, volume_nl: Decimal) -> None:
         if channel in self.held:
             raise DataError(f"channel {channel} draws twice")
-        if not any(source == key for source, _ in self.waiting):
+        if key not in self.sources:
             raise DataError(f"{key[1]} of {key[0]} is drawn from, which was not planned")
         self.held[channel] = _Held(key, volume_nl)
 

@@ -15,7 +15,7 @@ LONGEST = 32
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.()\[\]+-]*[A-Za-z0-9_.()\[\]+-])?")
 """Begins with a letter or a digit: no spreadsheet takes it for a formula."""
 _KEPT = re.compile(r"[^A-Za-z0-9]+")
-_CODED = re.compile(r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})*")
+_CODED = re.compile(r"(?:[A-Za-z0-9_.]|%[0-9A-F]{2})*")
 _HEADER = "label,name"
 
 
@@ -104,12 +104,15 @@ class Names:
 
 
 def coded(name: str) -> str:
-    """Write any text in letters, digits, ``_``, ``.``, ``-`` and %XX of its UTF-8 bytes; one spelling per text."""
+    """Write any text in letters, digits, ``_``, ``.`` and %XX of its UTF-8 bytes; one spelling per text.
+
+    It never begins like a formula of a spreadsheet.
+    """
     return "".join(_coded(char) for char in name)
 
 
 def _coded(char: str) -> str:
-    if char.isascii() and (char.isalnum() or char in "_.-"):
+    if char.isascii() and (char.isalnum() or char in "_."):
         return char
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
 

@@ -1,5 +1,6 @@
 """What work lists have in common: the transfers of one load with everything a vendor's file wants to know of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
@@ -165,9 +166,8 @@ def whole_nl(text: str, *, per_unit: int, decimal: str = ".") -> int:
     return int(volume_nl)
 
 
-def restored(pick: Pick, names: Names) -> Pick:
-    """Return a pick with names where the list has labels."""
-    known = names.by_label()
+def restored(pick: Pick, known: Mapping[str, str]) -> Pick:
+    """Return a pick with names where the list has labels, given names by label."""
     return replace(
         pick,
         source_plate=known.get(pick.source_plate, pick.source_plate),

@@ -153,7 +153,7 @@ class Matching:
         if word in self.columns.begun_not:
             if actual_nl:
                 raise DataError(f"status {word!r:.40} with {actual_nl} nl moved")
-            self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, reason=reason)
+            self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, Decimal(0), Decimal(0), reason)
         else:
             self.told[t.transfer_id] = judged(t, actual_nl, is_ok=word in self.columns.ok, reason=reason)
 

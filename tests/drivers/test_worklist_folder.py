@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from result_files import echo_report
 from worklist_rig import MAPPING, RobotSoftware, load_from, open_device
 
 from drivers import worklist_folder
@@ -14,6 +15,7 @@ from drivers.ports import Status
 from drivers.worklist_folder import make
 from drivers.worklist_folder_memory import WorklistMemory
 from nextplate.errors import NeedsOperator, SettingsError, Transient
+from protocols.model import Protocol
 
 
 def _shown(folder: Path) -> list[str]:
@@ -167,8 +169,6 @@ def test_what_a_format_cannot_say_is_refused_with_the_well(tmp_path: Path) -> No
     command = load_from(tmp_path)
     text = command.protocol_path.read_text().replace('"volume_nl":5000', '"volume_nl":5010', 1)
     command.protocol_path.write_text(text)
-    from protocols.model import Protocol
-
     with pytest.raises(NeedsOperator, match=r"into A03 of P1|into A02 of P1"):
         device.submit(replace(command, protocol_digest=Protocol.from_json(text).digest), "k")
     assert device.lookup("k").status is Status.NOT_FOUND
@@ -208,6 +208,33 @@ def test_a_busy_robot_takes_no_second_list(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="busy with k"):
         device.submit(load_from(tmp_path), "other")
     assert MAPPING
+
+
+ECHO = {"format": "echo", "out": "out", "in": "in", "settle_s": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("faults", "skip", "status", "moved"),
+    [
+        ({}, frozenset(), Status.DONE, [5_000] * 6),
+        ({2: ("0", "no liquid"), 4: ("2500", "low")}, frozenset(), Status.DONE, [5_000, 0, 5_000, 2_500, 5_000, 5_000]),
+        ({2: ("0", "skipped")}, frozenset(), Status.DONE, [5_000, 0, *[5_000] * 4]),
+        ({}, frozenset({3}), Status.UNKNOWN, [5_000] * 5),
+        ({3: ("", "fault")}, frozenset(), Status.UNKNOWN, [5_000] * 5),
+    ],
+)
+def test_an_echo_tells_its_exceptions(
+    tmp_path: Path, faults: dict[int, tuple[str, str]], skip: frozenset[int], status: Status, moved: list[int]
+) -> None:
+    device, command = make("liquid-handler", ECHO, tmp_path), load_from(tmp_path)
+    device.submit(command, "first.r0.run-0")
+    assert (tmp_path / "out" / "first.r0.run-0.csv").exists()
+    report = echo_report(Protocol.from_json(command.protocol_path.read_text()), faults, skip)
+    (tmp_path / "in" / "FIRST.R0.RUN-0_report.csv").write_bytes(report)
+    told = device.poll("first.r0.run-0")
+    assert told.status is status
+    assert [nl for _, nl in told.result["transfers"]] == moved
+    assert told.result["drawn"] == told.result["transfers"]
 
 
 @settings(max_examples=150, deadline=None)

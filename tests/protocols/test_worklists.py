@@ -1,6 +1,9 @@
 """Work lists: what is read back is what was planned, whatever names and wells hold."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -157,3 +160,18 @@ def test_a_cut_list_is_refused(cut: int) -> None:
     text = write_gwl(small_protocol(3), 0).text
     with pytest.raises(DataError):
         read_gwl(text[:-cut])
+
+
+def test_a_script_of_any_names_runs_in_pylabrobot(tmp_path: Path) -> None:
+    pytest.importorskip("pylabrobot")
+    protocol = small_protocol(12)
+    moved = [replace(t, compound_id=name) for t, name in zip(protocol.transfers, NASTY, strict=False)]
+    path = tmp_path / "load.py"
+    path.write_text(write_plr(replace(protocol, loads=(replace(protocol.loads[0], steps=tuple(moved)),)), 0).text)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_side_table_holds_no_formula() -> None:
+    table = Names.of(NASTY).to_csv()
+    assert not any(cell[:1] in ("=", "+", "-", "@") for line in table.splitlines() for cell in line.split(","))

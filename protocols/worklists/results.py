@@ -155,7 +155,9 @@ class Matching:
                 raise DataError(f"status {word!r:.40} with {actual_nl} nl moved")
             self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, Decimal(0), Decimal(0), reason)
         else:
-            self.told[t.transfer_id] = judged(t, actual_nl, is_ok=word in self.columns.ok, reason=reason)
+            # Where the file has a column for what moved, an empty cell confirms nothing.
+            is_ok = word in self.columns.ok and not (self.columns.actual and actual_nl is None)
+            self.told[t.transfer_id] = judged(t, actual_nl, is_ok=is_ok, reason=reason)
 
     def _waiting(self, cells: Mapping[str, str]) -> list[Transfer]:
         place: list[str] = []

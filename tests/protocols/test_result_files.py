@@ -1,5 +1,6 @@
 """Result files: what really happened is told, and nothing else passes for it."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,6 +85,32 @@ def test_damaged_files_never_crash_or_pass_for_more_than_they_say(name: str) -> 
         as_outcome(account)
 
 
+ODD = (None, True, -1, 0, 1e308, 10**40, "", "P1", "\x00", [], {}, [[]], {"a": 1}, "succeeded", "A1", "9" * 400)
+
+
+def _odd(body: object, rng: random.Random) -> object:
+    """Replace one value somewhere in a tree of JSON."""
+    if isinstance(body, dict) and body and rng.random() < 0.9:
+        name = rng.choice(list(body))
+        return {**body, name: _odd(body[name], rng)}
+    if isinstance(body, list) and body and rng.random() < 0.9:
+        n = rng.randrange(len(body))
+        return [*body[:n], _odd(body[n], rng), *body[n + 1 :]]
+    return rng.choice(ODD)
+
+
+def test_a_record_of_odd_values_never_crashes_or_passes() -> None:
+    rng = random.Random(3)
+    bad = json.loads(run_record(PLAN, {3: "dispense"}, "failed"))
+    for _ in range(10_000):
+        try:
+            account = read_opentrons_record(json.dumps(_odd(bad, rng)).encode(), LOAD)
+        except DataError:
+            continue
+        assert not account.is_as_planned
+        as_outcome(account)
+
+
 @readers
 def test_a_cut_file_is_refused_or_not_as_planned(name: str) -> None:
     read, good, _ = READERS[name]
@@ -147,6 +174,13 @@ def test_an_exception_repeated_among_the_details_is_one() -> None:
     row = next(line for line in raw.splitlines() if b"no liquid" in line)
     raw = raw.replace(b"\r\n\r\nInstrument", b"\r\n" + row + b"\r\n\r\nInstrument")
     assert fates(read_echo_report(raw, LOAD, NAMES)) == ["done", "failed", *["done"] * (N - 2)]
+
+
+def test_an_empty_volume_confirms_nothing() -> None:
+    raw = echo_report(PLAN).replace(b"5000,5000,", b"5000,,", 1)
+    assert fates(read_echo_report(raw, LOAD, NAMES)) == ["unknown", *["done"] * (N - 1)]
+    only_status = ResultColumns(planned="", actual="")
+    assert read_results(result_table(PLAN), LOAD, NAMES, only_status).is_as_planned
 
 
 def test_rows_that_lack_are_unknown() -> None:

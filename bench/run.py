@@ -39,6 +39,7 @@ from bench import (
     segmentation,
     startup,
     wires,
+    worklists,
 )
 from bench.table import Figure, markdown
 
@@ -55,6 +56,7 @@ SECTIONS = {
     "moa": moa.figures,
     "networks": networks.figures,
     "schedule": schedule.figures,
+    "worklists": worklists.figures,
     "chem": chem.figures,
     "models": models.figures,
     "batches": batches.figures,

@@ -1,4 +1,4 @@
-"""Strokes, kept tips, mixes, dilutions, carried plates, tables, offsets: rendered, and proven in the vendor's engine."""
+"""Strokes, kept tips, mixes, dilutions, carried plates, tables, offsets: rendered and proven in the vendor's engine."""
 
 import ast
 import csv

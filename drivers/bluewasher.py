@@ -104,7 +104,7 @@ class BlueWasher:
         Raises:
             DeviceError: it runs, refuses the program, or does not answer.
         """
-        self._connect(until)
+        self._reconnect(until)
         if self._is_running(until):
             raise NeedsOperator(
                 "the BlueWasher is running a program; wait until that is over, or stop it at the device"
@@ -137,9 +137,9 @@ class BlueWasher:
 
     def watch(self, until: Deadline) -> Outcome:
         """Read until nothing runs; a device that stands still at once does not tell what it did before."""
-        self._reconnect(until)
         self._is_finished, self._stopped = False, 0
-        if not self._is_running(until):
+        self._reconnect(until)
+        if not (self._is_running(until) or self._is_finished or self._stopped):
             return Outcome(How.UNCLEAR, "the BlueWasher stands still and does not remember")
         return self._ended("", OK, until)
 

@@ -329,6 +329,7 @@ def _port(lab: WireLab) -> Port:
         wait(lambda: lab.is_running() or not running())
 
     def work() -> None:
+        wait(lambda: lab.wire.is_open or not running())  # some ports do not open every time
         lab.time.run_at(SPEED)
         wait(lambda: not running())
         lab.time.run_at(0.0)

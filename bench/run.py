@@ -35,9 +35,11 @@ from bench import (
     replays,
     rooms,
     scale,
+    schedule,
     segmentation,
     startup,
     wires,
+    worklists,
 )
 from bench.table import Figure, markdown
 
@@ -53,6 +55,8 @@ SECTIONS = {
     "analysis": analysis.figures,
     "moa": moa.figures,
     "networks": networks.figures,
+    "schedule": schedule.figures,
+    "worklists": worklists.figures,
     "chem": chem.figures,
     "models": models.figures,
     "batches": batches.figures,

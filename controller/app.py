@@ -77,6 +77,8 @@ def _simulated(folder: Path, settings: Settings) -> Hardware:
         "plate-mover": lab.mover,
         "incubator": lab.incubator,
         "imager": lab.imager,
+        "shaker": lab.shaker,
+        "barcode-reader": lab.barcode_reader,
     }
     return Hardware(
         lab.clock,

@@ -64,7 +64,8 @@ class Move:
     """One plate from one place to another.
 
     Places: ``hotel/<barcode>`` (each source plate's home), ``stack/new`` and ``stack/done`` (assay plates),
-    ``deck/<slot>``, ``tips/<barcode>`` (a tip rack's home), ``incubator`` and ``imager`` (transfer stations).
+    ``deck/<slot>``, ``tips/<barcode>`` (a tip rack's home), ``incubator``, ``imager``, ``washer``, ``dispenser``,
+    ``shaker`` and ``reader`` (transfer stations).
     """
 
     barcode: str

@@ -327,7 +327,7 @@ def line_at(port: str, settings: LineSettings) -> Line:
     import serial  # type: ignore[import-untyped]
 
     if _is_pty(port):
-        settings = replace(settings, parity="N", rtscts=False)  # which a pty refuses
+        settings = replace(settings, bytesize=8, parity="N", rtscts=False)  # all that a pty can
     line: Any = serial.serial_for_url(
         port,
         do_not_open=True,

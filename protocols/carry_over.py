@@ -39,7 +39,7 @@ def carry_over(protocol: Protocol) -> tuple[CarryOver, ...]:
         on: dict[WellKey, tuple[WellKey, str]] = {}
         stroke = 0
         for step in load.steps:
-            if not isinstance(step, Transfer | Mix):
+            if not isinstance(step, Transfer | Mix) or not step.tip_rack:
                 continue
             tip = step.tip_rack, step.tip_well
             if tip not in on and not (isinstance(step, Transfer) and step.stroke and step.stroke == stroke):

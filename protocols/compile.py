@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from nextplate.errors import PlanError
 from nextplate.plate import Layout, Role
+from protocols.acoustic import compile_acoustic
 from protocols.carry_over import carry_over
 from protocols.deckplan import LoadPlan, TipSet, deck_loads, merged, n_runs, plan_stage
 from protocols.dilute import diluted
@@ -100,7 +101,8 @@ def compile_orders(
 ) -> Compiled:
     """Turn orders for wells of several plates into a protocol.
 
-    Where the deck has an 8-channel pipette it makes whole columns at once, as long as whole columns of tips are there.
+    An acoustic dispenser takes no tips and makes whole droplets (protocols.acoustic). Where the deck has an 8-channel
+    pipette it makes whole columns at once, as long as whole columns of tips are there.
 
     Args:
         orders: in any order; a well may be ordered for several times.
@@ -116,6 +118,8 @@ def compile_orders(
         DataError: unknown labware.
     """
     tool = pipette(deck.pipette)
+    if tool.is_acoustic:
+        return compile_acoustic(orders, targets, stock, deck, rules, name)
     racks = usable_racks(tips, tool)
     plates = {target.barcode: target for target in targets}
     check_targets(targets, rules.spares, {item.source_plate for item in stock}, tool)

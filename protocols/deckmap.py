@@ -9,8 +9,12 @@ OT2_ROWS = (("10", "11", "12"), ("7", "8", "9"), ("4", "5", "6"), ("1", "2", "3"
 """From the back to the front; the trash is fixed in 12."""
 FLEX_ROWS = tuple(tuple(f"{row}{column}" for column in (1, 2, 3, 4)) for row in "ABCD")
 """From the back to the front; column 4 is for staging."""
+ECHO_ROWS = (("destination",), ("source",))
+"""The plate that is filled hangs upside down over the one that is drawn from."""
 
-_ROWS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType({"flex": FLEX_ROWS, "ot2": OT2_ROWS})
+_ROWS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
+    {"flex": FLEX_ROWS, "ot2": OT2_ROWS, "echo": ECHO_ROWS}
+)
 
 
 def slot_places(robot: str) -> Mapping[str, tuple[int, int]]:

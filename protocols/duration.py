@@ -23,6 +23,8 @@ _SEAL_S, _READ_S = 20.0, 300.0
 _WASH_WELL_S = 0.15
 """A 96-channel head empties and fills a plate in some 15 s."""
 _DISPENSE_WELL_S = 0.08
+_ACOUSTIC_S = 0.5
+"""One transfer by sound, whatever its volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class _Arm:
         if t.stroke and t.stroke == self._stroke:
             self._tips.add((t.tip_rack, t.tip_well))
             return 0.0
+        if not t.tip_rack:
+            return _ACOUSTIC_S
         flow_ul_s = self._eight if t.stroke else self._single
         way_s = self._tip_s(t.tip_rack, t.tip_well, t.stroke)
         way_s += self._go_s(t.source_plate, t.source_well) + self._go_s(t.destination_plate, t.destination_well)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocols.judge_acoustic import acoustic_problems
 from protocols.judge_strokes import stroke_problems
 from protocols.labware import LABWARE, Labware, Pipette
 from protocols.model import DeckItem, DeckLoad, DeckRole
@@ -118,14 +119,18 @@ def _number_problems(step: Step, books: Books) -> Iterator[Found]:
 
 def _transfer_problems(t: Transfer, books: Books) -> Iterator[Found]:
     source, target = (t.source_plate, t.source_well), (t.destination_plate, t.destination_well)
-    tool = books.multichannel if t.stroke else books.pipette
+    is_acoustic = books.pipette is not None and books.pipette.is_acoustic
+    tool = books.multichannel if t.stroke and not is_acoustic else books.pipette
     yield from _well_problems(source, _DRAWN, books, tool)
     yield from _well_problems(target, _FILLED, books, tool)
     if source == target:
         yield ProblemKind.WELL, f"{well_on(*source)} is both the source and the destination", target
     yield from _content_problems(t, books)
     yield from stroke_problems(t, books.strokes, books.multichannel, books.kind)
-    yield from _tip_problems(t, tool, books)
+    if tool is not None and tool.is_acoustic:
+        yield from acoustic_problems(t, tool, books.kind(t.source_plate), books.tally)
+    else:
+        yield from _tip_problems(t, tool, books)
     if words := _volume_words(t.volume_nl, tool, books.kind(t.tip_rack)):
         yield ProblemKind.VOLUME, words, target
     else:

@@ -4,6 +4,7 @@ Names and capacities are those of Opentrons' shared data (opentrons 9.0.0). Dead
 tip 1 mm above the bottom cannot take reliably.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,6 +26,8 @@ class Labware:
     height_mm: float
     """Of the whole, above the deck."""
     is_tip_rack: bool = False
+    acoustic_max_nl: int = 0
+    """The most that a well may hold to be drawn from by sound; 0: the plate is no source for that."""
 
     @property
     def n_wells(self) -> int:
@@ -65,6 +68,10 @@ LABWARE: Mapping[str, Labware] = {
         Labware("nest_96_wellplate_100ul_pcr_full_skirt", _P96, 100_000, 5_000, 15.7),
         Labware("nest_96_wellplate_2ml_deep", _P96, 2_000_000, 50_000, 41.0),
         Labware("greiner_1536_wellplate_10ul", _P1536, 10_000, 1_000, 10.4),  # ours: no Opentrons definition exists
+        # Sources of acoustic dispensers. Windows as commonly given for these plates, not verified on a device.
+        Labware("labcyte_384_pp", _P384, 65_000, 15_000, 14.4, acoustic_max_nl=65_000),
+        Labware("labcyte_384_ldv", _P384, 14_000, 2_500, 14.4, acoustic_max_nl=12_000),
+        Labware("labcyte_1536_ldv", _P1536, 5_500, 1_000, 10.4, acoustic_max_nl=5_500),
         Labware("nest_12_reservoir_15ml", _ROW12, 15_000_000, 1_000_000, 31.4),
         Labware("usascientific_12_reservoir_22ml", _ROW12, 22_000_000, 1_000_000, 44.45),
         Labware("nest_1_reservoir_195ml", _ONE, 195_000_000, 10_000_000, 31.4),
@@ -89,7 +96,7 @@ DESTINATIONS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Pipette:
-    """A pipette of one channel or eight."""
+    """A pipette of one channel or eight, or what shoots droplets by sound and needs no tips."""
 
     load_name: str
     engine_name: str
@@ -107,6 +114,18 @@ class Pipette:
     """The robot it goes on."""
     max_wells: int = 384
     """Of a plate it can reach into: wells of a plate with more are narrower than its tips' ends."""
+    droplet_pl: int = 0
+    """Picolitres of the droplets that an acoustic dispenser shoots; 0: it is a pipette."""
+
+    @property
+    def is_acoustic(self) -> bool:
+        """Tell whether it shoots droplets, without tips."""
+        return self.droplet_pl > 0
+
+    @property
+    def step_nl(self) -> int:
+        """Return the smallest volume that is whole nanolitres and whole droplets; 1 for a pipette."""
+        return math.lcm(self.droplet_pl, 1_000) // 1_000 if self.is_acoustic else 1
 
 
 _FLEX_50 = ("opentrons_flex_96_tiprack_50ul", "opentrons_flex_96_filtertiprack_50ul")
@@ -125,6 +144,9 @@ PIPETTES: Mapping[str, Pipette] = {
         Pipette("p300_single_gen2", "p300_single_gen2", 20_000, 300_000, _OT2_300, robot="ot2"),
         Pipette("p20_multi_gen2", "p20_multi_gen2", 1_000, 20_000, _OT2_20, n_channels=8, robot="ot2"),
         Pipette("p300_multi_gen2", "p300_multi_gen2", 20_000, 300_000, _OT2_300, n_channels=8, robot="ot2"),
+        # Limits of one transfer are not verified on a device.
+        Pipette("echo_550", "", 5, 10_000, (), robot="echo", max_wells=1536, droplet_pl=2_500),
+        Pipette("echo_525", "", 25, 10_000, (), robot="echo", max_wells=1536, droplet_pl=25_000),
     )
 }
 
@@ -157,7 +179,7 @@ class RobotDeck:
     """A robot, its deck and the pipette it carries."""
 
     robot: str
-    """flex or ot2."""
+    """flex, ot2 or echo."""
     robot_type: str
     """As a protocol file requires it."""
     engine_type: str
@@ -184,12 +206,15 @@ ROBOTS: Mapping[str, RobotDeck] = {
     "flex": RobotDeck(
         "flex", "Flex", "OT-3 Standard", "2.20",
         ("C2", "B2", "D2", "B3", "C3", "B1", "C1", "D3", "D1", "A2", "A1"),
-        "A3", "flex_1channel_50", "left", ("D4", "C4", "B4", "A4"),
+        "A3", "flex_1channel_50", "left", ("D4", "C4", "B4"),  # A4 goes with A3, where the trash bin is
     ),
     "ot2": RobotDeck(
         "ot2", "OT-2", "OT-2 Standard", "2.20",
         ("5", "8", "6", "9", "2", "4", "3", "7", "1", "11", "10"),
         None, "p20_single_gen2", "left",
+    ),
+    "echo": RobotDeck(
+        "echo", "Echo", "", "", ("destination", "source"), None, "echo_550", "left",
     ),
 }  # fmt: skip
 
@@ -252,7 +277,7 @@ def robot_deck(
     if mount not in (None, "left", "right"):
         raise DataError(f"mount {mount!r}; write left or right")
     slots = tuple(slot for slot in deck.slots if slot not in blocked)
-    if len(slots) < 3:
+    if len(slots) < (2 if chosen.is_acoustic else 3):
         raise PlanError(f"{len(slots)} usable slots on the {robot}; plate, source and tips need 3")
     kept = replace(deck, slots=slots, fixtures=fixtures, hand=hand)
     return replace(kept, pipette=chosen.load_name, mount=mount or deck.mount, multichannel=multichannel)

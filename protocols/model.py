@@ -95,7 +95,7 @@ class Protocol:
 
     name: str
     robot: str
-    """flex or ot2."""
+    """flex, ot2 or echo."""
     pipette: str
     """Opentrons load name of the pipette."""
     mount: str

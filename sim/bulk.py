@@ -22,14 +22,15 @@ def wash(world: World, step: Wash, now_ms: int) -> None:
     """Empty and fill every well, cycle by cycle, and empty it at last; what is sucked off is waste."""
     for well in wells_named(world, step):
         for _ in range(step.cycles):
-            _suck_off(world, step.plate, well, step.rest_nl)
+            suck_off(world, step.plate, well, step.rest_nl)
             buffer = aspirate(world, step.reservoir, step.reservoir_well, step.volume_nl)
             if buffer.volume_nl:
                 dispense(world, step.plate, well, buffer, now_ms)
-        _suck_off(world, step.plate, well, step.rest_nl)
+        suck_off(world, step.plate, well, step.rest_nl)
 
 
-def _suck_off(world: World, plate: str, well: str, rest_nl: int) -> None:
+def suck_off(world: World, plate: str, well: str, rest_nl: int) -> None:
+    """Empty a well down to a rest; what is sucked off is waste."""
     liquid = read_well(world, plate, well)
     gone = liquid.draw(max(0, liquid.volume_nl - rest_nl))
     write_well(world, plate, well, liquid)

@@ -29,6 +29,8 @@ class Plan:
     """One per step."""
     first_result: dict[str, Any]
     """The result before the first step; a FAILED report carries at least this."""
+    jitter: float = 0.04
+    """Relative standard deviation of the durations; 0 where the device has a timer."""
 
 
 @dataclass(slots=True)
@@ -204,7 +206,7 @@ class SimDevice:
     def _times(self, plan: Plan, key: str, faults: set[FaultKind]) -> tuple[list[int], int]:
         """Return when each step is due, and when the device expects to be ready (it foresees no stall)."""
         settings = self._world.settings
-        jitter = generator(settings.seed, "duration", self.name, key).normal(1.0, 0.04, len(plan.durations_s))
+        jitter = generator(settings.seed, "duration", self.name, key).normal(1.0, plan.jitter, len(plan.durations_s))
         ends, at_ms, start_ms = [], 0.0, self._world.now_ms()
         for duration_s, factor in zip(plan.durations_s, jitter, strict=True):
             at_ms += 1000.0 * duration_s * max(0.5, float(factor))

@@ -27,8 +27,11 @@ from sim.incubator import SimIncubator
 from sim.mover import SimMover
 from sim.plates import is_place, place_of, plate_at, set_place
 from sim.referee import Confusion, Referee, RefereeReport, RoundCurve
+from sim.scanning import SimBarcodeReader
 from sim.settings import FaultKind, FaultSettings, SimSettings
+from sim.shaking import SimShaker
 from sim.vendor import write_wehi_library
+from sim.washing import SimDispenser, SimWasher
 from sim.world import World
 
 __all__ = [
@@ -46,7 +49,7 @@ __all__ = [
 
 
 class SimLab:
-    """Four devices, a clock and a referee on one world."""
+    """Devices, a clock and a referee on one world."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -57,6 +60,10 @@ class SimLab:
         self._devices: dict[str, SimDevice] = {
             device.name: device for device in (self.handler, self.mover, self.incubator, self.imager)
         }
+        self.shaker, self.barcode_reader = SimShaker(world), SimBarcodeReader(world)
+        self.washer, self.dispenser = SimWasher(world), SimDispenser(world)
+        more = (self.shaker, self.barcode_reader, self.washer, self.dispenser)
+        self._devices |= {device.name: device for device in more}
         self.clock = SimClock(world, self._devices)
         self.referee = Referee(world)
 

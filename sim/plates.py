@@ -8,8 +8,8 @@ from sim.world import World
 FLOOR = "floor"
 _SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9])$")
 _STACKS = ("stack/new", "stack/done")
-_STATIONS = ("incubator", "imager")
-_OWNER = {"deck": "handler", "incubator": "incubator", "imager": "imager"}
+_STATIONS = ("incubator", "imager", "shaker", "reader", "washer", "dispenser")
+_OWNER = {"deck": "handler", **{name: name for name in _STATIONS}, "reader": "barcode_reader"}
 
 
 def place_of(world: World, barcode: str) -> str | None:

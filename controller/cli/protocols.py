@@ -1,4 +1,4 @@
-"""protocol check, show and diff: a protocol in a file, whoever wrote it."""
+"""protocol check, show, diff, render and result: a protocol in a file, whoever wrote it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,8 @@ def register(app: typer.Typer) -> None:
     protocol.command("check")(check)
     protocol.command("show")(show)
     protocol.command("diff")(diff)
+    protocol.command("render")(render)
+    protocol.command("result")(result)
     app.add_typer(protocol, name="protocol")
 
 
@@ -86,7 +88,9 @@ def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
     )
     settings = opened.settings
     now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), care, has_books=True)
-    return now, deck_of(settings), Path(settings.proof.python) if settings.proof.python else None
+    deck = deck_of(settings)
+    python = settings.proof.python_for(deck.robot)
+    return now, deck, Path(python) if python else None
 
 
 def show(
@@ -134,3 +138,52 @@ def diff(
 
     lines = differences(read_protocol(before), read_protocol(after))
     say({"differences": list(lines)}, "\n".join(lines) or "no difference", as_json)
+
+
+MappingNamed = Annotated[
+    Path | None,
+    typer.Option(help="TOML: columns, [gwl], [echo], [result], [trace].", show_default="built-in defaults"),
+]
+
+
+def render(
+    file: Annotated[Path, typer.Argument(help="protocol.json of nextplate.")],
+    form: Annotated[str, typer.Option("--format", help="opentrons, gwl, echo, csv or pylabrobot.")],
+    mapping: MappingNamed = None,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", show_default="this folder")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a protocol as files of a robot's own software: load-0.gwl and so on, one a deck load.
+
+    A name that the format cannot carry gets a label; load-0.names.csv says which name it stands for.
+
+    Example: nextplate protocol render protocol.json --format echo --out lists
+    """
+    from controller.protocolfile import read_sound
+    from controller.worklistfiles import rendered, settings_of, write_files
+
+    paths = write_files(rendered(read_sound(file), form, settings_of(mapping)), out)
+    say({"files": [str(path) for path in paths]}, "\n".join(f"wrote {path}" for path in paths), as_json)
+
+
+def result(
+    file: Annotated[Path, typer.Argument(help="protocol.json of nextplate, that was run.")],
+    report: Annotated[Path, typer.Argument(help="What the robot's software wrote.")],
+    form: Annotated[str, typer.Option("--format", help="echo, table, opentrons or hamilton.")],
+    load: Annotated[int | None, typer.Option(help="Deck load that was run.", show_default="the only one")] = None,
+    mapping: MappingNamed = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what really happened in a run, transfer by transfer, and how it differs from the plan.
+
+    Exit code 0: all as planned; 1: something did not happen, or nobody can tell; 2: the file is not of this protocol.
+
+    Example: nextplate protocol result protocol.json transfer-report.csv --format echo
+    """
+    from controller.protocolfile import read_sound
+    from controller.worklistfiles import as_body, as_text, result_of, settings_of
+
+    account = result_of(read_sound(file), load, report, form, settings_of(mapping))
+    say(as_body(account), as_text(account), as_json)
+    if not account.is_as_planned:
+        raise typer.Exit(1)

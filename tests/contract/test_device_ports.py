@@ -20,6 +20,7 @@ from device_rig import Port, Rig
 from incubator_rig import port_rigs
 from lab_software import LabSoftware, small_answers
 from watched_lab import OrderedMicroscope, WatchedLab
+from worklist_rig import worklist_rigs
 
 from drivers.folder import make
 from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, Status, StorePlate
@@ -178,6 +179,7 @@ OURS: Mapping[str, Rig] = {
     "folder-imager": _folder("imager", *ACQUIRES),
     "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
     **port_rigs(),
+    **worklist_rigs(),
 }
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
 RIGS: Mapping[str, Rig] = importlib.import_module(GUESTS).RIGS if GUESTS else OURS

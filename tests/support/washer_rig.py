@@ -1,0 +1,348 @@
+"""Washers and dispensers for the contract suites: the in-process sims, and each driver on its emulator's pty or socket.
+
+All of them tell what physically happened to the plate, so that a driver's word can be held against it. A driver joins
+by an entry in WIRED: how to make its emulator, and its handler on a wire.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from device_rig import Port, Rig
+
+from drivers import el406
+from drivers.ports import Device, DispensePlate, Move, MovePlates, Report, Status, WashPlate
+from drivers.program_handler import Pace, ProgramHandler
+from drivers.program_machine import ProgramMachine
+from drivers.program_trace import Trace
+from drivers.wire import Line, LineSettings, Wire, line_at
+from drivers.wire_log import WireLog
+from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
+from drivers.worker_memory import Memory
+from sim.wire.el406 import El406
+from sim.wire.faults import Fault, FaultScript
+from sim.wire.server import WireServer
+from sim.wire.time import EmulatedTime
+from sim.wire.voice import Voice
+from tests.sim.rig import do, finish, open_lab
+
+SPEED = 400.0
+"""A step of 20 s of the device's takes 50 ms."""
+STEP_S = 20.0
+REPLY_S = 0.12
+PACE = Pace(program_s=15.0, poll_s=0.004, patience_s=0.1, connect_s=8.0)
+"""Ample, so that a loaded test machine is no fault of the device."""
+BRISK = replace(PACE, program_s=1.0, connect_s=1.5)
+"""For what is sure not to end."""
+MOST_S = PACE.program_s + PACE.connect_s + 1.0
+
+EL406_PROGRAMS = {
+    "good": 'plate = 96\n[[step]]\ndo = "wash"\ncycles = 2\nvolume_ul = 80\n[[step]]\ndo = "shake"\nsoak_s = 5\n',
+    "single": 'plate = 96\n[[step]]\ndo = "wash"\ncycles = 2\nvolume_ul = 80\n',
+    "fill": 'plate = 96\n[[step]]\ndo = "syringe"\nvolume_ul = 80\n[[step]]\ndo = "shake"\nshake_s = 5\n',
+    # more than the bottle holds
+    "stops": 'plate = 96\n[[step]]\ndo = "dispense"\nvolume_ul = 3000\n',
+    "other-plate": 'plate = 384\n[[step]]\ndo = "dispense"\nvolume_ul = 50\n',
+}
+
+
+class WetLab(Protocol):
+    """A washer or dispenser and its surroundings, by what physically is."""
+
+    device: Device
+
+    def put_plate(self, barcode: str) -> None: ...
+    def good(self) -> Any:
+        """Return a command that works."""
+
+    def acts(self) -> tuple[int, int]:
+        """Return how often wells were emptied and filled."""
+
+    def finish(self, key: str) -> Report: ...
+    def restart(self) -> None:
+        """Open it again, as a new process does."""
+
+    def close(self) -> None: ...
+
+
+class SimWetLab:
+    """The washer or dispenser of the in-process simulation."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder, self._kind = folder, kind
+        self._lab = open_lab(folder / "lab")
+        self.device: Device = getattr(self._lab, kind)
+
+    def put_plate(self, barcode: str) -> None:
+        do(self._lab, self._lab.mover, MovePlates((Move(barcode, "stack/new", self._kind),)), f"put-{barcode}")
+
+    def good(self) -> Any:
+        return WashPlate("P1", "wash-2x80ul") if self._kind == "washer" else DispensePlate("P1", "dispense-20ul")
+
+    def acts(self) -> tuple[int, int]:
+        said = [row["action"] for row in self._lab.log(self._kind)]
+        return said.count("empty"), said.count("fill")
+
+    def finish(self, key: str) -> Report:
+        return finish(self._lab, self.device, key)
+
+    def restart(self) -> None:
+        self._lab.close()
+        self._lab = open_lab(self._folder / "lab")
+        self.device = getattr(self._lab, self._kind)
+
+    def close(self) -> None:
+        self._lab.close()
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A driver and the emulator that it is proven on."""
+
+    kind: str
+    emulator: Callable[[EmulatedTime], Any]
+    handler: Callable[[Wire, Path, Pace], ProgramHandler]
+    settings: LineSettings
+    go: str
+    """Regular expression of the frames that start a step of the good program."""
+    program: str
+    acts: tuple[int, int]
+    """What the good program does: wells emptied, wells filled."""
+    n_steps: int
+    programs: Mapping[str, str]
+    """Files, by name."""
+    open_line: Callable[[str, LineSettings], Line] = line_at
+
+
+WIRED: Mapping[str, Wired] = {
+    "el406": Wired(
+        "washer",
+        lambda time: El406(time, step_s=STEP_S),
+        lambda wire, folder, pace: el406.El406(wire, folder, pace, reply_s=REPLY_S),
+        el406.SETTINGS,
+        "^\x01\x02[\xa4\xa3]\x00",
+        "good",
+        (3, 2),
+        2,
+        {f"{name}.toml": text for name, text in EL406_PROGRAMS.items()},
+    ),
+    "el406-dispenser": Wired(
+        "dispenser",
+        lambda time: El406(time, step_s=STEP_S),
+        lambda wire, folder, pace: el406.El406(wire, folder, pace, may_empty=False, reply_s=REPLY_S),
+        el406.SETTINGS,
+        "^\x01\x02[\xa1\xa3]\x00",
+        "fill",
+        (0, 1),
+        2,
+        {f"{name}.toml": text for name, text in EL406_PROGRAMS.items()},
+    ),
+}
+
+
+class WireLab:
+    """A driver and its emulator on a pty or a socket."""
+
+    def __init__(
+        self,
+        folder: Path,
+        driver: str,
+        via: str = "pty",
+        *,
+        faults: tuple[Fault, ...] = (),
+        pace: Pace = PACE,
+    ) -> None:
+        self._folder, self.wired, self._via, self._pace = folder, WIRED[driver], via, pace
+        self.programs = folder / "programs"
+        self.programs.mkdir(parents=True, exist_ok=True)
+        for name, text in self.wired.programs.items():
+            (self.programs / name).write_text(text)
+        self.time = EmulatedTime(SPEED)
+        self.emulator = self.wired.emulator(self.time)
+        self.wet = self.emulator.wet
+        self.wet.bottle_ul = 200_000.0
+        self.server = WireServer(self.emulator, folder, faults=FaultScript(list(faults)))
+        self._voice = Voice(self.emulator, self.server)
+        self.open()
+
+    @property
+    def port(self) -> str:
+        return str(self.server.pty_path) if self._via == "pty" else self.server.url
+
+    @property
+    def log_path(self) -> Path:
+        return self._folder / "wire.log"
+
+    @property
+    def trace_path(self) -> Path:
+        return self._folder / "memory" / "trace.json"
+
+    def open(
+        self,
+        open_line: Callable[[str, LineSettings], Line] | None = None,
+        lookup_wait_s: float = LOOKUP_WAIT_S,
+    ) -> None:
+        line = open_line or self.wired.open_line
+        self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.log_path), open_line=line)
+        self.handler = self.wired.handler(self.wire, self.programs, self._pace)
+        memory = Memory(self._folder / "memory")
+        memory.prepare()
+        machine = ProgramMachine(self.wired.kind, self.handler, Trace(self.trace_path), self._pace)
+        self.device: Device = WorkerDevice(machine, memory, lookup_wait_s=lookup_wait_s)
+
+    def put_plate(self, barcode: str) -> None:
+        with self.emulator.lock:
+            self.wet.plate = barcode
+
+    def command(self, program: str, barcode: str = "P1") -> Any:
+        return (WashPlate if self.wired.kind == "washer" else DispensePlate)(barcode, program)
+
+    def good(self) -> Any:
+        return self.command(self.wired.program)
+
+    def acts(self) -> tuple[int, int]:
+        with self.emulator.lock:
+            return self.wet.count("empty"), self.wet.count("fill")
+
+    def runs(self) -> int:
+        with self.emulator.lock:
+            return int(self.wet.runs())
+
+    def is_running(self) -> bool:
+        with self.emulator.lock:
+            return bool(self.wet.is_running)
+
+    def finish(self, key: str) -> Report:
+        end = time.monotonic() + MOST_S + 6.0
+        while time.monotonic() < end:
+            if (report := self.device.poll(key)).status is not Status.RUNNING:
+                return report
+            time.sleep(0.002)
+        raise AssertionError(f"{key} never ends")
+
+    def rest(self) -> None:
+        """Wait until the device stands still."""
+        end = time.monotonic() + 5.0
+        while self.is_running() and time.monotonic() < end:
+            time.sleep(0.002)
+
+    def restart(self) -> None:
+        self.device.close()  # type: ignore[attr-defined]
+        self.open()
+
+    def close(self) -> None:
+        self.device.close()  # type: ignore[attr-defined]
+        self._voice.close()
+        self.server.close()
+
+
+LABS: Mapping[str, Callable[[Path], WetLab]] = {
+    "sim-washer": lambda folder: SimWetLab(folder, "washer"),
+    "sim-dispenser": lambda folder: SimWetLab(folder, "dispenser"),
+    **{
+        f"{driver}-{via}": (lambda folder, driver=driver, via=via: WireLab(folder, driver, via))
+        for driver in WIRED
+        for via in ("pty", "socket")
+    },
+}
+
+
+# for the suite of every port, tests/contract/test_device_ports.py
+
+
+class Labs:
+    """Labs whose emulators outlive a process, by folder; closed when a test ends."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, WireLab] = {}
+
+    def port(self, driver: str, folder: Path) -> Port:
+        """Open a lab's device; its time stands but for `Port.work`."""
+        lab = self._open.get(folder)
+        if lab is None:
+            lab = self._open[folder] = WireLab(folder, driver)
+            lab.put_plate("P1")
+            lab.device.close()  # type: ignore[attr-defined]
+            lab.time.run_at(0.0)
+        lab.open(lookup_wait_s=0.1)
+        return _port(lab)
+
+    def close(self) -> None:
+        for lab in self._open.values():
+            lab.close()
+        self._open.clear()
+
+
+def _port(lab: WireLab) -> Port:
+    device, memory, away = lab.device, lab._folder / "memory", lab._folder / "away"
+    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
+
+    def running() -> bool:
+        return any(device.poll(key).status is Status.RUNNING for key in ("k", "other", "new"))
+
+    def wait(is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + 8.0
+        while not is_so() and time.monotonic() < end:
+            time.sleep(0.002)
+
+    def begin() -> None:
+        wait(lambda: lab.is_running() or not running())
+
+    def work() -> None:
+        lab.time.run_at(SPEED)
+        wait(lambda: not running())
+        lab.time.run_at(0.0)
+
+    def close() -> None:
+        begin()  # what is not begun yet would be NOT_FOUND, and rightly
+        # a program is several steps: stop at the last one, which a later process can see to its end
+        device.close()  # type: ignore[attr-defined]
+
+    def repair() -> None:
+        if away.exists():
+            away.rename(memory)
+        if blocked.exists():
+            blocked.rmdir()
+
+    def take_away() -> None:
+        begin()
+        memory.rename(away)
+
+    faults = {"refused": blocked.mkdir, "offline": take_away}
+    return Port(device, lab.runs, work, begin, close, faults, repair)
+
+
+LABS_BY_FOLDER = Labs()
+SINGLE = {"el406": "single"}
+"""Programs of one step, so that a process that ends leaves nothing undone."""
+
+
+def port_rigs() -> Mapping[str, Rig]:
+    """Return the rigs of every wired washer."""
+
+    def rig(driver: str) -> Rig:
+        return Rig(
+            partial(LABS_BY_FOLDER.port, driver),
+            lambda folder: WashPlate("P1", SINGLE[driver]),
+            lambda folder: WashPlate("P1", "stops"),
+            frozenset({"program"}),
+            frozenset({"refused", "offline"}),
+        )
+
+    return {driver: rig(driver) for driver in SINGLE}
+
+
+def wait_until(is_so: Callable[[], object], within_s: float = 8.0) -> None:
+    end = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def quietly(act: Callable[[], object]) -> None:
+    with contextlib.suppress(OSError):
+        act()

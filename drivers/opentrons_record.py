@@ -54,14 +54,28 @@ def report_of(run: Run, commands: Sequence[Mapping[str, Any]], load: DeckLoad) -
     body = {"run": {"status": run.status}, "data": list(commands), "meta": {"totalLength": len(commands)}}
     try:
         status, result, message = as_result(read_opentrons_record(json.dumps(body).encode(), load))
-    except (DataError, ValueError, RecursionError) as error:
+        _require_loaded(commands)
+    except (DataError, KeyError, TypeError, ValueError, RecursionError) as error:
         return _unclear(f"{which} did something else than was planned, or its record is damaged: {error!s:.300}")
-    if status == "done" and run.status == "succeeded":
+    planned = [[t.transfer_id, t.volume_nl] for t in load.transfers]
+    if status == "done" and run.status == "succeeded" and result["transfers"] == planned:
         return Report(Status.DONE, {"transfers": result["transfers"]})
     said = "; ".join(text for text in (f"{which}", run.trouble, message) if text)
     if status == "failed" and run.status in ("failed", "stopped"):
         return Report(Status.FAILED, result, said)
     return Report(Status.UNKNOWN, result, f"{said}; look at the deck")
+
+
+def _require_loaded(commands: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse liquid that goes where no labware was loaded: the files that were proven have no such thing.
+
+    Raises:
+        DataError: there is some.
+    """
+    loaded = {str(c["result"]["labwareId"]) for c in commands if c["commandType"] == "loadLabware" and "result" in c}
+    for command in commands:
+        if command["commandType"] in ("aspirate", "dispense") and command["params"]["labwareId"] not in loaded:
+            raise DataError(f"a {command['commandType']} names labware that was not loaded")
 
 
 def _unclear(text: str) -> Report:

@@ -44,7 +44,7 @@ from drivers.opentrons_memory import Intents
 from drivers.opentrons_run import NotPlayed, Runs
 from drivers.ports import Report, RunLoad, Status
 from drivers.wire import Silent
-from drivers.worker import NOTHING_MOVED, WorkerDevice
+from drivers.worker import LOOKUP_WAIT_S, NOTHING_MOVED, WorkerDevice
 from drivers.worker_memory import JSON, Memory
 from nextplate.errors import DataError, DeviceError, NeedsOperator, SettingsError
 from protocols.labware import ROBOTS
@@ -94,7 +94,14 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> OpentronsDevice:
     return device_of(OpentronsApi(wire, pace), memory, said["robot"], offsets)
 
 
-def device_of(api: OpentronsApi, memory: Memory, robot: str, offsets: tuple[Offset, ...] = ()) -> OpentronsDevice:
+def device_of(
+    api: OpentronsApi,
+    memory: Memory,
+    robot: str,
+    offsets: tuple[Offset, ...] = (),
+    *,
+    lookup_wait_s: float = LOOKUP_WAIT_S,
+) -> OpentronsDevice:
     """Return the port of a robot behind an API.
 
     Raises:
@@ -105,7 +112,7 @@ def device_of(api: OpentronsApi, memory: Memory, robot: str, offsets: tuple[Offs
         intents.prepare()
     except OSError as error:
         raise SettingsError(f"the memory of the robot cannot be made: {error}") from error
-    return OpentronsDevice(Opentrons(api, intents, robot, offsets), memory)
+    return OpentronsDevice(Opentrons(api, intents, robot, offsets), memory, lookup_wait_s=lookup_wait_s)
 
 
 class Opentrons:

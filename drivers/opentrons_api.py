@@ -42,12 +42,13 @@ class Pace:
     @property
     def prepare_s(self) -> float:
         """Return how long it takes at most until the protocol is on the robot."""
-        return 3 * self.patience_s + self.upload_s + self.analysis_s
+        return 3 * (self.patience_s + self.reply_s) + self.upload_s + self.analysis_s
 
     @property
     def whole_s(self) -> float:
         """Return how long one load takes at most."""
-        return self.prepare_s + 6 * self.patience_s + self.load_s + self.stop_s + self.lost_s
+        patience_s = 6 * (self.patience_s + self.reply_s + self.settle_s)
+        return self.prepare_s + patience_s + self.load_s + self.stop_s + self.lost_s
 
 
 class OpentronsApi:
@@ -64,19 +65,16 @@ class OpentronsApi:
         """Ask again while there is no good answer; for what may be asked any number of times.
 
         Raises:
-            WireError: still none when the patience ends.
+            WireError: still none when the patience ends; one answer may take its own time beyond that.
             NeedsOperator: refused.
         """
         end = until.within(self.pace.patience_s if patience_s is None else patience_s)
-        told: WireError | None = None
         while True:
             try:
-                return ask(end)
-            except WireError as error:
-                if told is None or not end.is_over:  # the last one may only say that the time was up
-                    told = error
+                return ask(until)
+            except WireError:
                 if end.is_over:
-                    raise told from error
+                    raise
                 end.pause(min(self.pace.poll_s, 1.0))
 
     def health(self, until: Deadline) -> words.Health:

@@ -51,7 +51,7 @@ def report_of(run: Run, commands: Sequence[Mapping[str, Any]], load: DeckLoad) -
         return _unclear(f"the robot lost the record of {which}: {run.trouble or 'was it restarted?'}")
     if not commands:
         return _unclear(f"{which} has no commands on record")
-    body = {"run": {"status": run.status}, "data": list(commands), "meta": {"totalLength": len(commands)}}
+    body = {"run": {"status": run.status}, "data": [_slim(c) for c in commands], "meta": {"totalLength": len(commands)}}
     try:
         status, result, message = as_result(read_opentrons_record(json.dumps(body).encode(), load))
         _require_loaded(commands)
@@ -64,6 +64,14 @@ def report_of(run: Run, commands: Sequence[Mapping[str, Any]], load: DeckLoad) -
     if status == "failed" and run.status in ("failed", "stopped"):
         return Report(Status.FAILED, result, said)
     return Report(Status.UNKNOWN, result, f"{said}; look at the deck")
+
+
+def _slim(command: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the definitions of labware, which are most of a record and say nothing of what happened."""
+    result = command.get("result")
+    if not isinstance(result, Mapping):
+        return dict(command)
+    return {**command, "result": {name: value for name, value in result.items() if name != "definition"}}
 
 
 def _require_loaded(commands: Sequence[Mapping[str, Any]]) -> None:

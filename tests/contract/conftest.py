@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from incubator_rig import LABS_BY_FOLDER
+from opentrons_rig import OPENTRONS_BY_FOLDER
 
 
 @pytest.fixture
@@ -18,3 +19,12 @@ def _emulators_end() -> Iterator[None]:
     """Close the emulators that a test's rig opened."""
     yield
     LABS_BY_FOLDER.close()
+    OPENTRONS_BY_FOLDER.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Forgive the vendor's engine, which leaves files and loops to the garbage collector, and nobody else."""
+    for item in items:
+        if "opentrons" in item.nodeid:
+            for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))

@@ -19,6 +19,7 @@ import pytest
 from device_rig import Port, Rig
 from incubator_rig import port_rigs
 from lab_software import LabSoftware, small_answers
+from opentrons_rig import opentrons_rigs
 from watched_lab import OrderedMicroscope, WatchedLab
 from worklist_rig import worklist_rigs
 
@@ -179,6 +180,7 @@ OURS: Mapping[str, Rig] = {
     "folder-imager": _folder("imager", *ACQUIRES),
     "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
     **port_rigs(),
+    **opentrons_rigs(),
     **worklist_rigs(),
 }
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")

@@ -10,11 +10,13 @@ from opentrons_rig import PACE, OpentronsLab, small_protocol, written
 
 from drivers.deadline import Deadline
 from drivers.http_wire import HttpWire
-from drivers.opentrons import make
+from drivers.opentrons import device_of, make
 from drivers.opentrons_api import HEADERS, OpentronsApi
 from drivers.ports import Status
 from drivers.wire_log import read_log
+from drivers.worker_memory import Memory
 from nextplate.errors import SettingsError, Transient
+from protocols.offsets import Offset
 from sim.wire.opentrons import Firmware
 from sim.wire.opentrons_http import Versions
 
@@ -183,6 +185,35 @@ def test_a_wrong_model_at_the_url(opened: Open) -> None:
     lab.name, lab.command = "flex", written(small_protocol("flex"), lab.folder / "other")
     lab.restart()
     assert "correct option url or robot" in lab.run().message
+
+
+def test_a_token_is_sent_and_never_logged(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = opened(firmware=Firmware(token="sesame-1"))
+    lab.device.close()
+    monkeypatch.setenv("FLEX_TOKEN", "sesame-1")
+    options = {"url": lab.server.url, "robot": "flex", "token_env": "FLEX_TOKEN", "poll_s": 0.01}
+    lab.device = make("liquid-handler", options, tmp_path / "made")
+    lab.assert_done_once(lab.run())
+    logs = list((tmp_path / "made" / "logs" / "wire").glob("liquid-handler.log*"))
+    assert logs
+    assert not any("sesame" in path.read_text() for path in logs)
+    lab.device.close()
+    monkeypatch.setenv("FLEX_TOKEN", "sesame-2")
+    lab.device = make("liquid-handler", options, tmp_path / "made")
+    report = lab.run("second")
+    assert report.status is Status.FAILED
+    assert "token_env" in report.message
+
+
+def test_offsets_go_to_the_run(opened: Open) -> None:
+    lab = opened()
+    slot = next(item.slot for item in lab.protocol.loads[0].deck if item.labware.startswith("corning_96"))
+    lab.device.close()
+    offset = Offset("corning_96_wellplate_360ul_flat", slot, 0.1, 0.0, -0.2)
+    lab.device = device_of(OpentronsApi(lab.wire, PACE), Memory(lab.folder / "memory"), "flex", (offset,))
+    lab.assert_done_once(lab.run())
+    said = b"".join(chunk.data for path in lab.folder.glob("wire.log*") for chunk in read_log(path))
+    assert b'"labwareOffsets":[{"definitionUri":"opentrons/corning_96_wellplate_360ul_flat/' in said
 
 
 def test_slow_analysis_is_waited_for(opened: Open) -> None:

@@ -3,10 +3,12 @@
 import gc
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from device_rig import Port, Rig
 from protocol_lab import SmallLab
 
 from drivers.deadline import Deadline
@@ -16,6 +18,7 @@ from drivers.opentrons import OpentronsDevice, device_of
 from drivers.opentrons_api import HEADERS, OpentronsApi, Pace
 from drivers.ports import Report, RunLoad, Status
 from drivers.wire_log import WireLog
+from drivers.worker import LOOKUP_WAIT_S
 from drivers.worker_memory import Memory
 from protocols.model import Protocol, Transfer
 from protocols.render import render
@@ -70,13 +73,15 @@ class OpentronsLab:
         self.command = written(self.protocol, folder / "protocol")
         self.open()
 
-    def open(self, wire: type[HttpWire] = HttpWire, **more: Any) -> OpentronsDevice:
+    def open(
+        self, wire: type[HttpWire] = HttpWire, *, lookup_wait_s: float = LOOKUP_WAIT_S, **more: Any
+    ) -> OpentronsDevice:
         """Begin a process."""
         log = WireLog(self.folder / "wire.log")
         self.wire = wire(self.server.url, headers=HEADERS, log=log, **more)
         memory = Memory(self.folder / "memory")
         memory.prepare()
-        self.device = device_of(OpentronsApi(self.wire, self.pace), memory, self.name)
+        self.device = device_of(OpentronsApi(self.wire, self.pace), memory, self.name, lookup_wait_s=lookup_wait_s)
         return self.device
 
     def run(self, key: str = "k", command: RunLoad | None = None) -> Report:
@@ -149,6 +154,88 @@ class OpentronsLab:
 
 def _place(t: Transfer, slots: dict[str, str]) -> tuple[str, str, int]:
     return slots[t.destination_plate], f"{t.destination_well[0]}{int(t.destination_well[1:])}", t.volume_nl
+
+
+# for the suite of every port, tests/contract/test_device_ports.py
+
+_HELD_S = 0.4
+"""A command of the robot takes so long while the lab stands still."""
+_MISSING = 10
+"""Tip that is missing; loads that work end before it."""
+
+
+class OpentronsLabs:
+    """Labs whose robots outlive a process, by folder; closed when a test ends."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, OpentronsLab] = {}
+
+    def port(self, robot: str, folder: Path) -> Port:
+        """Open a lab's robot; it stands still but for `Port.work`."""
+        lab = self._open.get(folder)
+        if lab is None:
+            lab = self._open[folder] = OpentronsLab(folder, robot)
+            lab.device.close()
+            lab.robot.mechanics.tips_to_miss = {_MISSING} if robot == "flex" else set()
+        lab.robot.mechanics.command_s = _HELD_S
+        lab.open(lookup_wait_s=0.1)
+        return _port(lab)
+
+    def close(self) -> None:
+        for lab in self._open.values():
+            lab.close()
+        self._open.clear()
+
+
+def _port(lab: OpentronsLab) -> Port:
+    device, memory, away = lab.device, lab.folder / "memory", lab.folder / "away"
+    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
+
+    def is_running() -> bool:
+        return any(device.poll(key).status is Status.RUNNING for key in ("k", "other", "new"))
+
+    def begin() -> None:
+        lab.wait(lambda: lab.n_plays or not is_running())
+
+    def work() -> None:
+        lab.robot.mechanics.command_s = 0.0
+        lab.wait(lambda: not is_running())
+        lab.robot.mechanics.command_s = _HELD_S
+
+    def close() -> None:
+        begin()  # what is not begun yet would be NOT_FOUND, and rightly
+        device.close()
+
+    def repair() -> None:
+        if away.exists():
+            away.rename(memory)
+        if blocked.exists():
+            blocked.rmdir()
+
+    def take_away() -> None:
+        begin()
+        memory.rename(away)
+
+    return Port(
+        device, lambda: len(lab.robot.log.acts), work, begin, close,
+        {"refused": blocked.mkdir, "offline": take_away}, repair,
+    )  # fmt: skip
+
+
+OPENTRONS_BY_FOLDER = OpentronsLabs()
+
+
+def opentrons_rigs() -> Mapping[str, Rig]:
+    """Return the rigs of the Flex."""
+    return {
+        "opentrons-flex": Rig(
+            lambda folder: OPENTRONS_BY_FOLDER.port("flex", folder),
+            lambda folder: written(small_protocol("flex"), folder / "works"),
+            lambda folder: written(small_protocol("flex", 10), folder / "fails"),
+            frozenset({"transfers"}),
+            frozenset({"refused", "offline"}),
+        )
+    }
 
 
 class Killed(BaseException):

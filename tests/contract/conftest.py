@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 
+import incubator_rig
+import opentrons_rig
 import pytest
-from incubator_rig import LABS_BY_FOLDER
-from opentrons_rig import OPENTRONS_BY_FOLDER
+import washer_rig
 
 
 @pytest.fixture
@@ -18,8 +19,9 @@ def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
 def _emulators_end() -> Iterator[None]:
     """Close the emulators that a test's rig opened."""
     yield
-    LABS_BY_FOLDER.close()
-    OPENTRONS_BY_FOLDER.close()
+    incubator_rig.LABS_BY_FOLDER.close()
+    washer_rig.LABS_BY_FOLDER.close()
+    opentrons_rig.OPENTRONS_BY_FOLDER.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -161,14 +161,16 @@ class OpentronsApi:
         """
         found: list[Mapping[str, Any]] = []
         while True:
-            target = f"/runs/{run_id}/commands?cursor={len(found)}&pageLength={PAGE}"
-            cursor = len(found)
-            page = self.patiently(lambda end, t=target, c=cursor: words.page(self._get(t, end), c), until)  # type: ignore[misc]
+            page = self._page(run_id, len(found), until)
             found += page.commands
             if page.total > MAX_COMMANDS or (not page.commands and len(found) < page.total):
                 raise Garbled(f"run {run_id} has {page.total} commands, and gives {len(found)}")
             if len(found) >= page.total:
                 return tuple(self._with_result(run_id, command, until) for command in found)
+
+    def _page(self, run_id: str, cursor: int, until: Deadline) -> words.Page:
+        target = f"/runs/{run_id}/commands?cursor={cursor}&pageLength={PAGE}"
+        return self.patiently(lambda end: words.page(self._get(target, end), cursor), until)
 
     def _with_result(self, run_id: str, command: Mapping[str, Any], until: Deadline) -> Mapping[str, Any]:
         """Return a command with its result where that is needed; lists leave results out."""

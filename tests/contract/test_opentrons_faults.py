@@ -46,7 +46,8 @@ def lab(tmp_path: Path) -> Iterator[OpentronsLab]:
 
 def _case(n: int) -> object:
     kind, name = CASES[n]
-    marks = () if n % 7 == 0 or name == "play" else (pytest.mark.long,)
+    is_quick = n % 19 == 0 or (name == "play" and kind.value in ("reply-lost", "reply-garbled", "port-gone"))
+    marks = () if is_quick else (pytest.mark.long,)
     return pytest.param(kind, name, id=f"{kind.value}-{name}", marks=marks)
 
 
@@ -60,7 +61,7 @@ def test_a_fault_once(lab: OpentronsLab, kind: WireFault, name: str) -> None:
         lab.assert_done_once(report)
 
 
-@pytest.mark.parametrize("name", ["health", "upload", "make"])
+@pytest.mark.parametrize("name", [*(pytest.param(n, marks=pytest.mark.long) for n in ("health", "upload")), "make"])
 def test_a_fault_for_good_before_the_run(lab: OpentronsLab, name: str) -> None:
     lab.server.faults.add(Fault(WireFault("refused"), match=REQUESTS[name], times=10_000))
     report = lab.run()
@@ -100,6 +101,7 @@ def test_the_robot_is_away_for_good_and_comes_back_to_be_asked_again(lab: Opentr
     lab.server.appear()
 
 
+@pytest.mark.long
 def test_noise_in_every_third_answer(lab: OpentronsLab) -> None:
     for n in range(3, 150, 3):
         lab.server.faults.add(Fault(WireFault("reply-garbled"), nth=n))

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-N_PARTS = 10
+N_PARTS = 14
 
 
 @pytest.fixture
@@ -90,8 +90,17 @@ def test_killed_at_any_moment_one_run_is_played_once(robot: str, part: int, tmp_
         lab.close()
 
 
-@pytest.mark.parametrize("match", ["POST /runs\n", "/actions\n"])
-@pytest.mark.parametrize("kind", ["reply-lost", "request-lost", "port-gone"])
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [
+        ("reply-lost", "/actions\n"),
+        *(
+            pytest.param(kind, match, marks=pytest.mark.long)
+            for kind in ("reply-lost", "request-lost", "port-gone")
+            for match in ("POST /runs\n", "/actions\n")
+        ),
+    ],
+)
 def test_killed_while_the_answer_was_lost(kind: str, match: str, tmp_path: Path, fuse: Fuse) -> None:
     """The request that cannot be taken back fails, and the process dies looking after it."""
     n_before = _moment_of(match, fuse, tmp_path / "whole")
@@ -120,6 +129,7 @@ def _moment_of(match: str, fuse: Fuse, folder: Path) -> int:
     return seen[0]
 
 
+@pytest.mark.long
 def test_killed_twice(tmp_path: Path, fuse: Fuse) -> None:
     """The process that looks for its run is killed too."""
     for moment in (40, 52):

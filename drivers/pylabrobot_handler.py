@@ -6,11 +6,11 @@
     options = { backend = "hamilton-star", deck = "deck.json" }
 
 ``backend`` is a name of `BACKENDS`, never an import path. ``deck`` is a file that PyLabRobot wrote (``deck.save``), in
-the lab; its plates and tip racks bear the names of our deck slots. Loads are single transfers with tips, done one by
-one: each is written down before it begins and after it ended, so that after a crash it is known which one was under
-way, and none is done twice. PyLabRobot's tracking of tips and volumes is on (it is global to the process): a source
-well is taken to hold what the load draws from it, which the ledger has proven, and any other well to be empty, so what
-is caught is a load that differs from itself, not a full destination.
+the lab; its plates and tip racks bear the names of our deck slots, and it has a trash for tips. Loads are single
+transfers with tips, done one by one: each is written down before it begins and after it ended, so that after a crash
+it is known which one was under way, and none is done twice. PyLabRobot's tracking of tips and volumes is on (it is
+global to the process): a source well is taken to hold what the load draws from it, which the ledger has proven, and
+any other well to be empty, so what is caught is a load that differs from itself, not a full destination.
 
 ``transfer_s`` is how long one transfer may take (60), ``setup_s`` the start of the machine (120), which may move it.
 """
@@ -21,11 +21,12 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from drivers.deadline import Deadline
+from drivers.deadline import Deadline, Stopped
 from drivers.options import checked
 from drivers.ports import Report, RunLoad, Status
 from drivers.pylabrobot_trail import Trail
@@ -43,6 +44,7 @@ BACKENDS: Mapping[str, str] = {
 }
 """Classes of pylabrobot.liquid_handling.backends that can be named; chatterbox moves nothing and prints."""
 _MODULE = "pylabrobot.liquid_handling.backends"
+_STOP_S = 10.0
 _STEP_S = 0.1
 """How often a wait looks whether the process ends."""
 MakeBackend = Callable[[], Any]
@@ -115,8 +117,14 @@ class PlrHandler:
         Raises:
             DeviceError: the machine cannot be started.
         """
-        load, trail, done = _load(command), Trail(self._folder / f"{plan['ticket']}.jsonl"), list[tuple[int, int]]()
-        places = self._start(load, until)
+        load = _load(command)
+        try:
+            return self._performed(load, Trail(self._folder / f"{plan['ticket']}.jsonl"), until)
+        finally:
+            self._let_go(until)
+
+    def _performed(self, load: DeckLoad, trail: Trail, until: Deadline) -> Report:
+        done, places = list[tuple[int, int]](), self._start(load, until)
         for n, transfer in enumerate(_transfers(load)):
             try:
                 trail.begin(transfer.transfer_id)
@@ -183,9 +191,19 @@ class PlrHandler:
         self._handler = handling.LiquidHandler(backend=backend, deck=deck)
         try:
             self._run(self._handler.setup(), until.within(self._setup_s))
+        except Stopped:
+            raise
         except (Exception, asyncio.CancelledError) as error:
             raise NeedsOperator(f"the machine does not start: {error!r}") from error
         return places
+
+    def _let_go(self, until: Deadline) -> None:
+        """Let go of the machine's port, so that the next load, or another program, can take it."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            # whatever it says, what the load came to is settled; only the end of the process goes through
+            with suppress(Exception, asyncio.CancelledError):
+                self._run(handler.stop(), until.renewed(_STOP_S))
 
     def _watched(self, act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(act)
@@ -220,7 +238,9 @@ class PlrHandler:
             self._is_sent = True  # from here on a refusal leaves liquid in the tip
             self._run(handler.dispense([target], vols=[volume_ul], use_channels=[0]), until)
             if following is None or (following.tip_rack, following.tip_well) != tip:
-                self._run(handler.drop_tips([places[tip]], use_channels=[0]), until)
+                self._run(handler.discard_tips(use_channels=[0]), until)
+        except Stopped:
+            raise
         except (Exception, asyncio.CancelledError) as error:
             if moves_liquid and self._is_sent:
                 return _unknown(done, transfer, repr(error))
@@ -247,6 +267,10 @@ class PlrHandler:
     def _places(self, load: DeckLoad, deck: Any) -> dict[tuple[str, str], Any]:
         """Return every well and tip of the load, by barcode and well."""
         slots = {item.barcode: item.slot for item in load.deck}
+        try:
+            deck.get_trash_area()
+        except Exception as error:  # as above
+            raise NeedsOperator(f"{self._deck} has no trash for tips: {error}; {NOTHING_MOVED}") from error
         wanted = {place for t in _transfers(load) for place in _used(t)}
         return {place: self._place(deck, slots, *place) for place in sorted(wanted)}
 

@@ -60,7 +60,7 @@ class Failing:
 
 
 def write_deck(folder: Path) -> Path:
-    from pylabrobot.resources import Coordinate, Deck, Plate, TipRack, TipSpot, Well, create_ordered_items_2d
+    from pylabrobot.resources import Coordinate, Deck, Plate, TipRack, TipSpot, Trash, Well, create_ordered_items_2d
     from pylabrobot.resources.tip import Tip
 
     deck = Deck(size_x=1000, size_y=500, size_z=500)
@@ -81,6 +81,7 @@ def write_deck(folder: Path) -> Path:
     )  # fmt: skip
     for n, item in enumerate((plate("1"), plate("2"), TipRack("3", 127, 86, 15, ordered_items=spots))):
         deck.assign_child_resource(item, location=Coordinate(n * 150, 0, 0))
+    deck.assign_child_resource(Trash("trash", 100, 100, 100), location=Coordinate(500, 0, 0))
     path = folder / "deck.json"
     deck.save(str(path))
     return path
@@ -172,6 +173,24 @@ def test_a_failure_before_any_liquid_is_failed(tmp_path: Path, devices: list[Wor
     assert (report.status, report.result) == (Status.FAILED, done(0))
     assert "moved no liquid" in report.message
     assert not any(x.startswith("draw") for x in machine.log)
+
+
+def test_a_process_that_ends_in_the_middle_leaves_the_transfer_unknown(
+    tmp_path: Path, devices: list[WorkerDevice]
+) -> None:
+    machine = Failing("give 3", "hang")
+    device = opened(tmp_path, machine, devices)
+    device.submit(order(tmp_path), "k")
+    end = time.monotonic() + 60
+    while "give 3" not in machine.log:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    device.close()
+    assert not list((tmp_path / "memory" / "ended").iterdir())
+    again = opened(tmp_path, Failing(), devices)
+    report = again.lookup("k")
+    assert (report.status, report.result) == (Status.UNKNOWN, done(2))
+    assert "transfer 3 " in report.message
 
 
 @pytest.mark.parametrize("n_lines", range(2 * N + 1))

@@ -1,5 +1,6 @@
 """The SiLA 2 bridge against a real SiLA 2 server in a process of its own."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import sila_process
 import sila_server
+from sila_server import HOTEL_UUID
 
 from drivers.ports import (
     FetchPlate,
@@ -27,6 +29,7 @@ from drivers.ports import (
 )
 from drivers.sila import make
 from drivers.worker import WorkerDevice
+from drivers.worker_memory import Memory
 from nextplate.errors import SettingsError, Transient
 
 pytest.importorskip("sila2", reason="the extra sila (sila2) is not installed")
@@ -266,6 +269,42 @@ def test_a_reply_that_never_told_the_execution_is_unknown(hotel: Hotel) -> None:
     assert hotel.effects() == ["store P1"]
 
 
+DONE_STEP = {"execution": None, "responses": {}, "failure": ""}
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "result", "said"),
+    [
+        ([], Status.NOT_FOUND, {}, ""),
+        ([DONE_STEP], Status.FAILED, {"moved": ["P1"]}, "the rest was not sent"),
+        ([DONE_STEP, {**DONE_STEP, "responses": None}], Status.UNKNOWN, {}, "reply is lost"),
+        ([DONE_STEP, {**DONE_STEP, "responses": None, "failure": "stuck"}], Status.FAILED, {"moved": ["P1"]}, "stuck"),
+        ([DONE_STEP, DONE_STEP], Status.DONE, {"moved": ["P1", "P2"]}, ""),
+        ([DONE_STEP, DONE_STEP, DONE_STEP], Status.UNKNOWN, {}, "not of this command"),
+        (
+            [{**DONE_STEP, "responses": None, "execution": HOTEL_UUID}],
+            Status.UNKNOWN,
+            {},
+            "does not know the execution",
+        ),
+    ],
+)
+def test_moves_that_a_killed_process_left_are_told_and_not_gone_on_with(
+    hotel: Hotel, steps: list[dict[str, Any]], status: Status, result: dict[str, Any], said: str
+) -> None:
+    memory = Memory(hotel.lab / "logs" / "devices" / "plate-mover")
+    memory.prepare()
+    memory.ask("k", MOVES)
+    memory.begin("k", {"ticket": "t"})
+    if steps:
+        (memory.place / "executions").mkdir()
+        (memory.place / "executions" / "t.json").write_text(json.dumps({"steps": steps}))
+    report = hotel.device("plate-mover").lookup("k")
+    assert (report.status, report.result) == (status, result), report
+    assert said in report.message
+    assert hotel.effects() == []
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"steps": [{"execution": "x", "responses": null, "failure": ""}]}'])
 def test_a_damaged_record_is_unknown(hotel: Hotel, damage: str) -> None:
     hotel.hold()
@@ -317,10 +356,10 @@ def test_tls_and_the_right_server(tmp_path: Path) -> None:
     hotel = Hotel(tmp_path, "tls")
     try:
         (hotel.lab / "ca.pem").write_bytes((hotel.folder / "ca.pem").read_bytes())
-        right = hotel.device("incubator", root_certificates="ca.pem", server_uuid=sila_server.HOTEL_UUID)
+        right = hotel.device("incubator", root_certificates="ca.pem", server_uuid=HOTEL_UUID)
         assert done(right, StorePlate("P1")).status is Status.DONE
         assert right.inspect()["ServerName"] == "hotel"
-        wrong = hotel.device("shaker", root_certificates="ca.pem", server_uuid=sila_server.HOTEL_UUID.replace("7", "8"))
+        wrong = hotel.device("shaker", root_certificates="ca.pem", server_uuid=HOTEL_UUID.replace("7", "8"))
         report = done(wrong, ShakePlate("P1", 1, 1))
         assert report.status is Status.FAILED
         assert "is 7b8b1d94" in report.message

@@ -120,7 +120,7 @@ TRIALS: Mapping[str, Trial] = {
         lambda barcode: (("read", ReadBarcode(barcode)),),
     ),
 }
-"""By kind of device; washers and dispensers have none that leaves a plate as it was, handlers and arms none so short."""
+"""By kind of device; washers and dispensers have none that leaves a plate as it is, handlers and arms none so short."""
 
 
 def tried(

@@ -18,7 +18,7 @@ A serial or network device, in an afternoon
 5. *Contract*: an entry in a rig (tests/support/incubator_rig.py) runs the suites on the driver over a pty and a socket,
    with every fault of `sim.wire.faults`, and killed at any moment.
 
-A whole example, proven in the suites of every shaker: tests/support/acme_shaker.py and acme_emulator.py, one entry in
+A whole example, proven in the suites of every shaker: tests/support/acme_shaker.py and acme_orbit.py, one entry in
 tests/support/shaker_rig.py, and tests/contract/test_acme.py.
 
 A device whose maker gives a SiLA 2 server needs no driver: `drivers.sila` and a mapping file. A liquid handler that

@@ -1,13 +1,11 @@
-"""The driver of the README's page "write a driver in an afternoon", in the suites of every shaker.
+"""A whole example of a driver (see the guide in drivers/__init__.py), in the suites of every shaker.
 
 `shaker_rig.WIRED` has it under ``acme``, so test_shakers, test_shaker_faults, test_shaker_killed and test_device_ports
-run on it. Here is what is left: its words, its entry point, and that the README shows these very files.
+run on it. Here is what is left: its words and its entry point.
 """
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
-import acme_emulator
 import acme_shaker
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ import shaker_rig
 from drivers.worker import WorkerDevice
 from nextplate.errors import DeviceError, SettingsError
 
-ROOT = Path(__file__).parents[2]
 REPLIES = [b"OK", b"NO", b"STATE still", b"STATE braking", b"RPM 600", b"SPEED 598", b"ACME Orbit 2.1"]
 
 
@@ -50,13 +47,3 @@ def test_an_entry_point_finds_its_factory_and_opens_nothing(tmp_path):
 def test_it_is_in_the_suites_of_every_shaker():
     assert "acme" in shaker_rig.WIRED
     assert {"acme-pty", "acme-socket"} <= set(shaker_rig.LABS)
-
-
-@pytest.mark.parametrize("module", [acme_shaker, acme_emulator])
-def test_the_readme_shows_this_very_file(module):
-    source = Path(str(module.__file__)).read_text()
-    readme = (ROOT / "README.md").read_text()
-    first = source.splitlines()[0]
-    if first not in readme:
-        pytest.skip(f"the README has no page with {first} yet")
-    assert source.rstrip() in readme

@@ -1,4 +1,3 @@
-# acme_shaker.py
 """ACME Orbit shakers on their serial line (9600 8N1)."""
 
 import re

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import acme_shaker
-from acme_emulator import AcmeOrbit
+from acme_orbit import AcmeOrbit
 
 from drivers import bioshake
 from drivers.ports import Device, Move, MovePlates, Report, ShakePlate, Status
@@ -162,7 +162,7 @@ WIRED: dict[str, Wired] = {
         b"3\r\n",
         has_timer=False,
     ),
-    # the example of the README
+    # the example of the guide, drivers/__init__.py
     "acme": Wired(
         AcmeOrbit,
         lambda wire: acme_shaker.AcmeShaker(wire, reply_s=REPLY_S),

@@ -1,4 +1,3 @@
-# acme_emulator.py
 """An ACME Orbit as its serial line knows it; from its manual, and from no driver."""
 
 import threading

@@ -18,6 +18,12 @@ A serial or network device, in an afternoon
 5. *Contract*: an entry in a rig (tests/support/incubator_rig.py) runs the suites on the driver over a pty and a socket,
    with every fault of `sim.wire.faults`, and killed at any moment.
 
+A whole example, proven in the suites of every shaker: tests/support/acme_shaker.py and acme_orbit.py, one entry in
+tests/support/shaker_rig.py, and tests/contract/test_acme.py.
+
+A device whose maker gives a SiLA 2 server needs no driver: `drivers.sila` and a mapping file. A liquid handler that
+PyLabRobot drives: `drivers.pylabrobot_handler`.
+
 What each layer promises::
 
     ports.Device    submit, poll, lookup; never waits for the device

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import acme_shaker
+from acme_orbit import AcmeOrbit
+
 from drivers import bioshake
 from drivers.ports import Device, Move, MovePlates, Report, ShakePlate, Status
 from drivers.shaker import ShakerMachine
@@ -158,6 +161,15 @@ WIRED: dict[str, Wired] = {
         "^shakeOff",
         b"3\r\n",
         has_timer=False,
+    ),
+    # the example of the guide, drivers/__init__.py
+    "acme": Wired(
+        AcmeOrbit,
+        lambda wire: acme_shaker.AcmeShaker(wire, reply_s=REPLY_S),
+        acme_shaker.SETTINGS,
+        "^RUN",
+        "^STOP",
+        b"STATE still\r\n",
     ),
 }
 

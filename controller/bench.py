@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from controller.devices import GROUP, make_device
 from controller.files import write_bytes
 from controller.settings import DeviceSection, Settings
-from drivers.ports import Device, FetchPlate, Report, Status, StorePlate
+from drivers.ports import Command, Device, FetchPlate, ReadBarcode, Report, ShakePlate, Status, StorePlate
 from drivers.serial_options import wire_log_path
 from nextplate.errors import DataError, NextplateError
 
@@ -95,10 +96,39 @@ def looked_at(device: Device, section: DeviceSection) -> JSON:
     return device.inspect(_LOOK_S)
 
 
-def moved_in_and_out(device: Device, key: str, barcode: str, wait: Callable[[], None]) -> Sequence[tuple[str, Report]]:
-    """Have an incubator store the plate on its transfer station and fetch it again; stops at what does not succeed."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A short motion that shows that a device works."""
+
+    question: str
+    """What a person has to see to before; with ``{barcode}``."""
+    commands: Callable[[str], Sequence[tuple[str, Command]]]
+    """Of a barcode: what is done, by name, in order."""
+
+
+TRIALS: Mapping[str, Trial] = {
+    "incubator": Trial(
+        "Is plate {barcode} on the transfer station, and nobody's hand near? Store it and fetch it again?",
+        lambda barcode: (("store", StorePlate(barcode)), ("fetch", FetchPlate(barcode))),
+    ),
+    "shaker": Trial(
+        "Is plate {barcode} on the shaker, clamped? Shake it for 2 s at 300 rpm?",
+        lambda barcode: (("shake", ShakePlate(barcode, 300, 2)),),
+    ),
+    "barcode-reader": Trial(
+        "Is plate {barcode} in front of the reader? Read it?",
+        lambda barcode: (("read", ReadBarcode(barcode)),),
+    ),
+}
+"""By kind of device; washers and dispensers have none that leaves a plate as it is, handlers and arms none so short."""
+
+
+def tried(
+    device: Device, trial: Trial, key: str, barcode: str, wait: Callable[[], None]
+) -> Sequence[tuple[str, Report]]:
+    """Have a device do its short motion; stops at what does not succeed."""
     reports: list[tuple[str, Report]] = []
-    for verb, command in (("store", StorePlate(barcode)), ("fetch", FetchPlate(barcode))):
+    for verb, command in trial.commands(barcode):
         device.submit(command, f"{key}.{verb}")
         while (report := device.poll(f"{key}.{verb}")).status is Status.RUNNING:
             wait()

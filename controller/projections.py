@@ -87,7 +87,7 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
     drawn = {t: _drawn_nl(t, planned, moved, result) for t in begun}
     rows = [
         RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in drawn.items() if nl]),
-        RowWrite("tips_used", [_tip(intent.key, planned[t]) for t in begun]),
+        RowWrite("tips_used", _tips(intent.key, [planned[t] for t in begun])),
     ]
     # A load written off has debited everything and dosed nothing that anybody can vouch for.
     dosed = {} if result.get("choice") == "write-off" else moved
@@ -142,8 +142,10 @@ def _movement(key: str, t: Transfer, moved_nl: int) -> dict[str, Any]:
     }
 
 
-def _tip(key: str, t: Transfer) -> dict[str, Any]:
-    return {"rack": t.tip_rack, "well": t.tip_well, "key": key}
+def _tips(key: str, transfers: Sequence[Transfer]) -> list[dict[str, Any]]:
+    """Name every tip once, also one that stayed on; a handler without tips has none."""
+    used = dict.fromkeys((t.tip_rack, t.tip_well) for t in transfers if t.tip_rack)
+    return [{"rack": rack, "well": well, "key": key} for rack, well in used]
 
 
 def _layout_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:

@@ -81,14 +81,14 @@ class SerialScanner:
             quiet(self._wire, self._quiet_s, until)
             return self._one_of(self._heard(until, until))
         codes: list[str] = []
-        trouble: Silent | Garbled | None = None
+        trouble: Silent | Garbled | NothingRead | None = None
         for _ in range(_TRIES):
             quiet(self._wire, self._quiet_s, until)
             self._wire.write(f"{self._trigger}\r".encode("ascii"), until)
             try:
                 codes.append(self._one_of(self._heard(until.within(self._reply_s), until)))
-            except (Silent, Garbled) as error:
-                if until.is_over:
+            except (Silent, Garbled, NothingRead) as error:
+                if until.is_over or (isinstance(error, NothingRead) and str(error) == str(trouble)):
                     raise
                 trouble = error
                 continue

@@ -7,34 +7,56 @@ does no accounting of volumes at all; that is protocols.ledger's work.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nextplate.errors import DataError, StepError
 from protocols.model import Protocol
+from protocols.offsets import Offset
 from protocols.proof import SeenTransfer, compare_commands, read_commands
 from protocols.render import find_load
 
 __all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
 
 # Runs in the vendor's interpreter: one import for all files (the import is most of the time), the command's own code
-# for each. The command ends by SystemExit; anything else is told on stderr and leaves no output.
+# for each. The command ends by SystemExit; anything else is told on stderr and leaves no output. A protocol is any
+# Python there is: it shall not reach the network from here, and a verdict shall not depend on one.
 _RUNNER = """
-import sys
-from opentrons.cli.analyze import analyze
-for number, path in enumerate(sys.argv[1:]):
+import json, sys
+
+def offline(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        if not (event == "socket.connect" and isinstance(args[1], (str, bytes))):
+            raise PermissionError("an analysis has no network: a protocol may not reach for " + repr(args[1:])[:80])
+
+sys.addaudithook(offline)
+try:
+    import opentrons
+    from opentrons.cli.analyze import analyze
+except BaseException as error:
+    print("no-import: %s: %s" % (type(error).__name__, " ".join(str(error).split())[:300]), file=sys.stderr)
+    sys.exit(3)
+print("version: %s" % opentrons.__version__, file=sys.stderr)
+for number, (path, tables) in enumerate(json.loads(sys.argv[1])):
     try:
-        analyze.main(["--json-output=%d.json" % number, path], standalone_mode=False)
+        arguments = ["--json-output=%d.json" % number, path]
+        if tables:
+            arguments.insert(1, "--rtp-files=" + json.dumps(tables))
+        analyze.main(arguments, standalone_mode=False)
     except SystemExit:
         pass
     except BaseException as error:
         print("%d: %s" % (number, error), file=sys.stderr)
 """
+INSTALL = "install opentrons==9.0.0 (Python 3.11; for the Flex alone, a later one on Python 3.12) and name its python"
+"""What to do about an interpreter that cannot do it; 9.0.0 is the newest that takes both robots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +70,10 @@ class Analysis:
     errors: tuple[str, ...]
     commands: tuple[Mapping[str, Any], ...] = field(repr=False)
     pipettes: tuple[Mapping[str, Any], ...]
+    labware: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    """As it stands at the end, with definitionUri, loadName and location."""
+    offsets: tuple[Mapping[str, Any], ...] = ()
+    """Labware offsets that the file sets: definitionUri, location, vector."""
 
     @property
     def is_ok(self) -> bool:
@@ -55,56 +81,104 @@ class Analysis:
         return self.result == "ok" and not self.errors
 
 
-def analyze(path: Path, python: Path | None = None, *, timeout_s: float = 120.0) -> Analysis:
+def analyze(
+    path: Path, python: Path | None = None, *, timeout_s: float = 120.0, tables: Mapping[str, Path] | None = None
+) -> Analysis:
     """Analyse one protocol file.
 
     Args:
         path: the file.
         python: interpreter that has the opentrons package; None takes the one that runs nextplate.
         timeout_s: deadline.
+        tables: CSV runtime parameters of the file, by variable name; None: it has none.
 
     Raises:
         DataError: no such file.
-        StepError: the interpreter cannot be started, has no opentrons, or missed the deadline.
+        StepError: the interpreter cannot be started, has no opentrons or one that refuses the robot, or missed the
+            deadline.
     """
-    return analyze_many([path], python, timeout_s=timeout_s)[0]
+    return analyze_many([path], python, timeout_s=timeout_s, tables=[tables or {}])[0]
 
 
-def analyze_many(paths: Sequence[Path], python: Path | None = None, *, timeout_s: float = 120.0) -> list[Analysis]:
+def analyze_many(
+    paths: Sequence[Path],
+    python: Path | None = None,
+    *,
+    timeout_s: float = 120.0,
+    tables: Sequence[Mapping[str, Path]] = (),
+) -> list[Analysis]:
     """Analyse several files in one interpreter start; they must be rendered by nextplate.
 
     A file runs as Python in the interpreter of those before it, so a file of unknown origin belongs in a call of
-    its own. Raises as analyze does; the deadline is for all together.
+    its own. Raises as analyze does; the deadline is for all together. ``tables`` are the CSV parameters of each file,
+    in order; none: no file has any.
     """
-    if missing := [str(path) for path in paths if not path.is_file()]:
+    given = [*paths, *(table for item in tables for table in item.values())]
+    if missing := [str(path) for path in given if not path.is_file()]:
         raise DataError(f"no such protocol file: {', '.join(missing)}")
     if not paths:
         return []
+    asked = [(path, tables[i] if tables else {}) for i, path in enumerate(paths)]
     with tempfile.TemporaryDirectory(prefix="nextplate-analysis-") as folder:
-        said = _run(paths, python or Path(sys.executable), Path(folder), timeout_s)
+        said = _run(asked, python or Path(sys.executable), Path(folder), timeout_s)
         return [_read(path, Path(folder) / "work" / f"{i}.json", i, said) for i, path in enumerate(paths)]
 
 
-def _run(paths: Sequence[Path], python: Path, folder: Path, timeout_s: float) -> str:
+def _run(asked: Sequence[tuple[Path, Mapping[str, Path]]], python: Path, folder: Path, timeout_s: float) -> str:
     """Run the interpreter; return what it said on stderr."""
     work = folder / "work"
     work.mkdir()
     # A minimal environment: another PYTHONPATH or HOME of the caller must not change the verdict.
     keep = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
     env = {**keep, "OT_API_CONFIG_DIR": str(folder / "config"), "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [str(python), "-c", _RUNNER, *(str(path.resolve()) for path in paths)]
+    files = [
+        (str(path.resolve()), {name: str(table.resolve()) for name, table in tables.items()}) for path, tables in asked
+    ]
     try:
-        done = subprocess.run(
-            command, cwd=work, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=timeout_s, check=False,
+        process = subprocess.Popen(
+            [str(python), "-c", _RUNNER, json.dumps(files)], cwd=work, env=env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise StepError(f"the analysis of {len(paths)} protocol file(s) took over {timeout_s:g} s") from error
     except OSError as error:
-        raise StepError(f"cannot start {python}: {error.strerror}; set the interpreter that has opentrons") from error
-    if "No module named 'opentrons'" in done.stderr and not list(work.glob("*.json")):
-        raise StepError(f"{python} has no opentrons package; install opentrons==9.0.0 there or name another")
-    return done.stderr
+        raise StepError(f"cannot start {python}: {error.strerror}; {INSTALL}") from error
+    try:
+        _, said = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _end(process)
+        raise StepError(
+            f"the analysis of {len(asked)} protocol file(s) took over {timeout_s:g} s; raise proof.timeout_s, or look "
+            f"for a loop without end in {asked[0][0].name}"
+        ) from error
+    _refuse(said, process.returncode, python)
+    return said
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End an interpreter that runs still, and whatever a protocol started in it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _refuse(said: str, code: int, python: Path) -> None:
+    """Raise where the interpreter is not one that can prove a protocol of ours.
+
+    Raises:
+        StepError: no opentrons, one that does not load on its Python, one that takes no OT-2, or no such interpreter.
+    """
+    lines = said.splitlines()
+    version = next((line.removeprefix("version: ") for line in lines if line.startswith("version: ")), "")
+    if "No module named 'opentrons'" in said and not version:
+        raise StepError(f"{python} has no opentrons package; {INSTALL}")
+    if bad := next((line for line in lines if line.startswith("no-import: ")), ""):
+        raise StepError(f"the opentrons package of {python} does not load ({bad[11:]}); {INSTALL}")
+    if not version:
+        words = " ".join(" ".join(lines[-2:]).split())[:200] or "it said nothing"
+        raise StepError(f"{python} is no Python with opentrons: it ended with {code} ({words}); {INSTALL}")
+    if "designed for an OT-2" in said:
+        raise StepError(f"opentrons {version} of {python} takes no OT-2 protocols; {INSTALL} as proof.robots.ot2")
 
 
 def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
@@ -113,12 +187,14 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
         errors = tuple(_error_words(error) for error in body["errors"])
         return Analysis(
             path, str(body["result"]), str(body["robotType"]), errors,
-            tuple(body["commands"]), tuple(body["pipettes"]),
+            tuple(body["commands"]), tuple(body["pipettes"]), tuple(body.get("labware", ())),
+            tuple(body.get("labwareOffsets", ())),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         # The interpreter refused the file before it ran it; its words are the only record.
         mine = [line for line in said.splitlines() if line.startswith(f"{number}: ")]
-        words = mine or said.strip().splitlines()[-3:] or ["the interpreter wrote no analysis"]
+        others = [line for line in said.strip().splitlines() if not line.startswith("version: ")]
+        words = mine or others[-3:] or ["the interpreter wrote no analysis"]
         return Analysis(path, "no-result", "", tuple(words), (), ())
 
 
@@ -133,8 +209,14 @@ def transfers_of(analysis: Analysis) -> tuple[SeenTransfer, ...]:
     return read_commands(analysis.commands).transfers
 
 
-def compare(analysis: Analysis, protocol: Protocol, load_index: int) -> list[str]:
+def compare(analysis: Analysis, protocol: Protocol, load_index: int, *, offsets: Sequence[Offset] = ()) -> list[str]:
     """Return every difference between what the file does and the plan, naming wells; empty means proven.
+
+    Args:
+        analysis: of the file.
+        protocol: the plan.
+        load_index: of the load.
+        offsets: those that the file was rendered with.
 
     Raises:
         PlanError: the protocol has no such load.
@@ -142,4 +224,6 @@ def compare(analysis: Analysis, protocol: Protocol, load_index: int) -> list[str
     load = find_load(protocol, load_index)
     if not analysis.is_ok:
         return [f"{analysis.path.name}: the analysis ended {analysis.result}: {'; '.join(analysis.errors)}"]
-    return compare_commands(analysis.commands, analysis.robot_type, protocol, load)
+    return compare_commands(
+        analysis.commands, analysis.robot_type, protocol, load, offsets=offsets, set_offsets=analysis.offsets
+    )

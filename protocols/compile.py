@@ -248,8 +248,10 @@ def _stages(
         level = wanted.mixes[key][0] if key in wanted.mixes else last
         groups.setdefault((level, 0 if draw.portion.is_fill else 1), []).append(draw)
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
-        joined = stamped(group, kinds, second) if second else ((draw,) for draw in group)
-        motions = [motion_of(part, _mix_nl(part, wanted)) for part in joined]
+        # What is mixed afterwards is given well by well: eight channels mix no single well.
+        alone = [draw for draw in group if not second or _mix_nl((draw,), wanted)]
+        joined = stamped([draw for draw in group if draw not in alone], kinds, second) if second else ()
+        motions = [motion_of(part, _mix_nl(part, wanted)) for part in (*joined, *((draw,) for draw in alone))]
         for is_stroke in (True, False):
             if chosen := [motion for motion in motions if motion.is_stroke == is_stroke]:
                 yield chosen

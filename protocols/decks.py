@@ -12,7 +12,8 @@ def described_deck(robot: str, said: Mapping[str, Any]) -> RobotDeck:
 
     Args:
         robot: flex or ot2.
-        said: ``modules`` by slot, ``blocked`` slots, ``hand_finger_mm`` (None: nothing is in the hand's way),
+        said: ``modules`` by slot, ``blocked`` slots, ``multichannel`` (a pipette on the
+            other mount), ``hand_finger_mm`` (None: nothing is in the hand's way),
             ``hand_grip_height_mm``, ``hand_axis``; what is not said is as the robot comes.
 
     Raises:
@@ -23,4 +24,10 @@ def described_deck(robot: str, said: Mapping[str, Any]) -> RobotDeck:
     fixtures = tuple({fixture(robot, kind, slot): None for slot, kind in sorted(modules.items())})
     finger_mm = said.get("hand_finger_mm")
     hand = Hand(finger_mm, said["hand_grip_height_mm"], said["hand_axis"]) if finger_mm else None
-    return robot_deck(robot, blocked=tuple(said.get("blocked", ())), fixtures=fixtures, hand=hand)
+    return robot_deck(
+        robot,
+        multichannel=said.get("multichannel", ""),
+        blocked=tuple(said.get("blocked", ())),
+        fixtures=fixtures,
+        hand=hand,
+    )

@@ -167,6 +167,8 @@ def _content_problems(t: Transfer, books: Books) -> Iterator[Found]:
 def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[Found]:
     tip, source, target = (t.tip_rack, t.tip_well), (t.source_plate, t.source_well), _target(t)
     held = books.held.get(tip)
+    if held is not None and bool(t.stroke) != bool(books.stroke):
+        yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} is on the other pipette; take a fresh tip", tip
     is_same_motion = bool(t.stroke) and t.stroke == books.stroke
     if held is not None and (words := _why_fresh(held, source, t.compound_id)):
         yield ProblemKind.TIP, f"tip {t.tip_well} of {t.tip_rack} {words}; take a fresh tip", tip
@@ -265,6 +267,8 @@ def _mix_problems(step: Mix, books: Books) -> Iterator[Found]:
     yield from _well_problems(key, (DeckRole.DESTINATION, *_DRAWN), books, books.pipette)
     tip = step.tip_rack, step.tip_well
     held = books.held.get(tip)
+    if held is not None and books.stroke:
+        yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} is on the 8-channel pipette, which mixes no single well", tip
     if held is None:
         yield from _fresh_tip_problems(tip, books.pipette, books)
     elif key not in (held.touched, held.source):

@@ -206,7 +206,7 @@ ROBOTS: Mapping[str, RobotDeck] = {
     "flex": RobotDeck(
         "flex", "Flex", "OT-3 Standard", "2.20",
         ("C2", "B2", "D2", "B3", "C3", "B1", "C1", "D3", "D1", "A2", "A1"),
-        "A3", "flex_1channel_50", "left", ("D4", "C4", "B4", "A4"),
+        "A3", "flex_1channel_50", "left", ("D4", "C4", "B4"),  # A4 goes with A3, where the trash bin is
     ),
     "ot2": RobotDeck(
         "ot2", "OT-2", "OT-2 Standard", "2.20",

@@ -1,198 +1,68 @@
-"""Re-derive transfers from an Opentrons analysis and compare them with the plan.
+"""Compare what an Opentrons analysis does with the plan: deck, offsets, pipettes, and every motion in its order.
 
-Only commands that are known here may appear: one that could move liquid in a way we do not follow is a difference.
+``protocols.proof_reader`` says what the file does; here it is held against the deck load that was planned.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
-from nextplate.errors import DataError
-from nextplate.plate import parse_well, well_name
 from protocols.labware import pipette, robot_deck
-from protocols.model import DeckLoad, Protocol, Transfer
+from protocols.model import DeckLoad, Protocol
+from protocols.offsets import Offset
+from protocols.proof_reader import Command, Seen, read_commands
+from protocols.render import other_mount
+from protocols.render_rows import uses_eight
+from protocols.seen import SeenMix, SeenMove, SeenStep, SeenTransfer, SeenWait, Spot, joined
+from protocols.steps import Incubate, Mix, PlateMove, Step, Transfer, number_of
 
-HARMLESS = frozenset(
-    {
-        "home", "comment", "loadPipette", "configureForVolume", "moveToAddressableAreaForDropTip",
-        "waitForDuration", "waitForResume", "setRailLights",
-    }
-)  # fmt: skip
-"""Commands that neither move liquid nor labware."""
+__all__ = ["SeenMix", "SeenMove", "SeenTransfer", "SeenWait", "Spot", "compare_commands", "read_commands"]
 
-MAX_DEPTH_MM = 60.0
-"""Deepest a tip may go under a well's top, or highest over its bottom; deep-well plates are 41 mm."""
-
-Command = Mapping[str, Any]
+MAX_SHOWN = 200
+"""Differences named, at most; a file of another plan differs in everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A well of a piece of labware on the deck."""
+def compare_commands(
+    commands: Sequence[Command],
+    robot_type: str,
+    protocol: Protocol,
+    load: DeckLoad,
+    *,
+    offsets: Sequence[Offset] = (),
+    set_offsets: Sequence[Mapping[str, Any]] = (),
+) -> list[str]:
+    """Return every difference between a command list and a deck load; empty when they agree.
 
-    slot: str
-    well: str
-    """Zero-padded."""
-
-    def __str__(self) -> str:
-        return f"{self.well} in slot {self.slot}"
-
-
-@dataclass(frozen=True, slots=True)
-class SeenTransfer:
-    """One pick-up, aspiration, dispense and drop, as the interpreter carried them out."""
-
-    source: Spot
-    destination: Spot
-    volume_nl: float
-    tip: Spot
-
-    def __str__(self) -> str:
-        return f"{self.volume_nl:g} nl from {self.source} to {self.destination} with tip {self.tip}"
-
-
-@dataclass(slots=True)
-class Seen:
-    """Everything read from a command list."""
-
-    deck: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Slot to (load name, label)."""
-    pipettes: list[tuple[str, str]] = field(default_factory=list)
-    """(engine name, mount)."""
-    done: list[SeenTransfer] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    """What does not fit the pattern pick up, aspirate, dispense, drop."""
-
-    @property
-    def transfers(self) -> tuple[SeenTransfer, ...]:
-        """Return the transfers in order."""
-        return tuple(self.done)
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Follows the pipette through the commands."""
-
-    seen: Seen
-    slots: dict[str, str] = field(default_factory=dict)
-    """Labware id to slot."""
-    tip: Spot | None = None
-    held: tuple[Spot, float] | None = None
-    """Where the liquid in the tip comes from, and how much, nanolitres."""
-    is_spent: bool = False
-    """Whether the tip has dispensed."""
-
-
-def read_commands(commands: Sequence[Command]) -> Seen:
-    """Follow the commands of an analysis and return deck, pipettes, transfers and whatever does not fit."""
-    reader = _Reader(Seen())
-    for command in commands:
-        try:
-            _step(reader, command)
-        except (KeyError, TypeError, ValueError, DataError) as error:
-            reader.seen.problems.append(f"a {command.get('commandType')} command cannot be read: {error!r}")
-    if reader.held:
-        reader.seen.problems.append(f"the file ends with liquid of {reader.held[0]} in the tip")
-    if reader.tip:
-        reader.seen.problems.append(f"the file ends with tip {reader.tip} on the pipette")
-    return reader.seen
-
-
-def _step(reader: _Reader, command: Command) -> None:
-    kind, params = str(command["commandType"]), command["params"]
-    if command["status"] != "succeeded":
-        reader.seen.problems.append(f"{kind} {command['status']}")
-    elif kind == "loadLabware":
-        _load(reader, params, str(command["result"]["labwareId"]))
-    elif kind == "loadPipette":
-        reader.seen.pipettes.append((str(params["pipetteName"]), str(params["mount"])))
-    elif kind == "pickUpTip":
-        _pick_up(reader, _spot(reader, params))
-    elif kind == "aspirate":
-        _aspirate(reader, _spot(reader, params), _volume(params))
-    elif kind == "dispense":
-        _dispense(reader, _spot(reader, params), _volume(params))
-    elif kind == "dropTipInPlace":
-        _drop(reader)
-    elif kind not in HARMLESS:
-        reader.seen.problems.append(f"the file does {kind}, which no plan of nextplate asks for")
-
-
-def _load(reader: _Reader, params: Mapping[str, Any], labware_id: str) -> None:
-    slot = str(params["location"]["slotName"])
-    if slot in reader.seen.deck:
-        reader.seen.problems.append(f"slot {slot} is loaded twice")
-    reader.seen.deck[slot] = (str(params["loadName"]), str(params.get("displayName", "")))
-    reader.slots[labware_id] = slot
-
-
-def _spot(reader: _Reader, params: Mapping[str, Any]) -> Spot:
-    """Return the well of a command; a place beside it, above it or under it is a problem."""
-    spot = Spot(reader.slots[params["labwareId"]], well_name(*parse_well(params["wellName"])))
-    location = params.get("wellLocation", {})
-    offset = location.get("offset", {})
-    x, y, z = (float(offset.get(axis, 0)) for axis in "xyz")
-    depth = -z if location.get("origin", "top") == "top" else z
-    if x or y or not 0 <= depth <= MAX_DEPTH_MM:
-        reader.seen.problems.append(f"{spot}: the tip goes beside the well, offset {x:g}, {y:g}, {z:g} mm")
-    return spot
-
-
-def _volume(params: Mapping[str, Any]) -> float:
-    """Return nanolitres; whole ones where the microlitres differ from them by rounding only."""
-    volume_nl = float(params["volume"]) * 1000
-    return round(volume_nl) if math.isfinite(volume_nl) and abs(volume_nl - round(volume_nl)) < 1e-6 else volume_nl
-
-
-def _pick_up(reader: _Reader, spot: Spot) -> None:
-    if reader.tip:
-        reader.seen.problems.append(f"tip {spot} is picked up over tip {reader.tip}")
-    reader.tip, reader.held, reader.is_spent = spot, None, False
-
-
-def _aspirate(reader: _Reader, spot: Spot, volume_nl: float) -> None:
-    if reader.held:
-        reader.seen.problems.append(
-            f"{volume_nl:g} nl are drawn from {spot} onto the liquid of {reader.held[0]} in the tip"
-        )
-        return
-    if reader.is_spent:
-        reader.seen.problems.append(f"{spot} is drawn from with the used tip {reader.tip}")
-    reader.held = (spot, volume_nl)
-
-
-def _dispense(reader: _Reader, spot: Spot, volume_nl: float) -> None:
-    if reader.held is None or reader.tip is None:
-        reader.seen.problems.append(f"{volume_nl:g} nl are dispensed into {spot} from an empty tip")
-        return
-    source, held_nl = reader.held
-    if held_nl != volume_nl:
-        reader.seen.problems.append(f"{volume_nl:g} nl of {held_nl:g} nl in the tip are dispensed into {spot}")
-    reader.seen.done.append(SeenTransfer(source, spot, volume_nl, reader.tip))
-    reader.held, reader.is_spent = None, True
-
-
-def _drop(reader: _Reader) -> None:
-    if reader.held:
-        reader.seen.problems.append(f"tip {reader.tip} is dropped with {reader.held[1]:g} nl of {reader.held[0]} in it")
-    reader.tip = reader.held = None
-
-
-def compare_commands(commands: Sequence[Command], robot_type: str, protocol: Protocol, load: DeckLoad) -> list[str]:
-    """Return every difference between a command list and a deck load; empty when they agree."""
+    Args:
+        commands: of the analysis.
+        robot_type: of the analysis.
+        protocol: the plan.
+        load: of the plan.
+        offsets: that the file is to set for the labware that stands on the deck.
+        set_offsets: ``labwareOffsets`` of the analysis: those it does set.
+    """
     seen = read_commands(commands)
     robot = robot_deck(protocol.robot)
     problems = list(seen.problems)
     if robot_type != robot.engine_type:
         problems.append(f"the file is for robot {robot_type}, the plan for {robot.engine_type}")
-    wanted = [(pipette(protocol.pipette).engine_name, protocol.mount)]
-    if seen.pipettes != wanted:
-        problems.append(f"the file loads pipettes {seen.pipettes}, the plan {wanted}")
+    problems += _pipette_differences(seen, protocol, load)
     problems += _deck_differences(seen.deck, load)
-    problems += _transfer_differences(seen.transfers, load)
-    return problems
+    problems += _offset_differences(set_offsets, offsets, load)
+    problems += _step_differences(seen.done, load)
+    more = len(problems) - MAX_SHOWN
+    return problems if more <= 0 else [*problems[:MAX_SHOWN], f".. and {more} more differences"]
+
+
+def _pipette_differences(seen: Seen, protocol: Protocol, load: DeckLoad) -> Iterator[str]:
+    """Compare pipettes; an 8-channel one that the robot has and this load has no use for may be loaded or not."""
+    wanted = [(pipette(protocol.pipette).engine_name, protocol.mount)]
+    both = [*wanted]
+    if protocol.multichannel:
+        both.append((pipette(protocol.multichannel).engine_name, other_mount(protocol.mount)))
+    allowed = [both] if uses_eight(load) else [wanted, both]
+    if sorted(seen.pipettes) not in [sorted(pipettes) for pipettes in allowed]:
+        yield f"the file loads pipettes {seen.pipettes}, the plan {allowed[0]}"
 
 
 def _deck_differences(deck: Mapping[str, tuple[str, str]], load: DeckLoad) -> Iterator[str]:
@@ -204,9 +74,33 @@ def _deck_differences(deck: Mapping[str, tuple[str, str]], load: DeckLoad) -> It
         yield f"slot {slot}: the file has {deck[slot][0]} {deck[slot][1]!r}, the plan nothing"
 
 
-def _transfer_differences(seen: Sequence[SeenTransfer], load: DeckLoad) -> Iterator[str]:
-    slots = {item.barcode: item.slot for item in load.deck}
-    plan = [_planned(t, slots) for t in load.transfers]
+def _offset_differences(found: Sequence[Mapping[str, Any]], wanted: Sequence[Offset], load: DeckLoad) -> Iterator[str]:
+    """Compare offsets; the last that a file sets for a kind of labware in a slot counts."""
+    places = {(item.labware, item.slot) for item in load.deck}
+    plan = {(o.labware, o.slot): o.vector_mm for o in wanted if (o.labware, o.slot) in places}
+    seen: dict[tuple[str, str], tuple[float, ...]] = {}
+    for item in found:
+        kind, slot = str(item["definitionUri"]).split("/")[-2], str(item["location"]["slotName"])
+        seen[kind, slot] = tuple(float(item["vector"][axis]) for axis in "xyz")
+    for kind, slot in sorted({*plan, *seen}):
+        one, other = seen.get((kind, slot)), plan.get((kind, slot))
+        if one != other:
+            yield f"slot {slot}: the file sets the offset of {kind} to {_mm(one)}, the plan to {_mm(other)}"
+
+
+def _mm(vector: tuple[float, ...] | None) -> str:
+    return "nothing" if vector is None else ", ".join(f"{mm:g}" for mm in vector) + " mm"
+
+
+Planned = tuple[SeenStep, str]
+"""What a step does, and its name in a difference."""
+
+
+def _step_differences(seen: Sequence[SeenStep], load: DeckLoad) -> Iterator[str]:
+    named = _planned(load)
+    plan = [step for step, _ in named]
+    if plan == list(seen):
+        return
     # Aligned, so that one missing transfer is one difference and not one for every transfer after it.
     matcher = SequenceMatcher(None, plan, list(seen), autojunk=False)
     for tag, a, b, c, d in matcher.get_opcodes():
@@ -214,36 +108,76 @@ def _transfer_differences(seen: Sequence[SeenTransfer], load: DeckLoad) -> Itera
             continue
         paired = min(b - a, d - c)
         for i in range(paired):
-            yield f"{_named(load.transfers[a + i])}: {_change(plan[a + i], seen[c + i])}"
+            yield f"{named[a + i][1]}: {_change(plan[a + i], seen[c + i])}"
         for i in range(a + paired, b):
-            yield f"{_named(load.transfers[i])}: missing from the file here"
+            yield f"{named[i][1]}: missing from the file here"
         for i in range(c + paired, d):
-            yield f"the file moves {seen[i]} as its transfer number {i + 1}; the plan does not"
+            what = "transfer" if isinstance(seen[i], SeenTransfer) else "step"
+            yield f"the file {seen[i]} as its {what} number {_number(seen, i)}; the plan does not"
 
 
-def _planned(t: Transfer, slots: Mapping[str, str]) -> SeenTransfer:
-    return SeenTransfer(
-        Spot(slots.get(t.source_plate, "none"), t.source_well),
-        Spot(slots.get(t.destination_plate, "none"), t.destination_well),
-        t.volume_nl,
-        Spot(slots.get(t.tip_rack, "none"), t.tip_well),
-    )
+def _number(seen: Sequence[SeenStep], index: int) -> int:
+    """Count the transfers, or the steps, up to one of them."""
+    if not isinstance(seen[index], SeenTransfer):
+        return index + 1
+    return sum(isinstance(step, SeenTransfer) for step in seen[: index + 1])
 
 
-def _named(t: Transfer) -> str:
-    where = f"{t.source_well} on {t.source_plate} to {t.destination_well} on {t.destination_plate}"
-    return f"transfer {t.transfer_id} ({where}, {t.volume_nl} nl)"
+def _planned(load: DeckLoad) -> list[Planned]:
+    """Say what a file has to do for each step, tips included. Made from the plan alone, not from what is rendered."""
+    slots = {item.barcode: item.slot for item in load.deck}
+    wanted: list[Planned] = []
+    on: set[tuple[bool, str, str]] = set()
+    stroke, is_new = 0, True
+    for step in load.steps:
+        if isinstance(step, Transfer | Mix):
+            is_eight = isinstance(step, Transfer) and bool(step.stroke)
+            tip = (is_eight, step.tip_rack, step.tip_well)
+            number = step.stroke if isinstance(step, Transfer) else 0
+            if not number or number != stroke:  # the eight of a stroke are picked up at once
+                is_new = tip not in on
+                on = set() if is_new else on
+            on, stroke = {*on, tip} if is_eight else {tip}, number
+        elif isinstance(step, PlateMove):
+            source, slots[step.barcode] = slots.get(step.barcode, "none"), step.target.removeprefix("deck/")
+            wanted.append((SeenMove(source, slots[step.barcode]), _named(step)))
+            continue
+        wanted.append((_as_seen(step, slots, is_fresh=is_new), _named(step)))
+    return joined(wanted)
 
 
-def _change(plan: SeenTransfer, seen: SeenTransfer) -> str:
+def _as_seen(step: Step, slots: Mapping[str, str], *, is_fresh: bool) -> SeenStep:
+    def spot(barcode: str, well: str) -> Spot:
+        return Spot(slots.get(barcode, "none"), well)
+
+    match step:
+        case Transfer():
+            ends = spot(step.source_plate, step.source_well), spot(step.destination_plate, step.destination_well)
+            tip = spot(step.tip_rack, step.tip_well)
+            return SeenTransfer(*ends, step.volume_nl, tip, is_fresh, 8 if step.stroke else 1)
+        case Mix():
+            tip = spot(step.tip_rack, step.tip_well)
+            return SeenMix(spot(step.plate, step.well), step.volume_nl, step.cycles, tip, is_fresh)
+        case Incubate():
+            return SeenWait(step.wait_s)
+    return SeenWait(-1)  # another device's step: nothing that a file does is equal to it
+
+
+def _named(step: Step) -> str:
+    if isinstance(step, Transfer):
+        where = f"{step.source_well} on {step.source_plate} to {step.destination_well} on {step.destination_plate}"
+        return f"transfer {step.transfer_id} ({where}, {step.volume_nl} nl)"
+    if isinstance(step, Mix):
+        return f"step {step.step_id} (mix {step.well} on {step.plate})"
+    return f"step {number_of(step)} ({step.KIND})"
+
+
+def _change(plan: SeenStep, seen: SeenStep) -> str:
+    """Say what differs between two motions: of one kind part by part, of two kinds as a whole."""
+    if type(plan) is not type(seen):
+        return f"the file {seen} instead"
     parts = []
-    for what, wanted, found in (
-        ("source", plan.source, seen.source),
-        ("destination", plan.destination, seen.destination),
-        ("tip", plan.tip, seen.tip),
-    ):
+    for what, wanted, found in zip(plan.PARTS, plan.parts(), seen.parts(), strict=True):
         if wanted != found:
             parts.append(f"{what} is {found}, planned {wanted}")
-    if plan.volume_nl != seen.volume_nl:
-        parts.append(f"volume is {seen.volume_nl:g} nl, planned {plan.volume_nl:g} nl")
     return "; ".join(parts)

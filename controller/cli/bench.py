@@ -1,7 +1,7 @@
 """device: list, test, doctor and watch the devices of a lab, one at a time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,9 @@ def device_test(
     name: NameArgument,
     move: Annotated[
         str | None,
-        typer.Option("--move", help="Also store and fetch the plate of this barcode, on the transfer station."),
+        typer.Option(
+            "--move", help="Also a short motion with the plate of this barcode: store and fetch, shake, read."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something moves.")] = False,
     lab: LabOption = HERE,
@@ -67,31 +69,36 @@ def device_test(
 
 
 def _move(device: object, kind: str, barcode: str, is_sure: bool, as_json: bool) -> None:
-    """Let an incubator move a plate in and out.
+    """Let a device do a short motion with a plate.
 
     Raises:
-        DataError: no incubator, or nobody said yes.
+        DataError: its kind has none, or nobody said yes.
         NeedsOperator: it did not succeed.
     """
     from datetime import UTC, datetime
     from typing import cast
 
-    from controller.bench import fresh_key, moved_in_and_out
+    from controller.bench import TRIALS, fresh_key, tried
     from drivers.ports import Device, Status
     from nextplate.errors import DataError, NeedsOperator
 
-    if kind != "incubator":
-        raise DataError(f"--move is for an incubator, not for a {kind}")
-    asked = f"Is plate {barcode} on the transfer station, and nobody's hand near? Store it and fetch it again?"
-    if not (is_sure or typer.confirm(asked, err=True)):
+    trial = TRIALS.get(kind)
+    if trial is None:
+        raise DataError(f"--move is for an {', a '.join(TRIALS)}, not for a {kind}: it has no short, harmless motion")
+    if not (is_sure or typer.confirm(trial.question.format(barcode=barcode), err=True)):
         raise DataError("nothing was moved")
     key = fresh_key(datetime.now(UTC))
-    reports = moved_in_and_out(cast(Device, device), key, barcode, lambda: time.sleep(_POLL_S))
+    reports = tried(cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S))
     verb, last = reports[-1]
     if last.status is not Status.DONE:
         raise NeedsOperator(f"{verb} {last.status.value}: {last.message}")
-    slot = reports[0][1].result.get("slot")
-    say({"moved": barcode, "slot": slot}, f"stored {barcode} in slot {slot} and fetched it again", as_json)
+    told = {verb: dict(report.result) for verb, report in reports}
+    text = "\n".join(f"{verb} {barcode}: done{_spelled(result)}" for verb, result in told.items())
+    say({"plate": barcode, "done": told}, text, as_json)
+
+
+def _spelled(result: Mapping[str, object]) -> str:
+    return "".join(f", {name} {value}" for name, value in result.items())
 
 
 def device_doctor(

@@ -88,7 +88,9 @@ def _of_lab(folder: Path) -> "tuple[LabNow, RobotDeck, Path | None]":
     )
     settings = opened.settings
     now = LabNow(wells, tips, round(settings.assay.well_volume_ul * 1000), care, has_books=True)
-    return now, deck_of(settings), Path(settings.proof.python) if settings.proof.python else None
+    deck = deck_of(settings)
+    python = settings.proof.python_for(deck.robot)
+    return now, deck, Path(python) if python else None
 
 
 def show(

@@ -78,6 +78,13 @@ def _robot(c: Context) -> str:
     return robot
 
 
+def _proof(c: Context) -> dict[str, Any]:
+    """The interpreter of the robot's line, and how long it may take."""
+    section = dict(c.plan.section("proof"))
+    lines = section.pop("robots", {})
+    return section | {"python": lines.get(_robot(c), section["python"])}
+
+
 def _deck(c: Context) -> dict[str, Any]:
     """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
     return {"deck": said} if (said := c.plan.settings.get("deck")) else {}
@@ -96,7 +103,7 @@ def check(c: Context) -> Built:
     params = {
         "labware": plate["labware"],
         "well_volume_ul": assay["well_volume_ul"],
-        **c.plan.section("proof"),
+        **_proof(c),
         **_deck(c),
     }
     return c.compute(inputs, params)

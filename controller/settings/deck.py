@@ -16,6 +16,10 @@ class DeckSection(Section):
     """What stands on the deck for good, by slot: a name of protocols.geometry.MODULES."""
     blocked: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Slots that are not to be used."""
+    multichannel: str = ""
+    """Load name of the 8-channel pipette on the other mount; empty: there is none."""
+    tip_policy: Literal["fresh", "keep"] = "fresh"
+    """fresh: a tip for every transfer; keep: for as long as it meets one liquid (protocols.orders.TipPolicy)."""
     hand_finger_mm: Length | None = None
     """How far beside a plate the mover's fingers reach; left out: nothing is in their way."""
     hand_grip_height_mm: Length = 20.0

@@ -21,6 +21,12 @@ class ProofSection(Section):
     python: str = ""
     """Interpreter with the opentrons package; empty: the one that runs nextplate."""
     timeout_s: Annotated[int, Field(ge=10)] = 300
+    robots: dict[Literal["flex", "ot2"], str] = Field(default_factory=dict)
+    """Another interpreter for a line of robots: versions of opentrons that take one refuse the other."""
+
+    def python_for(self, robot: str) -> str:
+        """Return the interpreter for a robot; "" for nextplate's own."""
+        return next((python for line, python in self.robots.items() if line == robot), self.python)
 
 
 class FaultsSection(Section):

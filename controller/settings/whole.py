@@ -27,6 +27,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
             "n_lot",
         ),
+        "proof": ("robots",),
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator
 
+import incubator_rig
 import pytest
-from incubator_rig import LABS_BY_FOLDER
+import washer_rig
 
 
 @pytest.fixture
@@ -17,4 +18,5 @@ def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
 def _emulators_end() -> Iterator[None]:
     """Close the emulators that a test's rig opened."""
     yield
-    LABS_BY_FOLDER.close()
+    incubator_rig.LABS_BY_FOLDER.close()
+    washer_rig.LABS_BY_FOLDER.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import washer_rig
 from device_rig import Port, Rig
 from incubator_rig import port_rigs
 from lab_software import LabSoftware, small_answers
@@ -23,7 +24,18 @@ from watched_lab import OrderedMicroscope, WatchedLab
 from worklist_rig import worklist_rigs
 
 from drivers.folder import make
-from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, Status, StorePlate
+from drivers.ports import (
+    AcquirePlate,
+    DispensePlate,
+    FetchPlate,
+    Move,
+    MovePlates,
+    ReadBarcode,
+    ShakePlate,
+    Status,
+    StorePlate,
+    WashPlate,
+)
 from nextplate.errors import NeedsOperator, Transient
 from sim.lab import FaultKind, SimLab
 from tests.sim.rig import do, open_lab, set_up, transfers, write_protocol
@@ -166,6 +178,10 @@ MOVES = (_moves_that_work, _moves_that_fail, MOVED)
 STORES = (_plate(StorePlate, "P1"), _plate(StorePlate, "P2"), SLOT)
 FETCHES = (_plate(FetchPlate, "P1"), _plate(FetchPlate, "P2"), NOTHING)
 ACQUIRES = (_plate(AcquirePlate, "P1"), _plate(AcquirePlate, "P2"), READOUT)
+WASHES = (lambda _: WashPlate("P1", "wash-2x80ul"), lambda _: WashPlate("P2", "wash-2x80ul"), frozenset({"program"}))
+DISPENSES = (lambda _: DispensePlate("P1", "dispense-20ul"), lambda _: DispensePlate("P2", "dispense-20ul"), WASHES[2])
+SHAKES = (lambda _: ShakePlate("P1", 600, 5), lambda _: ShakePlate("P2", 600, 5), frozenset({"shaken_s"}))
+READS = (lambda _: ReadBarcode("P1"), lambda _: ReadBarcode("P2"), frozenset({"barcode"}))
 OURS: Mapping[str, Rig] = {
     "sim-handler": _sim(set_up, *LOADS, "handler"),
     "sim-mover": _sim(_nothing, *MOVES, "mover"),
@@ -178,7 +194,12 @@ OURS: Mapping[str, Rig] = {
     "folder-incubator-fetch": _folder("incubator", *FETCHES),
     "folder-imager": _folder("imager", *ACQUIRES),
     "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
+    "sim-washer": _sim(_plate_at("washer"), *WASHES, "washer"),
+    "sim-dispenser": _sim(_plate_at("dispenser"), *DISPENSES, "dispenser"),
+    "sim-shaker": _sim(_plate_at("shaker"), *SHAKES, "shaker"),
+    "sim-barcode-reader": _sim(_plate_at("reader"), *READS, "barcode_reader"),
     **port_rigs(),
+    **washer_rig.port_rigs(),
     **worklist_rigs(),
 }
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
@@ -275,8 +296,8 @@ def test_a_new_process_finds_the_command_as_it_stands(rig: Rig, tmp_path: Path, 
     _advance(port, rig.works(tmp_path), moment)
     port.close()
     again = rig.open(tmp_path / "disturbed")
-    found = again.device.lookup("k").status
-    assert found is {"before": Status.NOT_FOUND, "done": Status.DONE}.get(moment, Status.RUNNING)
+    found = again.device.lookup("k")
+    assert found.status is {"before": Status.NOT_FOUND, "done": Status.DONE}.get(moment, Status.RUNNING), found
     again.device.submit(rig.works(tmp_path), "k")
     assert again.finish("k") == expected
     assert again.effects() == n_effects

@@ -99,7 +99,8 @@ def test_something_moves_only_after_a_yes(run, lab: Path, server: WireServer, mo
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
     code, out, err = run("device", "test", "warm", "--move", "P1", "--lab", lab)
     assert code == 0, err
-    assert "stored P1 in slot 1 and fetched it again" in out
+    assert "store P1: done, slot 1" in out
+    assert "fetch P1: done" in out
     assert hotel.moves() == 2
     hotel.take_from_station()
     code, _, err = run("device", "test", "warm", "--move", "P1", "--yes", "--lab", lab)

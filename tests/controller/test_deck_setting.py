@@ -43,6 +43,24 @@ def test_the_proof_refuses_a_deck_that_the_lab_does_not_have(stock: Path, monkey
         check_step.run({"protocol": stock.parent, "stock": stock, "tips": stock}, params, stock.parent, _silent)
 
 
+@pytest.mark.opentrons
+def test_eight_channels_and_kept_tips_reach_the_compiler_and_the_proof(stock: Path, monkeypatch: pytest.MonkeyPatch):
+    deck = {**DECK, "multichannel": "flex_8channel_50", "tip_policy": "keep"}
+    fresh = compiled(stock, monkeypatch, deck={**deck, "tip_policy": "fresh"})
+    protocol = compiled(stock, monkeypatch, deck=deck)
+    n_tips = [len({(t.tip_rack, t.tip_well) for t in p.transfers}) for p in (protocol, fresh)]
+    assert n_tips[0] < n_tips[1] == len(fresh.transfers)
+    params = {**PARAMS, "python": "", "timeout_s": 120, "deck": deck}
+    inputs = {"protocol": stock.parent, "stock": stock, "tips": stock}
+    assert check_step.run(inputs, params, stock.parent, _silent)["n_proven"] == len(protocol.transfers)
+
+
+def test_each_line_of_robots_may_have_its_own_interpreter():
+    proof = Settings.model_validate({"proof": {"python": "/a", "robots": {"ot2": "/b"}}}).proof
+    assert (proof.python_for("flex"), proof.python_for("ot2")) == ("/a", "/b")
+    assert "robots" not in Settings().journal_body()["proof"]
+
+
 def test_settings_give_the_deck_and_leave_older_journals_as_they_were():
     said = Settings.model_validate({"deck": {"modules": {"B1": "heater-shaker"}, "hand_finger_mm": 40.0}})
     deck = deck_of(said)

@@ -1,5 +1,6 @@
 """Stock and tips are debited by what the handler says, once, and on the safe side where nobody can say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,3 +48,16 @@ def test_debits(lab: Path, status, result, moved, tips):
     dosed = dict(result["transfers"]) if "transfers" in result else moved
     short = {f"B{n:02d}" for n in (1, 2, 3) if dosed.get(n, 0) < 5000}
     assert {well for well, _, _ in kept["short"]} == short
+
+
+def test_a_tip_that_stayed_on_is_used_once_and_no_tip_is_none(lab: Path):
+    protocol = Protocol.from_json((lab / "protocol.json").read_text())
+    kept = tuple(replace(t, tip_well="C01" if t.transfer_id < 3 else "") for t in protocol.transfers)
+    kept = (*kept[:2], replace(kept[2], tip_rack=""))
+    (lab / "protocol.json").write_text(replace(protocol, loads=(DeckLoad(0, (), kept),)).to_json())
+    command = {"verb": "run-load", "protocol": "protocol.json", "rendered": "x.py", "digest": "d", "load": 0}
+    intent = Intent("k", "run-0", 0, {"device": "liquid-handler", "command": command}, datetime(2026, 1, 5, tzinfo=UTC))
+    rows, _ = rows_of(lab, "first", "done", intent, {"transfers": [[1, 5000], [2, 5000], [3, 5000]]})
+    tables = {r.table: r.rows for r in rows}
+    assert [(t["rack"], t["well"]) for t in tables["tips_used"]] == [("TIPS-1", "C01")]
+    assert len(tables["stock_movements"]) == 3

@@ -286,3 +286,17 @@ def test_a_large_volume_is_moved_in_parts_that_the_pipette_takes(volume_nl: int,
     assert sum(parts) == volume_nl
     assert max(parts) <= tool.max_nl
     assert min(parts) >= tool.min_nl or volume_nl < tool.min_nl
+
+
+def test_what_is_mixed_is_mixed_in_every_well_and_not_with_the_tips_of_eight_channels() -> None:
+    """Diluted with eight channels, a column used to be mixed in its first well only."""
+    protocol = dose_lab(64, (10.0, 1.0, 0.1), has_eight=True).compiled().protocol
+    mixed = {(step.plate, step.well) for step in protocol.steps if isinstance(step, Mix)}
+    spares = {item.barcode for load in protocol.loads for item in load.deck if item.role is DeckRole.INTERMEDIATE}
+    diluted = {(t.destination_plate, t.destination_well) for t in protocol.transfers if t.compound_id != "DMSO"}
+    assert mixed == {key for key in diluted if key[0] in spares}
+    assert len(mixed) > 8
+    before = None
+    for step in protocol.steps:
+        assert not (isinstance(step, Mix) and isinstance(before, Transfer) and before.stroke)
+        before = step

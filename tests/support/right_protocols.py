@@ -1,8 +1,9 @@
 """Right protocols made at random, each with the lab it is right in; without the compiler, with books of its own."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocols.labware import LABWARE, PIPETTES, RobotDeck, robot_deck
 from protocols.ledger import Ledger
@@ -31,6 +32,9 @@ _PLATES = (
 )
 _TROUGH = "nest_12_reservoir_15ml"
 _TARGETS = ("corning_384_wellplate_112ul_flat", "corning_96_wellplate_360ul_flat", "nest_96_wellplate_200ul_flat")
+_SEVERAL = ["transfer"] * 6 + ["column", "dispense", "wash", "mix"]
+_ALONE = ["transfer"] * 3 + ["column", "columns", "stamp", "mix", "wait"]
+"""What an Opentrons robot does without other devices."""
 _EIGHT = {"flex": "flex_8channel_50", "ot2": "p20_multi_gen2"}
 
 
@@ -51,16 +55,29 @@ class Maker:
     fresh: list[tuple[str, str]] = field(default_factory=list)
     """Destination wells that nothing went into."""
     number: int = 0
+    n_filled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often liquid went into each well."""
+    stacks: list[tuple[str, int, int]] = field(default_factory=list)
+    """Whole columns of a 384-well source plate that eight channels reach: plate, column, first row."""
+
+    def was_filled(self, transfers: list[Transfer]) -> bool:
+        """Tell whether other liquid went into the wells of transfers before: the tips may not go back then."""
+        return any(self.n_filled[t.destination_plate, t.destination_well] > 1 for t in transfers)
 
     def next(self) -> int:
         self.number += self.rng.randint(1, 3)
         return self.number
 
 
-def right_protocol(seed: int, *, is_for_handler: bool = False) -> tuple[Protocol, Ledger, RobotDeck]:
-    """Make a protocol of one to three loads, the ledger it is right in, and the robot."""
+def right_protocol(
+    seed: int, *, is_for_handler: bool = False, robot_name: str = ""
+) -> tuple[Protocol, Ledger, RobotDeck]:
+    """Make a protocol of one to three loads, the ledger it is right in, and the robot.
+
+    With ``robot_name`` it is for that robot, and only of what an Opentrons robot does alone.
+    """
     rng = random.Random(seed)
-    name = rng.choice(["flex", "ot2"])
+    name = robot_name or rng.choice(["flex", "ot2"])
     robot = robot_deck(name, multichannel=_EIGHT[name])
     make = Maker(rng, robot)
     fill_nl = rng.choice([0, 20_000, 50_000])
@@ -72,7 +89,8 @@ def right_protocol(seed: int, *, is_for_handler: bool = False) -> tuple[Protocol
         for well in LABWARE[kind].wells_by_column():
             make.space[plate, well] = LABWARE[kind].max_volume_nl - fill_nl
     make.fresh = list(make.space)
-    loads = tuple(_load(make, n, targets, sources, racks, is_for_handler) for n in range(rng.randint(1, 3)))
+    kinds = _ALONE if robot_name else [*_SEVERAL, *(["stand"] * (not is_for_handler))]
+    loads = tuple(_load(make, n, targets, sources, racks, kinds) for n in range(rng.randint(1, 3)))
     ledger = Ledger.of(stock, racks, {plate: (kind, fill_nl) for plate, kind in targets.items()})
     protocol = Protocol(f"night {seed}", name, robot.pipette, rng.choice(["left", "right"]), loads, robot.multichannel)
     return protocol, ledger, robot
@@ -81,7 +99,12 @@ def right_protocol(seed: int, *, is_for_handler: bool = False) -> tuple[Protocol
 def _stock(make: Maker, sources: dict[str, str]) -> Iterator[StockWell]:
     for plate, kind in sources.items():
         item = LABWARE[kind]
-        for well in make.rng.sample(item.wells_by_column(), make.rng.randint(1, 30)):
+        wells = make.rng.sample(item.wells_by_column(), make.rng.randint(1, 30))
+        if item.n_wells == 384:
+            column, start = make.rng.randint(1, 24), make.rng.randrange(2)
+            make.stacks.append((plate, column, start))
+            wells += [f"{chr(65 + row)}{column:02d}" for row in range(start, 16, 2)]
+        for well in dict.fromkeys(wells):
             volume_nl = make.rng.randint(item.dead_volume_nl, item.max_volume_nl)
             compound = make.rng.choice(["CPD", "µ-Ω", '"); os.system(', "N" * 300]) + f"-{plate}{well}"
             make.room[plate, well] = volume_nl - item.dead_volume_nl
@@ -115,7 +138,7 @@ def _load(
     targets: dict[str, str],
     sources: dict[str, str],
     racks: list[TipRack],
-    is_for_handler: bool,
+    kinds: list[str],
 ) -> DeckLoad:
     wanted = [(b, kind, DeckRole.DESTINATION) for b, kind in targets.items()]
     wanted += [(b, kind, DeckRole.SOURCE) for b, kind in (*sources.items(), ("R", _TROUGH))]
@@ -123,10 +146,11 @@ def _load(
     slots = make.rng.sample(make.robot.slots, len(wanted))
     deck = tuple(DeckItem(slot, *item) for slot, item in zip(slots, wanted, strict=True))
     steps: list[Step] = []
-    kinds = ["transfer"] * 6 + ["column", "dispense", "wash", "mix"] + ["stand"] * (not is_for_handler)
     for _ in range(make.rng.randint(1, 12)):
         steps += _steps(make, make.rng.choice(kinds), targets)
-    if not is_for_handler and make.rng.random() < 0.5 and index == 2:
+    if kinds is _ALONE:
+        steps += _carried(make, deck, targets)
+    elif "stand" in kinds and make.rng.random() < 0.5 and index == 2:
         plate = make.rng.choice(sorted(targets))
         steps += [PlateMove(make.next(), plate, "deck/x", "imager"), Read(make.next(), plate, "fluorescence")]
     return DeckLoad(index, deck, tuple(steps))
@@ -139,6 +163,12 @@ def _steps(make: Maker, kind: str, targets: dict[str, str]) -> list[Step]:
             return list(_transfers(make, targets))
         case "column":
             return list(_column(make, plate, targets[plate]))
+        case "columns":
+            return _columns(make, plate, targets[plate])
+        case "stamp":
+            return list(_stamp(make, plate, targets[plate]))
+        case "wait":
+            return [Incubate(make.next(), plate, make.rng.randint(1, 7200))]
         case "dispense":
             wells = tuple(make.rng.sample(LABWARE[targets[plate]].wells_by_column(), 3))
             volume_nl = min(5_000, *(make.space[plate, well] for well in wells))
@@ -190,9 +220,59 @@ def _column(make: Maker, plate: str, kind: str) -> Iterator[Transfer]:
         yield Transfer(number + i, "R", "A01", *key, volume_nl, rack, tip, "DMSO", number)
 
 
+def _columns(make: Maker, plate: str, kind: str) -> list[Step]:
+    """Two columns with the same eight tips, where nothing else stands in the wells."""
+    first = list(_column(make, plate, kind))
+    free = [key for key in make.fresh if key[0] == plate and key[1].startswith("A")]
+    if not first or not free:
+        return list(first)
+    rows, column = LABWARE[kind].wells_format.n_rows, free[0][1][1:]
+    keys = [(plate, f"{chr(65 + row)}{column}") for row in range(0, rows, rows // 8)]
+    if not set(keys) <= set(make.fresh) or make.room["R", "A01"] < 8 * first[0].volume_nl or make.was_filled(first):
+        return list(first)
+    _move(make, ("R", "A01"), keys, first[0].volume_nl)
+    number = make.next()
+    make.number += 8
+    again = [
+        replace(t, transfer_id=number + i, destination_plate=key[0], destination_well=key[1], stroke=number)
+        for i, (t, key) in enumerate(zip(first, keys, strict=True))
+    ]
+    return [*first, *again]
+
+
+def _stamp(make: Maker, plate: str, kind: str) -> Iterator[Transfer]:
+    """A whole column of a source plate into a column: eight compounds at once."""
+    rows, width = LABWARE[kind].wells_format.n_rows, LABWARE[kind].wells_format.n_columns
+    for source, column, start in make.stacks:
+        sources = [(source, f"{chr(65 + row)}{column:02d}") for row in range(start, 16, 2)]
+        first, target = make.rng.randrange(rows // 8), make.rng.randint(1, width)
+        keys = [(plate, f"{chr(65 + row)}{target:02d}") for row in range(first, rows, rows // 8)]
+        volume_nl = min(2_500, *(make.space[key] for key in keys), *(make.room[key] for key in sources))
+        if volume_nl < 1_000 or not make.columns:
+            continue
+        rack, tips = make.columns.pop(0)
+        number = make.next()
+        make.number += 8
+        for i, (here, key, tip) in enumerate(zip(sources, keys, tips, strict=True)):
+            _move(make, here, [key], volume_nl)
+            yield Transfer(number + i, *here, *key, volume_nl, rack, tip, make.held[here], number)
+        return
+
+
+def _carried(make: Maker, deck: tuple[DeckItem, ...], targets: dict[str, str]) -> Iterator[Step]:
+    """At the end of a load, carry a plate to a free slot, where the robot has a gripper."""
+    free = sorted({*make.robot.slots, *make.robot.staging} - {item.slot for item in deck})
+    if not make.robot.staging or make.rng.random() < 0.5:
+        return
+    plate = make.rng.choice(sorted(targets))
+    item = next(item for item in deck if item.barcode == plate)
+    yield PlateMove(make.next(), item.barcode, f"deck/{item.slot}", f"deck/{make.rng.choice(free)}")
+
+
 def _move(make: Maker, source: tuple[str, str], targets: list[tuple[str, str]], volume_nl: int) -> None:
     make.room[source] -= volume_nl * len(targets)
     for key in targets:
         make.space[key] -= volume_nl
+        make.n_filled[key] += 1
         if key in make.fresh:
             make.fresh.remove(key)

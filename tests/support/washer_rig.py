@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from device_rig import Port, Rig
 
-from drivers import el406
+from drivers import bluewasher, el406
 from drivers.ports import Device, DispensePlate, Move, MovePlates, Report, Status, WashPlate
 from drivers.program_handler import Pace, ProgramHandler
 from drivers.program_machine import ProgramMachine
@@ -23,6 +23,7 @@ from drivers.wire import Line, LineSettings, Wire, line_at
 from drivers.wire_log import WireLog
 from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
+from sim.wire.bluewasher import BlueWasherEmulator
 from sim.wire.el406 import El406
 from sim.wire.faults import Fault, FaultScript
 from sim.wire.server import WireServer
@@ -48,6 +49,29 @@ EL406_PROGRAMS = {
     "stops": 'plate = 96\n[[step]]\ndo = "dispense"\nvolume_ul = 3000\n',
     "other-plate": 'plate = 384\n[[step]]\ndo = "dispense"\nvolume_ul = 50\n',
 }
+
+
+BLUE_PROGRAMS = {
+    "good": "# two cycles\nEMPTY\nFILL 80\nEMPTY\nFILL 80\nSPIN 5\n",
+    "stops": "FILL 3000\n",
+    "wrong": "EMPTY\nSING\n",
+}
+
+
+class Flaky:
+    """A port of which every fifth opening fails, as a BlueWasher's does."""
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    def open(self, port: str, settings: LineSettings) -> Line:
+        self._n += 1
+        if self._n % 5 == 0:
+            raise OSError(5, "Input/output error", port)
+        return line_at(port, settings)
+
+
+FLAKY = Flaky()
 
 
 class WetLab(Protocol):
@@ -140,6 +164,18 @@ WIRED: Mapping[str, Wired] = {
         (0, 1),
         2,
         {f"{name}.toml": text for name, text in EL406_PROGRAMS.items()},
+    ),
+    "bluewasher": Wired(
+        "washer",
+        lambda time: BlueWasherEmulator(time, step_s=STEP_S),
+        lambda wire, folder, pace: bluewasher.BlueWasher(wire, folder, pace, 99, reply_s=REPLY_S, gap_s=0.001),
+        bluewasher.SETTINGS,
+        r"^\$runprog ",
+        "good",
+        (2, 2),
+        1,
+        {f"{name}.txt": text for name, text in BLUE_PROGRAMS.items()},
+        lambda port, settings: FLAKY.open(port, settings),
     ),
 }
 
@@ -293,6 +329,7 @@ def _port(lab: WireLab) -> Port:
         wait(lambda: lab.is_running() or not running())
 
     def work() -> None:
+        wait(lambda: lab.wire.is_open or not running())  # some ports do not open every time
         lab.time.run_at(SPEED)
         wait(lambda: not running())
         lab.time.run_at(0.0)
@@ -317,7 +354,7 @@ def _port(lab: WireLab) -> Port:
 
 
 LABS_BY_FOLDER = Labs()
-SINGLE = {"el406": "single"}
+SINGLE = {"el406": "single", "bluewasher": "good"}
 """Programs of one step, so that a process that ends leaves nothing undone."""
 
 

@@ -11,26 +11,22 @@ r"""ImageXpress Micro microscopes on their serial line; facts/devices.md 4.8.
 asked. The readout that is handed over is new and of this barcode (`drivers.watched_look`); any other stays.
 """
 
-import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from re import compile as regex
 from typing import Any
 
 from drivers.deadline import Deadline
 from drivers.dialogue import Barrier, Dialogue
+from drivers.imager_readout import WATCH, Readouts
 from drivers.imagexpress_words import OFFLINE, Phase, State, fields, state
 from drivers.key_files import write_whole
 from drivers.ports import AcquirePlate, Report, Status
 from drivers.serial_options import memory_of, serial_options, wire_of
-from drivers.watched_look import Candidate, Eye
-from drivers.watched_memory import Awaited
 from drivers.watched_options import WatchOptions, read_options
-from drivers.watched_take import Arriving, SourceChanged, bring_in, plain_name
 from drivers.wire import LineSettings, Silent, Wire
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import JSON
@@ -40,10 +36,6 @@ SETTINGS = LineSettings()
 _STATUS = "1,STATUS"
 _BARRIER = Barrier(_STATUS, regex(r"[0-9]{1,3},(READY|RUNNING|DONE|ERROR)\b[ -~]*"))
 _HINT = "an ImageXpress answers READY, RUNNING, DONE or ERROR; is this its port?"
-_WATCH: Mapping[str, type] = {
-    "depth": int, "barcode_pattern": str, "settle_s": float, "copy": bool, "reader": str, "several": str, "wells": int,
-    "fields": int, "channels": int,
-}  # fmt: skip
 _UNSAFE = frozenset(",\r\n\0")
 
 
@@ -74,11 +66,11 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
     """
     if kind != "imager":
         raise SettingsError(f"driver 'imagexpress' is for an imager, not for a {kind}")
-    said = serial_options(options, {"hts": str, "watch": str}, {**_WATCH, **dict.fromkeys(_PACE, float)})
+    said = serial_options(options, {"hts": str, "watch": str}, {**WATCH, **dict.fromkeys(_PACE, float)})
     hts = said["hts"]
     if not hts.strip() or not hts.isascii() or _UNSAFE & set(hts):
         raise SettingsError(f"option hts = {hts!a} should be a path without commas, in ASCII: the line has no quotes")
-    watch = read_options({name: said[name] for name in ("watch", *_WATCH) if name in said}, lab)
+    watch = read_options({name: said[name] for name in ("watch", *WATCH) if name in said}, lab)
     pace = ImagePace(**{name: float(said[name]) for name in _PACE if name in said})
     memory = memory_of(kind, lab)
     wire = wire_of(said, SETTINGS, kind, lab)
@@ -95,8 +87,9 @@ class ImageXpress:
     def __init__(
         self, wire: Wire, hts: str, watch: WatchOptions, lab: Path, mark: Path, pace: ImagePace, *, reply_s: float = 2.0
     ) -> None:
-        self._wire, self._hts, self._watch, self._lab = wire, hts, watch, lab
+        self._wire, self._hts, self._watch = wire, hts, watch
         self._mark, self._pace = mark, pace
+        self._readouts = Readouts(watch, lab, pace.poll_s)
         self._line = Dialogue(wire, ends=(b"\r\n", b"\r\n"), reply_s=reply_s, barriers=(_BARRIER,))
 
     def time_s(self, command: Any) -> float:  # noqa: ARG002
@@ -119,15 +112,15 @@ class ImageXpress:
             with suppress(Transient):
                 fields(self._line.ask("1,ONLINE", soon), "1,ONLINE")
             seen = self._steady(soon)
+        stage = until.within(self._pace.stage_s)  # it may be the stage that a killed process set in motion
+        while seen.phase is Phase.RUNNING and not stage.is_over:
+            stage.pause(self._pace.poll_s)
+            seen = self._steady(until.within(2 * self._pace.connect_s))
         if seen.phase is Phase.RUNNING:
             raise NeedsOperator("the imager runs somebody else's acquisition; wait for its end, or stop it there")
         if seen.trouble:
             raise NeedsOperator(f"the imager reports {seen.trouble}; clear it there")
-        try:
-            before = Eye(self._watch, time.monotonic).snapshot(command.barcode)
-        except OSError as error:
-            raise Transient(f"{self._watch.watch} cannot be read ({error}); is the share mounted?") from error
-        return {"run": uuid.uuid4().hex, "before": before, "asked_at": datetime.now(UTC).isoformat()}
+        return {"run": uuid.uuid4().hex, **self._readouts.asked(command.barcode)}
 
     def perform(self, command: AcquirePlate, plan: JSON, until: Deadline) -> Report:
         """Bring the plate under the objective, run the acquisition once, and hand over its readout.
@@ -139,7 +132,7 @@ class ImageXpress:
             self._goto("SAMPLE", until)
             self._write_mark(plan)
         except DeviceError as error:
-            return self._failed(command, f"{error}; nothing was imaged")
+            return self._readouts.failed(command, f"{error}; nothing was imaged")
         refusal = ""
         try:
             fields(self._line.ask(f"1,RUN,,{self._hts}", until), "1,RUN")
@@ -148,7 +141,7 @@ class ImageXpress:
         seen = self._ended(until.within(self._pace.run_s))
         if seen.phase is Phase.READY:
             why = refusal or "the imager did not begin to run"
-            return self._failed(command, f"{why}; nothing was imaged")
+            return self._readouts.failed(command, f"{why}; nothing was imaged")
         return self._concluded(command, plan, seen, until)
 
     def after_crash(self, command: AcquirePlate, plan: JSON, until: Deadline) -> Report:
@@ -163,7 +156,7 @@ class ImageXpress:
         seen = self._ended(until.within(self._pace.run_s))
         if seen.phase is not Phase.READY:
             return self._concluded(command, plan, seen, until)
-        report = self._readout(command, plan, until.within(self._pace.folder_s), patience_s=self._pace.patience_s)
+        report = self._readouts.wait(command, plan, until.within(self._pace.folder_s), patience_s=self._pace.patience_s)
         if report.status is Status.DONE:
             return report
         text = f"nobody saw whether plate {command.barcode} was imaged ({report.message}); look at the imager"
@@ -275,53 +268,13 @@ class ImageXpress:
 
     def _concluded(self, command: AcquirePlate, plan: JSON, seen: State, until: Deadline) -> Report:
         if seen.trouble:
-            return self._failed(
+            return self._readouts.failed(
                 command, f"the imager stopped: {seen.trouble}; plate {command.barcode} is in the imager"
             )
-        report = self._readout(command, plan, until.within(self._pace.folder_s))
+        report = self._readouts.wait(command, plan, until.within(self._pace.folder_s))
         with suppress(DeviceError):  # that the stage stays inside is no reason to doubt the images
             self._goto("LOAD", until)
         return report
-
-    def _readout(
-        self, command: AcquirePlate, plan: JSON, until: Deadline, *, patience_s: float | None = None
-    ) -> Report:
-        """Wait for the whole readout of this barcode, and bring it into the lab.
-
-        ``patience_s``: after which nothing of it being there is an answer; None: as long as the deadline allows.
-        """
-        awaited = Awaited(
-            str(plan["run"]), command.barcode, datetime.fromisoformat(plan["asked_at"]), dict(plan["before"])
-        )
-        eye, enough = Eye(self._watch, time.monotonic), until if patience_s is None else until.within(patience_s)
-        said = ""
-        while True:
-            try:
-                verdict = eye.look(awaited, "")
-                if verdict.take is not None:
-                    return self._taken(command, verdict.take)
-                said = verdict.question or "; ".join(verdict.reasons)
-                is_over = until.is_over or (enough.is_over and not verdict.is_moving)
-                if verdict.question and is_over:
-                    return Report(Status.UNKNOWN, self._nothing(command), f"{said}; look which is its readout")
-            except (OSError, SourceChanged) as error:
-                said, is_over = str(error), until.is_over
-            if is_over:
-                return self._failed(command, f"no whole readout of {command.barcode} in {self._watch.watch}: {said}")
-            until.pause(self._pace.poll_s)
-
-    def _taken(self, command: AcquirePlate, found: Candidate) -> Report:
-        stand = found.stand
-        source = self._watch.watch / found.name
-        readout = Arriving(source, stand.inventory, command.barcode, self._watch.is_copied)
-        folder = bring_in(readout, self._lab, lambda: None)
-        return Report(Status.DONE, {"folder": folder, "images": stand.n_images})
-
-    def _failed(self, command: AcquirePlate, message: str) -> Report:
-        return Report(Status.FAILED, self._nothing(command), message)
-
-    def _nothing(self, command: AcquirePlate) -> dict[str, Any]:
-        return {"folder": f"readouts/{plain_name(command.barcode)}", "images": 0}
 
     # that it was begun
 

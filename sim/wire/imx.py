@@ -27,6 +27,8 @@ class Microscope:
     out: Path
     run_s: float = 60.0
     plate: str | None = None
+    label: str = ""
+    """What the files are named after; "" for the plate on the stage."""
     place: str = "LOAD"
     phase: str = "READY"
     error: int = 0
@@ -63,7 +65,7 @@ class Microscope:
             self.phase, self.error, self.next_error = "ERROR", self.next_error or 14, 0
         else:
             if self.writes_files:
-                self._write(self.plate)
+                self._write(self.label or self.plate)
             self.phase = "DONE"
 
     def lose_power(self) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from nextplate.errors import DataError, PlanError
 from nextplate.plate import parse_well, well_name
 from protocols.labware import LABWARE
-from protocols.model import Protocol, Transfer
+from protocols.model import DeckItem, Protocol, Transfer
 from protocols.sentences import well_on
+from protocols.strokes import is_trough
 from protocols.volumes import WellKey
 from protocols.worklists.names import Names
 from protocols.worklists.picks import Listed, Pick, Written, listed, restored, vendor_well, whole_nl
@@ -50,6 +51,15 @@ class EchoPlates:
         kind = LABWARE[load_name]
         return self.windows_nl.get(load_name, (kind.dead_volume_nl, kind.acoustic_max_nl or kind.max_volume_nl))
 
+    def source_words(self, item: DeckItem) -> str:
+        """Say why a plate cannot be shot from, '' when it may: it is a trough, and nobody gave it a window."""
+        if not is_trough(item.labware) or item.labware in self.windows_nl:
+            return ""
+        return (
+            f"source {item.barcode} is a {item.labware}, which is no source for sound; compile for robot 'echo' from "
+            "plates that are, or give its usable window in the mapping"
+        )
+
     def words(self, volume_nl: int) -> str:
         """Say why a volume cannot be shot, '' when it can."""
         if volume_nl * 1000 % self.droplet_pl == 0:
@@ -77,7 +87,8 @@ def write_echo(
     plates = plates or EchoPlates()
     it = listed(protocol, load_index)
     left_nl = dict(holds_nl or {})
-    problems: list[str] = []
+    problems = [plates.source_words(i) for i in dict.fromkeys(it.deck[t.source_plate] for t in it.load.transfers)]
+    problems = [words for words in problems if words]
     for t in it.load.transfers:
         words = plates.words(t.volume_nl) or (_outside(t, it, plates, left_nl) if holds_nl is not None else "")
         if words:

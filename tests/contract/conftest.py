@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import incubator_rig
+import opentrons_rig
 import pytest
 import washer_rig
 
@@ -20,3 +21,12 @@ def _emulators_end() -> Iterator[None]:
     yield
     incubator_rig.LABS_BY_FOLDER.close()
     washer_rig.LABS_BY_FOLDER.close()
+    opentrons_rig.OPENTRONS_BY_FOLDER.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Forgive the vendor's engine, which leaves files and loops to the garbage collector, and nobody else."""
+    for item in items:
+        if "opentrons" in item.nodeid:
+            for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))

@@ -20,6 +20,7 @@ import washer_rig
 from device_rig import Port, Rig
 from incubator_rig import port_rigs
 from lab_software import LabSoftware, small_answers
+from opentrons_rig import opentrons_rigs
 from watched_lab import OrderedMicroscope, WatchedLab
 from worklist_rig import worklist_rigs
 
@@ -199,6 +200,7 @@ OURS: Mapping[str, Rig] = {
     "sim-shaker": _sim(_plate_at("shaker"), *SHAKES, "shaker"),
     "sim-barcode-reader": _sim(_plate_at("reader"), *READS, "barcode_reader"),
     **port_rigs(),
+    **opentrons_rigs(),
     **washer_rig.port_rigs(),
     **worklist_rigs(),
 }

@@ -24,6 +24,10 @@ class Echo:
         self._late = b""
         self.asked: list[str] = []
 
+    def heal(self) -> None:
+        """Let every answer from now on come in time; one that is late is still to come."""
+        self._script.clear()
+
     def __call__(self, data: bytes) -> bytes:
         text = data.decode().strip()
         self.asked.append(text)
@@ -54,12 +58,14 @@ def test_an_answer_is_the_questions_own_or_there_is_none(script: list[str]):
     for n in range(len(script) - 2):
         if set(script[n : n + 3]) <= {"lost", "late", "noise"}:
             script[n + 2] = "ok"  # two barriers outlast two bad answers in a row
-    talk = dialogue(FakeLine(Echo(script)))
+    echo = Echo(script)
+    talk = dialogue(FakeLine(echo))
     for n in range(20):
         try:
             assert talk.ask(f"q{n}", soon()) == f"a{n}"
         except WireError:
             continue
+    echo.heal()
     assert talk.ask("q99", soon()) == "a99"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worklist_lab import NASTY, names, protocols, small_protocol
 
 from nextplate.errors import DataError, PlanError
-from protocols.model import Protocol
+from protocols.model import DeckRole, Protocol
 from protocols.worklists.columns import WELLS, ColumnMapping, read_columns, read_mapping, write_columns
 from protocols.worklists.echo import EchoPlates, read_echo, write_echo
 from protocols.worklists.gwl import read_gwl, write_gwl
@@ -175,3 +175,15 @@ def test_a_script_of_any_names_runs_in_pylabrobot(tmp_path: Path) -> None:
 def test_a_side_table_holds_no_formula() -> None:
     table = Names.of(NASTY).to_csv()
     assert not any(cell[:1] in ("=", "+", "-", "@") for line in table.splitlines() for cell in line.split(","))
+
+
+def test_a_trough_is_no_source_for_sound_unless_somebody_gives_its_window():
+    protocol = small_protocol(2)
+    deck = tuple(
+        replace(item, labware="nest_12_reservoir_15ml") if item.role is DeckRole.SOURCE else item
+        for item in protocol.loads[0].deck
+    )
+    protocol = replace(protocol, loads=(replace(protocol.loads[0], deck=deck),))
+    with pytest.raises(PlanError, match="source SRC-001 is a nest_12_reservoir_15ml, which is no source for sound"):
+        write_echo(protocol, 0)
+    assert write_echo(protocol, 0, EchoPlates(windows_nl={"nest_12_reservoir_15ml": (0, 10**7)})).text

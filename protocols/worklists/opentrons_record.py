@@ -20,6 +20,8 @@ from protocols.worklists.tables import text_of
 
 _ENDED_EARLY = ("failed", "stopped")
 _STATES = ("queued", "running", "succeeded", "failed")
+_TRASH = "fixedTrash"
+"""Labware of an OT-2 that no command loads."""
 _BLIND = ("aspirateInPlace", "dispenseInPlace", "airGapInPlace", "aspirateWhileTracking", "dispenseWhileTracking")
 """Moves of liquid that do not name their well."""
 
@@ -143,7 +145,10 @@ class _Follower:
         self.plates[labware_id] = item
 
     def _place(self, params: Mapping[str, Any]) -> tuple[WellKey | None, Decimal]:
-        item = self.plates.get(params["labwareId"])
+        labware_id = str(params["labwareId"])
+        if labware_id not in self.plates and labware_id != _TRASH:
+            raise DataError(f"labware {labware_id!r:.40} was never loaded in this record")
+        item = self.plates.get(labware_id)
         volume_nl = round(Decimal(str(params["volume"])) * 1000, 3)
         if not volume_nl.is_finite() or volume_nl < 0:
             raise DataError(f"volume {params['volume']!r:.40} is none")

@@ -279,3 +279,13 @@ def test_the_ledger_holds_what_happened(account: Account, source: Interval, targ
     begun_not = [h.transfer_id for h in account.happened if h.fate is Fate.NOT_BEGUN]
     for n in begun_not[1:]:
         assert after.volume("SRC-001", f"A{n:02d}").high_nl == 60_000
+
+
+def test_liquid_for_labware_that_was_never_loaded_is_no_waste():
+    protocol = small_protocol(2)
+    body = json.loads(run_record(protocol))
+    commands = body["data"] if "data" in body else body["commands"]
+    given = [c for c in commands if c["commandType"] == "dispense"]
+    given[1]["params"]["labwareId"] = "nobody"
+    with pytest.raises(DataError, match="'nobody' was never loaded"):
+        read_opentrons_record(json.dumps(body).encode(), protocol.loads[0])

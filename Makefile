@@ -13,7 +13,8 @@ demo: $(READY)
 	$(VENV)/bin/nextplate demo $(LAB) --seed $(SEED)
 
 test: lint
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/contract
+	$(PY) -m pytest -n 4 --dist worksteal tests/contract  # these wait for wires more than they compute
 
 test-long: $(READY)
 	$(PY) -m pytest -m long

@@ -7,7 +7,7 @@ then those of higher priority.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 from nextplate.errors import PlanError
 from nextplate.schedule.calendar import Calendar
@@ -92,7 +92,7 @@ def _fitted(
     if not open_stages:
         return _taken_home(route, now_s, shop.arm.move_s, arm)
     found: list[tuple[Placed, ...]] = []
-    for names in list(product(*(stage.stations for stage in open_stages)))[:_MOST_CHOICES]:
+    for names in islice(product(*(stage.stations for stage in open_stages)), _MOST_CHOICES):
         shift_s = max(now_s, route.release_s)
         while shift_s < FOREVER_S:
             plan = straight(route, names, shop.arm.move_s, shift_s)

@@ -102,13 +102,16 @@ class SimHandler(SimDevice):
         self._use_tip(step.tip_rack, step.tip_well)
         if moment == 1:
             return
-        liquid = aspirate(self._world, step.source_plate, step.source_well, self._imprecise(work.key, step))
+        wanted_nl = self._imprecise(work.key, step)
+        liquid = aspirate(self._world, step.source_plate, step.source_well, wanted_nl)
         moved_nl, note = liquid.volume_nl, "stopped"
         if moment == 2:
             to_waste(self._world, liquid)
             moved_nl, note = 0, "stopped with a full tip"
             if self._world.settings.has_pressure_sensor:
-                work.result["drawn"] = [[step.transfer_id, step.volume_nl]]
+                # A well that gave less gave air, which the sensor notices.
+                drawn_nl = step.volume_nl if liquid.volume_nl >= wanted_nl else min(liquid.volume_nl, step.volume_nl)
+                work.result["drawn"] = [[step.transfer_id, drawn_nl]]
         elif moved_nl:
             dispense(self._world, step.destination_plate, step.destination_well, liquid, now_ms)
         self._log(work.key, step, now_ms, moved_nl, 0, note)

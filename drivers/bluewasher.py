@@ -130,7 +130,7 @@ class BlueWasher:
                 return Outcome(How.NOT_BEGUN, "the BlueWasher is running something else")
             self._is_finished, self._stopped = False, 0
             said, code = self._begun(until)
-            if code == UNKNOWN and not self._is_finished and not self._is_running(until):
+            if code == UNKNOWN and not self._is_running(until):
                 continue  # garbled on its way: the device did not understand it, and stands still
             return self._ended(said, code, until)
         return Outcome(How.NOT_BEGUN, f"{error_text(UNKNOWN)}, {_TRIES} times")
@@ -139,7 +139,7 @@ class BlueWasher:
         """Read until nothing runs; a device that stands still at once does not tell what it did before."""
         self._is_finished, self._stopped = False, 0
         self._reconnect(until)
-        if not (self._is_running(until) or self._is_finished or self._stopped):
+        if not self._is_running(until):
             return Outcome(How.UNCLEAR, "the BlueWasher stands still and does not remember")
         return self._ended("", OK, until)
 
@@ -161,28 +161,38 @@ class BlueWasher:
         self._wire.close()
 
     def _begun(self, until: Deadline) -> tuple[str, int]:
-        """Send the frame that moves, once; return what went wrong with its answer, and the answer."""
+        """Send the frame that moves, once; return what went wrong with its answer, and the answer.
+
+        That a program has ended, said before the order was answered, is of another time or is noise.
+        """
         try:
             code, _ = self._asked(f"$runprog {self._slot}", until)
         except (Transient, Gone) as error:
+            self._is_finished = False
             return f"{error} when asked to begin", OK
+        self._is_finished = False
         return error_text(code), code
 
     def _ended(self, said: str, code: int, until: Deadline) -> Outcome:
         """Ask until it stands still, and say what it told of the end.
+
+        Done is what was accepted or seen to run, and then said that it has ended, and then stands still.
 
         Args:
             said: What was wrong with the answer to the order, "" for nothing.
             code: That answer.
             until: When it counts as hanging.
         """
-        was_running, quiet = False, until.within(self._pace.patience_s)
+        is_begun, was_running = code == OK and not said, False
+        quiet = until.within(self._pace.patience_s)
         while True:
             if self._is_running(until):
-                was_running, quiet = True, until.within(self._pace.patience_s)
+                # it runs, so an end that it told of before was none
+                is_begun, was_running, self._is_finished = True, True, False
+                quiet = until.within(self._pace.patience_s)
             elif self._stopped:
                 return Outcome(How.STOPPED, error_text(self._stopped))
-            elif self._is_finished:
+            elif self._is_finished and is_begun:
                 return Outcome(How.DONE)
             elif quiet.is_over:
                 if code not in (OK, UNKNOWN, RUNNING) and not was_running:

@@ -242,7 +242,7 @@ class _Watch:
         now = self._steady(until)
         if not now.state.is_idle:
             self._was_running, self._counter = True, max(self._counter, now.counter)
-        elif now.state is State.INITIAL and now.counter < self._counter and not self._link.has_ended(self._command):
+        elif now.state is State.INITIAL and now.counter < self._counter:
             self._is_restarted = True
         return now
 

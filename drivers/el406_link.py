@@ -80,6 +80,7 @@ class Link:
         """
         self._ordered.add(command)
         self._sent(command, data, until)
+        self._ended.discard(command)  # what was heard to end before the acknowledgement was another time's
         self._is_in_step = True
 
     def forget(self, command: int) -> None:

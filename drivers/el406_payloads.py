@@ -1,8 +1,8 @@
 """Steps of a BioTek EL406 as tables: what can be said of each, within which limits, and which bytes say it.
 
 (U) Untested on hardware by us. facts/devices.md 4.4b has the numbers of the commands and not the layout of their data;
-the layouts are those that PyLabRobot's EL406 backend documents (read 2026-11, its tests compare them with traces of
-the maker's software). Try a program with water and an old plate first, or take the bytes of a step from a trace of the
+the layouts are those that PyLabRobot's EL406 backend documents (read 2026-11), and nobody here has compared them with
+the maker's software. Try a program with water and an old plate first, or take the bytes of a step from a trace of the
 maker's software and give them as step ``raw``.
 
 A layout is a row of words: ``plate`` the plate's type; ``u8:x``, ``u16:x``, ``i8:x`` a field as an unsigned or signed

@@ -87,7 +87,7 @@ def fault(kind: WireFault, nth: int, driver: str, match: str = "") -> Fault:
 
 @pytest.mark.parametrize("kind", list(WireFault))
 def test_a_fault_on_the_frame_that_moves(lab: WireLab, driver: str, kind: WireFault):
-    lab.time.run_at(20.0 if kind is WireFault.PORT_GONE else 80.0)  # a port that comes back finds it running
+    lab.time.run_at(20.0)  # slow enough that whoever missed the answer finds it running
     lab.server.faults.add(fault(kind, 1, driver, match=WIRED[driver].go))
     report = run(lab)
     believe(lab, report)
@@ -251,3 +251,22 @@ def test_a_trace_that_was_lost_is_no_proof(lab: WireLab, damage: bytes | None):
     lab.time.run_at(SPEED)
     lab.rest()
     assert lab.runs() == 1
+
+
+@pytest.mark.parametrize("what", ["power", "stop", "syntax"])
+def test_a_happy_end_that_nobody_reached_is_not_believed(what: str, tmp_path: Path):
+    """Err=21 before the order is answered, and then the power fails, the rotor stops, or the program was wrong."""
+    lab = ready(tmp_path, "bluewasher", pace=BRISK)
+    lab.time.run_at(20.0)
+    lab.server.faults.add(Fault(WireFault.UNSOLICITED, match=lab.wired.go, data=b"Err=21\r\n"))
+    if what == "stop":
+        lab.wet.jam = Trouble.VIBRATION
+    lab.device.submit(lab.command("wrong" if what == "syntax" else "good"), "k")
+    if what == "power":
+        wait_until(lab.is_running)
+        lab.emulator.power_cycle()
+    report = lab.finish("k")
+    lab.rest()
+    assert report.status is not Status.DONE, report
+    assert lab.acts()[1] == 0
+    lab.close()

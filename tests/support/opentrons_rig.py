@@ -5,6 +5,8 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,17 @@ def written(protocol: Protocol, folder: Path, text: str = "") -> RunLoad:
     return RunLoad(folder / "protocol.json", folder / "load-0.py", protocol.digest, 0, sha)
 
 
+@cache
+def warm_engine() -> None:
+    """Load the vendor's engine, which takes seconds of a loaded machine: a robot has it loaded when it answers."""
+    for name in (
+        "protocol_reader", "protocol_engine.create_protocol_engine", "protocol_engine.commands",
+        "protocol_runner.run_orchestrator", "protocol_runner.create_simulating_orchestrator",
+        "hardware_control.ot3api", "protocol_api",
+    ):  # fmt: skip
+        import_module(f"opentrons.{name}")
+
+
 class OpentronsLab:
     """One robot, one lab, and perhaps several processes one after another."""
 
@@ -64,6 +77,7 @@ class OpentronsLab:
         n: int = 2,
         faults: tuple[Fault, ...] = (),
     ) -> None:
+        warm_engine()
         self.folder, self.name, self.pace = folder, robot, pace
         self.robot = OpentronsRobot(MODELS[robot], firmware=firmware)
         self.server = HttpServer(self.robot)

@@ -270,7 +270,7 @@ def test_a_key_acts_once_however_often_it_is_submitted(rig: Rig, tmp_path: Path)
         port.device.submit(rig.works(tmp_path), "k")
     report = port.finish("k")
     n_effects = port.effects() - before
-    assert n_effects > 0
+    assert n_effects > 0, report
     port.device.submit(rig.works(tmp_path), "k")
     port.work()
     port.work()

@@ -16,6 +16,7 @@ from protocol_lab import SmallLab
 from drivers.deadline import Deadline
 from drivers.http_body import Body
 from drivers.http_wire import Answer, HttpWire
+from drivers.key_files import write_whole
 from drivers.opentrons import OpentronsDevice, device_of
 from drivers.opentrons_api import HEADERS, OpentronsApi, Pace
 from drivers.ports import Report, RunLoad, Status
@@ -47,8 +48,8 @@ def written(protocol: Protocol, folder: Path, text: str = "") -> RunLoad:
     """Write a protocol as the controller does."""
     folder.mkdir(parents=True, exist_ok=True)
     rendered = (text or render(protocol, 0)).encode()
-    (folder / "protocol.json").write_text(protocol.to_json())
-    (folder / "load-0.py").write_bytes(rendered)
+    write_whole(folder / "protocol.json", protocol.to_json().encode())
+    write_whole(folder / "load-0.py", rendered)
     sha = hashlib.sha256(rendered).hexdigest()
     return RunLoad(folder / "protocol.json", folder / "load-0.py", protocol.digest, 0, sha)
 

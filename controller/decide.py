@@ -1,10 +1,11 @@
-"""decide: what to do next, as a pure function of the state, the time and the plan."""
+"""decide: what to do next, as a pure function of the state, the time and the plans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller.actions import Action, Note, Resubmit, Wait
+from controller.actions import Action, Note, Operate, Resubmit, Wait
+from controller.floor import why_busy, why_wait
 from controller.recipe import WITH_PLATE, Plan, build, current, not_before
 from controller.state import Fault, Intent, LabState, Outcome
 
@@ -22,8 +23,18 @@ ANSWERS: Mapping[str, str] = {
 """Every answer a fault may offer, and what it does."""
 
 
-def decide(state: LabState, now: datetime, plan: Plan) -> tuple[Action, ...]:
-    """Return the actions to take now; an empty tuple means: wait for what is in flight, or for a person."""
+def decide(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = ()) -> tuple[Action, ...]:
+    """Return the actions of one campaign to take now.
+
+    Args:
+        state: with this campaign in focus.
+        now: UTC.
+        plan: the campaign's.
+        plans: of all campaigns that share the lab, this one among them or not.
+
+    Returns:
+        An empty tuple means: wait for what is in flight, for another campaign, or for a person.
+    """
     words = _words_about_unknown(state)
     if words:
         return words
@@ -32,10 +43,12 @@ def decide(state: LabState, now: datetime, plan: Plan) -> tuple[Action, ...]:
     place = current(state, plan)
     if place is None:
         return (Note("campaign.finished", {"name": plan.name, "rounds": plan.rounds}),)
-    return _work(state, now, plan, *place)
+    return _work(state, now, plan, plans, *place)
 
 
-def _work(state: LabState, now: datetime, plan: Plan, round_number: int, task: str) -> tuple[Action, ...]:
+def _work(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int, task: str
+) -> tuple[Action, ...]:
     key = state.latest_key(task, round_number)
     outcome = state.outcomes.get(key)
     if outcome is not None:
@@ -47,7 +60,10 @@ def _work(state: LabState, now: datetime, plan: Plan, round_number: int, task: s
     earliest = not_before(state, plan, task, round_number)
     if earliest is not None and now < earliest:
         return (Wait(earliest),)
-    return (build(state, plan, task, round_number),)
+    if why_wait(state, plan, plans, task):
+        return ()
+    action = build(state, plan, task, round_number)
+    return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:

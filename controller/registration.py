@@ -92,7 +92,7 @@ def register_library(
             features, issues, damage = _streamed(lab, path, how, with_alerts, progress)
         else:
             features, issues, damage = _read(lab, path, how, progress)
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     added = add_library(store, features, name=path.name, now=now)
     return LibraryAdded(added, features, issues, "" if added.is_new else damage)
 
@@ -159,7 +159,7 @@ def register_stock(lab: Lab, store: "Store", path: Path) -> Added:
     known = {row["compound_id"] for row in store.select("compounds")}
     assay = lab.settings.assay
     controls = (assay.negative_control, assay.positive_control)
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     return add_stock(store, read_stock(path), known, controls, now=now)
 
 
@@ -175,7 +175,7 @@ def register_care(lab: Lab, store: "Store", path: Path) -> int:
     if not care:
         raise DataError(f"{path} has a header and no rows; write one line per plate")
     rows = [care_row(plate, one) for plate, one in care.items()]
-    event = NewEvent("stock.care", lab_time(lab.folder, lab.settings), None, {"plates": rows})
+    event = NewEvent("stock.care", lab_time(lab), None, {"plates": rows})
     store.append([event], [RowWrite("plate_care", rows, "upsert")], expected_seq=store.head().seq)
     return len(rows)
 
@@ -188,7 +188,7 @@ def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
     rows = [
         {"barcode": barcode, "labware": TIP_RACKS[robot], "position": first + n} for n, barcode in enumerate(barcodes)
     ]
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
     store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
     return barcodes

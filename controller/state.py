@@ -1,5 +1,9 @@
 """LabState: what the journal says is so, as one frozen value folded from its events.
 
+One journal serves a whole lab. What devices did and where plates stand belongs to the lab; rounds, approvals and how
+a campaign stands belong to that campaign. A state looks at one campaign at a time, at first the one started last;
+``focused`` turns it to another.
+
 Event kinds, in the order a round meets them:
 
 =================  =========================================================================================
@@ -47,19 +51,12 @@ class EventLike(Protocol):
         """When it was recorded, UTC."""
 
     @property
+    def campaign(self) -> str | None:
+        """The campaign it belongs to; None: the whole lab."""
+
+    @property
     def payload(self) -> JSON:
         """The facts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """A campaign as it was started; lab.toml may change later, this does not."""
-
-    name: str
-    seed: int
-    rounds: int
-    library: str
-    settings: JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +114,97 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class LabState:
-    """Everything the journal implies. Mappings keep the order of the journal."""
+class Campaign:
+    """A campaign as it was started, for lab.toml may change later, and how it stands."""
 
-    library: str | None = None
-    """Digest of the library added last."""
-    campaign: Campaign | None = None
-    intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
-    outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
-    attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
-    """When each key's hand-over failed, of those not known to have arrived."""
+    name: str
+    seed: int
+    rounds: int
+    library: str
+    settings: JSON
     proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds that were put before a person, with the summary shown."""
-    accepted: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
-    """Keys that a device was seen to have, and since when."""
-    places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    """Where each plate that ever moved is, by confirmed moves."""
-    faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
     withdrawn: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds whose beliefs were rolled back from, and by whom."""
     is_paused: bool = False
     is_aborted: bool = False
     is_finished: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing of it is left to do."""
+        return self.is_finished or self.is_aborted
+
+    def owns(self, key: str) -> bool:
+        """Tell whether an action or a fault is of this campaign."""
+        return key.startswith(f"{self.name}.r")
+
+
+@dataclass(frozen=True, slots=True)
+class LabState:
+    """Everything the journal implies. Mappings keep the order of the journal."""
+
+    library: str | None = None
+    """Digest of the library added last."""
+    focus: str | None = None
+    """The campaign that is looked at."""
+    campaigns: Mapping[str, Campaign] = field(default_factory=lambda: _NOTHING)
+    intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
+    outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
+    attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
+    """When each key's hand-over failed, of those not known to have arrived."""
+    accepted: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    """Keys that a device was seen to have, and since when."""
+    places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Where each plate that ever moved is, by confirmed moves."""
+    faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     n_starts: int = 0
     """How often a controller process took over."""
+
+    def focused(self, campaign: str) -> "LabState":
+        """Look at another campaign of the same lab."""
+        return replace(self, focus=campaign)
+
+    @property
+    def campaign(self) -> Campaign | None:
+        """The campaign that is looked at; None while none was started."""
+        return self.campaigns.get(self.focus) if self.focus else None
+
+    @property
+    def proposals(self) -> Mapping[int, str]:
+        """Rounds of the campaign that were put before a person, with the summary shown."""
+        return self.campaign.proposals if self.campaign else _NOTHING
+
+    @property
+    def approvals(self) -> Mapping[int, Approval]:
+        """What was said about its rounds."""
+        return self.campaign.approvals if self.campaign else _NOTHING
+
+    @property
+    def withdrawn(self) -> Mapping[int, str]:
+        """Its rounds whose beliefs were rolled back from, and by whom."""
+        return self.campaign.withdrawn if self.campaign else _NOTHING
+
+    @property
+    def is_paused(self) -> bool:
+        """Tell whether it is paused."""
+        return self.campaign is not None and self.campaign.is_paused
+
+    @property
+    def is_aborted(self) -> bool:
+        """Tell whether it was aborted."""
+        return self.campaign is not None and self.campaign.is_aborted
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether it came to its end."""
+        return self.campaign is not None and self.campaign.is_finished
+
+    def owner(self, key: str) -> str | None:
+        """Return the campaign that an action or a fault belongs to; None: of none that is known."""
+        # "a" and "a.r1" may both be campaigns: the longer name is meant
+        return max((name for name, c in self.campaigns.items() if c.owns(key)), key=len, default=None)
 
     def pending(self) -> tuple[Intent, ...]:
         """Return the intents without an outcome, oldest first."""
@@ -152,8 +215,12 @@ class LabState:
         return tuple(r for r in self.proposals if r not in self.approvals)
 
     def open_faults(self) -> tuple[Fault, ...]:
-        """Return the questions nobody has answered."""
+        """Return the questions nobody has answered, of the whole lab."""
         return tuple(f for f in self.faults.values() if f.answer is None)
+
+    def own_faults(self) -> tuple[Fault, ...]:
+        """Return those that the campaign waits for."""
+        return tuple(f for f in self.open_faults() if self.campaign and self.campaign.owns(f.key))
 
     def outcome(self, task: str, round_number: int) -> Outcome | None:
         """Return the outcome of a task's latest attempt; None while there is none."""
@@ -192,20 +259,28 @@ class _Draft:
     """The mutable twin of LabState that lives only inside one fold."""
 
     library: str | None
-    campaign: Campaign | None
+    focus: str | None
+    campaigns: dict[str, Campaign]
     intents: dict[str, Intent]
     outcomes: dict[str, Outcome]
     attempts: dict[str, tuple[datetime, ...]]
-    faults: dict[str, Fault]
-    approvals: dict[int, Approval]
-    proposals: dict[int, str]
     accepted: dict[str, datetime]
     places: dict[str, str]
-    withdrawn: dict[int, str]
-    is_paused: bool
-    is_aborted: bool
-    is_finished: bool
+    faults: dict[str, Fault]
     n_starts: int
+    speaker: str | None = None
+    """The campaign of the event being folded."""
+
+    def change(self, **changes: Any) -> None:
+        """Change how the campaign of the event stands."""
+        name = self.speaker or self.focus
+        if name in self.campaigns:
+            self.campaigns[name] = replace(self.campaigns[name], **changes)
+
+    @property
+    def campaign(self) -> Campaign | None:
+        """The campaign of the event."""
+        return self.campaigns.get(self.speaker or self.focus or "")
 
 
 def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState:
@@ -223,8 +298,9 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
+        draft.speaker = event.campaign
         handler(draft, event.payload, event.time)
-    after = {f.name: getattr(draft, f.name) for f in fields(draft)}
+    after = {name: getattr(draft, name) for name in values}
     closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
     return LabState(**closed)
 
@@ -238,19 +314,17 @@ def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
 
 
 def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
-    draft.campaign = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
-    draft.approvals.clear()
-    draft.proposals.clear()
-    draft.withdrawn.clear()
-    over = [f for f, fault in draft.faults.items() if fault.answer is None and fault.key in draft.outcomes]
-    for name in over:
-        del draft.faults[name]
-    draft.is_paused = draft.is_aborted = draft.is_finished = False
+    running = [c for c in draft.campaigns.values() if not c.is_over]
+    for name, fault in list(draft.faults.items()):
+        is_over = not any(c.owns(fault.key) for c in running)
+        if fault.answer is None and fault.key in draft.outcomes and is_over:
+            del draft.faults[name]
+    draft.campaigns[p["name"]] = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
+    draft.focus = p["name"]
 
 
 def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
-    if draft.campaign is not None:
-        draft.campaign = replace(draft.campaign, settings=p["settings"])
+    draft.change(settings=p["settings"])
 
 
 def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
@@ -295,34 +369,42 @@ def _fault(draft: _Draft, p: JSON, _time: datetime) -> None:
 def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
     match p["what"]:
         case "approve" | "reject":
-            approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
-            draft.approvals[p["round"]] = approval
-            draft.is_aborted = draft.is_aborted or p["what"] == "reject"
+            _approve(draft, p)
         case "pause" | "resume":
-            draft.is_paused = p["what"] == "pause"
+            draft.change(is_paused=p["what"] == "pause")
         case "abort":
-            draft.is_aborted = True
+            draft.change(is_aborted=True)
         case "answer":
             _answer(draft, p)
         case "rollback":
             _roll_back(draft, p)
 
 
+def _approve(draft: _Draft, p: JSON) -> None:
+    if draft.campaign is not None:
+        approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
+        approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
+        draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
+
+
 def _roll_back(draft: _Draft, p: JSON) -> None:
     """Withdraw every belief fitted so far after that of a round; the ones to come have to pass their gates."""
-    name = draft.campaign.name if draft.campaign else ""
-    keys = (k for k, intent in draft.intents.items() if intent.task == "calibrate" and k.startswith(f"{name}.r"))
-    later = {draft.intents[k].round for k in keys if draft.intents[k].round > p["round"]}
+    campaign = draft.campaign
+    if campaign is None:
+        return
+    fitted = (i for k, i in draft.intents.items() if i.task == "calibrate" and campaign.owns(k))
+    later = sorted({i.round for i in fitted if i.round > p["round"]})
     by: str = p["by"]
-    draft.withdrawn.update(dict.fromkeys(sorted(later), by))
-    draft.withdrawn.pop(p["round"], None)
+    withdrawn = {**campaign.withdrawn, **dict.fromkeys(later, by)}
+    withdrawn.pop(p["round"], None)
+    draft.change(withdrawn=MappingProxyType(withdrawn))
 
 
 def _answer(draft: _Draft, p: JSON) -> None:
     fault = draft.faults[p["fault"]]
     draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
-    is_ours = draft.campaign is not None and fault.key.startswith(f"{draft.campaign.name}.r")
-    draft.is_aborted = draft.is_aborted or (p["choice"] == "abort" and is_ours)
+    if p["choice"] == "abort" and draft.campaign is not None and draft.campaign.owns(fault.key):
+        draft.change(is_aborted=True)
     if p["choice"] == "done" and fault.key in draft.outcomes:
         _apply_moves(draft, fault.key, lambda _barcode: True)
     if p["choice"] == "lose-plate":
@@ -338,11 +420,12 @@ def _lose_plate(draft: _Draft, intent: Intent) -> None:
 
 
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
-    draft.proposals[p["round"]] = p["question"]
+    if draft.campaign is not None:
+        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: p["question"]}))
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
-    draft.is_finished = True
+    draft.change(is_finished=True)
 
 
 _HANDLERS = {

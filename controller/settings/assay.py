@@ -28,6 +28,8 @@ class CampaignSection(Section):
     name: Name = "first"
     rounds: Annotated[int, Field(ge=1, le=1000)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Of several campaigns that want the same device, the higher goes first; four hours of waiting count as one."""
 
 
 class AssaySection(Section):

@@ -21,6 +21,7 @@ from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "campaign": ("priority",),
         "assay": ("dose_series_um", "final_dmso_percent"),
         "picking": ("budget", "goal"),
         "belief": (

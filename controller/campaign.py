@@ -50,14 +50,13 @@ class Ending:
     was_interrupted: bool
     settings_changed: bool
     """A campaign's file says something else than the settings it was started with, which still hold."""
-    campaigns: tuple[str, ...] = ()
+    campaigns: tuple[str, ...]
     """Those that were run."""
 
     @property
     def needs_person(self) -> bool:
         """Tell whether a campaign cannot go on, or did not end well, without a person."""
-        run = [self.state.focused(name) for name in self.campaigns] or [self.state]
-        return not all(view.is_finished for view in run)
+        return not all(self.state.focused(name).is_finished for name in self.campaigns)
 
 
 def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:

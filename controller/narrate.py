@@ -15,23 +15,27 @@ class Narrator:
 
     def __init__(self) -> None:
         self._tasks: dict[str, tuple[str, int]] = {}
-        self._rounds: int | None = None
+        self._rounds: dict[str | None, int] = {}
 
     def line(self, event: EventLike) -> str | None:
         """Return the line of an event; None for events nobody needs to hear of."""
         p = event.payload
         if event.kind == "campaign.started":
-            self._rounds = p["rounds"]
+            self._rounds[event.campaign] = p["rounds"]
         if event.kind == "intent":
             self._tasks[p["key"]] = (p["task"], p["round"])
             return None
         if event.kind == "outcome":
             task, number = self._tasks.get(p["key"], (p["key"], 0))
             said = _outcome(task, p)
-            name = "closing" if self._rounds == number else f"round {number + 1}"
-            return said and _stamp(event.time, f"{name}  {said}")
+            name = "closing" if self._rounds.get(event.campaign) == number else f"round {number + 1}"
+            return said and _stamp(event.time, f"{self._of(event)}{name}  {said}")
         told = _TOLD.get(event.kind)
-        return _stamp(event.time, told(p)) if told else None
+        return _stamp(event.time, f"{self._of(event)}{told(p)}") if told else None
+
+    def _of(self, event: EventLike) -> str:
+        """Name the campaign where there are several."""
+        return f"{event.campaign}  " if event.campaign and len(self._rounds) > 1 else ""
 
 
 def _stamp(time: datetime, text: str) -> str:

@@ -130,6 +130,24 @@ def addressed(state: LabState, posted: JSON) -> tuple[str | None, JSON]:
     return owner or posted.get("campaign") or state.focus, decision
 
 
+def which_campaign(state: LabState, decision: JSON, named: str | None) -> str | None:
+    """Find the campaign that an operator means; None: an answer, which says it itself, or no campaign was started.
+
+    Raises:
+        DataError: several are running, and it is not clear which is meant.
+    """
+    if named is not None or decision["what"] == "answer":
+        return named
+    running = [c for c in state.campaigns.values() if not c.is_over]
+    if len(running) > 1 and decision["what"] in ("approve", "reject"):
+        waiting = [c for c in running if decision["round"] in state.focused(c.name).open_proposals()]
+        running = waiting if len(waiting) == 1 else running
+    if len(running) > 1:
+        names = ", ".join(c.name for c in running)
+        raise DataError(f"several campaigns are running ({names}); say which one you mean: --campaign NAME")
+    return running[0].name if running else state.focus
+
+
 def require(state: LabState, waiting: Sequence[JSON], decision: JSON) -> None:
     """Refuse a decision that could not be taken after those that wait already.
 

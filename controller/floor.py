@@ -103,8 +103,9 @@ def _held(state: LabState, plan: Plan) -> Iterator[str]:
     at = tasks.index(task)
     is_stuck = state.outcome(task, number) is not None  # computing that waits for a person keeps nobody from it
     for hold in HOLDS:
-        if hold.first not in tasks or hold.last not in tasks or (hold.last == "compile" and is_stuck):
+        last = hold.last if hold.last in tasks else "park"  # a plate that is parked is in the way until it is gone
+        if hold.first not in tasks or last not in tasks or (hold.last == "compile" and is_stuck):
             continue
-        is_inside = tasks.index(hold.first) <= at <= tasks.index(hold.last)
+        is_inside = tasks.index(hold.first) <= at <= tasks.index(last)
         if is_inside and state.latest_key(hold.first, number) in state.intents:
             yield hold.what

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from controller.actions import Action, Compute, Note, Operate, Resubmit, Wait, read_command
-from controller.decide import decide, unknown_fate
+from controller.decide import decide
 from controller.executor import Executor, Job
+from controller.faults import unknown_fate
 from controller.floor import turns
 from controller.recipe import Plan
 from controller.state import Intent, LabState, fold
@@ -18,6 +19,8 @@ from nextplate.errors import NeedsOperator, Transient
 
 JSON = Mapping[str, Any]
 _SCAN_S = 0.5
+_PATIENCE = 0.01
+"""Share of an action's age after which a device that does not say when it will be ready is asked again."""
 
 
 class Journal(Protocol):
@@ -117,7 +120,7 @@ class Loop:
         """Journal what is new about an action."""
         if report.status in (Status.DONE, Status.FAILED):
             self._conclude(intent, report)
-        elif report.status is Status.UNKNOWN and intent.key not in self.state.faults:
+        elif report.status is Status.UNKNOWN and not self.state.doubted(intent.key):
             self._note(self._owner(intent.key), unknown_fate(intent, report.message))
         elif report.status is Status.NOT_FOUND and self._was_taken(intent.key):
             lost = unknown_fate(intent, "the device took it and knows nothing of it now")
@@ -127,7 +130,7 @@ class Loop:
 
     def _is_news(self, intent: Intent) -> bool:
         """Tell whether it was not known, or doubted, that a device has an action."""
-        is_known = intent.key in self.state.accepted and intent.key not in self.state.faults
+        is_known = intent.key in self.state.accepted and not self.state.doubted(intent.key)
         return "step" not in intent.action and not is_known
 
     def _owner(self, key: str) -> str:
@@ -155,7 +158,7 @@ class Loop:
         """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
         s = self.state
         is_taken = key in s.accepted or (key in self._known and key not in s.attempts)
-        return is_taken and not (key in s.outcomes or key in s.faults)
+        return is_taken and not (key in s.outcomes or s.doubted(key))
 
     def _may_hand_over(self, intent: Intent) -> bool:
         """Tell whether what a killed process announced may still be begun: not against anybody's word."""
@@ -242,13 +245,16 @@ class Loop:
             return True
         times = [wait.until for wait in waits]
         now = self.clock.now()
-        soon = now + timedelta(seconds=_SCAN_S)
-        # a device that is later than it said is asked again in a moment, not without rest
-        times += [r.ready_at if r.ready_at and r.ready_at > now else soon for r in running.values()]
+        times += [r.ready_at if r.ready_at and r.ready_at > now else self._soon(k, now) for k, r in running.items()]
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))
         return True
+
+    def _soon(self, key: str, now: datetime) -> datetime:
+        """Return when a device is asked again that is later than it said: in a moment, later the longer it takes."""
+        age_s = (now - self.state.intents[key].time).total_seconds()
+        return now + timedelta(seconds=max(_SCAN_S, _PATIENCE * age_s))
 
     def _wake(self, when: datetime) -> datetime:
         """A real clock wakes now and then to see what operators want; a virtual one jumps."""

@@ -38,3 +38,8 @@ def plate(device: str, verb: str) -> Callable[[Context], Built]:
 def move(source: str, target: str) -> Callable[[Context], Built]:
     """Return the task in which the assay plate is moved."""
     return lambda c: c.operate("plate-mover", moves_command((Move(c.barcode, source, target),)))
+
+
+def park(c: Context) -> Built:
+    """Carry the assay plate from where it stands to the done stack."""
+    return c.operate("plate-mover", moves_command((Move(c.barcode, c.state.places[c.barcode], "stack/done"),)))

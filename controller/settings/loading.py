@@ -94,7 +94,8 @@ def _validated(path: Path, text: str, body: dict[str, Any]) -> Settings:
 
 def _explain(path: Path, text: str, item: ErrorDetails) -> str:
     keys = [str(part) for part in item["loc"]]
-    line = _line_of(text, keys) or _line_of(text, keys[:-1])
+    outwards = (_line_of(text, keys[:n]) for n in range(len(keys), 0, -1))
+    line = next((number for number in outwards if number), None)
     where = f"{path}:{line}" if line else str(path)
     dotted = ".".join(keys)
     if item["type"] == "extra_forbidden":

@@ -29,6 +29,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "n_lot",
         ),
         "proof": ("robots",),
+        "faults": ("policy",),
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""

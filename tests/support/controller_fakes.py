@@ -78,6 +78,8 @@ class FakeDevice:
     unknown: set[str] = field(default_factory=set)
     die_after_submit: str | None = None
     forget_at_poll: str | None = None
+    delays: dict[str, timedelta] = field(default_factory=dict)
+    """How much longer than told a key takes; the device says nothing of when it will be ready."""
 
     def submit(self, command: Any, key: str) -> None:
         if self.refuse.get(key, 0) > 0:
@@ -101,6 +103,8 @@ class FakeDevice:
         command, ready = self.memory[key]
         if key == self.forget_at_poll and self.clock.now() >= ready:
             return Report(Status.NOT_FOUND)
+        if self.clock.now() < ready + self.delays.get(key, timedelta(0)) and key in self.delays:
+            return Report(Status.RUNNING)
         if self.clock.now() < ready:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:

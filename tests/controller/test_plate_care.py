@@ -89,7 +89,7 @@ def test_nights_leave_out_what_may_not_be_used_and_say_why(store: Store, tmp_pat
     assert (len(stock_wells(snapshot)), left_out(snapshot), stock_care(snapshot)) == (2, (), {})
     say(store, n_thaws=1, max_thaws=3, expires="2026-03-01")
     for today, n in ((date(2026, 3, 1), 2), (date(2026, 3, 2), 0)):
-        snapshot.write_bytes(_stock(store, today))
+        snapshot.write_bytes(_stock(store, today, NOTHING))
         assert len(stock_wells(snapshot)) == n
         assert stock_care(snapshot) == {"SRC-1": PlateCare(1, 3)}
     assert left_out(snapshot) == ("source plate SRC-1 is left out: it kept until 2026-03-01",)

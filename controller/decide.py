@@ -8,6 +8,7 @@ from controller.faults import TELLING, about, policy_answer, stalled, told, unre
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
 from controller.state import LabState, Outcome
+from controller.timing import may_begin
 
 
 def decide(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = ()) -> tuple[Action, ...]:
@@ -53,6 +54,8 @@ def _work(
         return (Wait(earliest),)
     if why_wait(state, plan, plans, task):
         return ()
+    if task == "deck-0" and (due := may_begin(state, now, plan, plans)):
+        return (Wait(due),)
     action = build(state, plan, task, round_number)
     return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from controller.actions import Compute
 from controller.recipe.context import Built, Context
+from controller.recipe.order import late_min
 from controller.recipe.plan import Plan
 
 
@@ -36,6 +37,8 @@ def normalise(c: Context) -> Built:
     inputs = {"wells": c.file("measure", "wells.parquet"), "layout": c.file("layout", "layout.csv")}
     params = {**{k: assay[k] for k in keys}, "undosed": _undosed(c), "accepts_failed": c.task == "admit"}
     params |= _labelling(c.plan)
+    if (late := late_min(c.state, c.plan, c.round)) is not None:
+        params["late_min"] = late
     return Compute(c.key, c.task, c.round, "normalise", inputs, params)
 
 

@@ -1,6 +1,6 @@
 """Which tasks a round has, which are over, and which comes next."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.recipe.plan import Plan
 from controller.state import LabState, Outcome
@@ -83,6 +83,16 @@ def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> dat
         return None
     stored = state.outcome("store", round_number)
     return stored.time + plan.incubation if stored else None
+
+
+def late_min(state: LabState, plan: Plan, round_number: int) -> float | None:
+    """Return how many minutes too late a plate was imaged; None: in time, or nobody cares."""
+    stored = state.outcome("store", round_number)
+    imaged = state.intents.get(state.latest_key("acquire", round_number))
+    if plan.tolerance is None or stored is None or imaged is None:
+        return None
+    over = imaged.time - stored.time - plan.incubation - plan.tolerance
+    return round(over.total_seconds() / 60, 1) if over > timedelta(0) else None
 
 
 def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:

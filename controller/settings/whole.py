@@ -22,7 +22,7 @@ from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "campaign": ("priority",),
-        "assay": ("dose_series_um", "final_dmso_percent"),
+        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min"),
         "picking": ("budget", "goal"),
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",

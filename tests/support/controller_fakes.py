@@ -80,6 +80,8 @@ class FakeDevice:
     forget_at_poll: str | None = None
     delays: dict[str, timedelta] = field(default_factory=dict)
     """How much longer than told a key takes; the device says nothing of when it will be ready."""
+    takes: dict[str, timedelta] = field(default_factory=dict)
+    """How long a task takes, where it is not seven minutes."""
 
     def submit(self, command: Any, key: str) -> None:
         if self.refuse.get(key, 0) > 0:
@@ -87,7 +89,8 @@ class FakeDevice:
             raise Transient("busy")
         if key not in self.memory:
             self.log.append((key, command))
-            self.memory[key] = (command, self.clock.now() + timedelta(minutes=7))
+            takes = self.takes.get(key.split(".")[2], timedelta(minutes=7))
+            self.memory[key] = (command, self.clock.now() + takes)
         if key == self.die_after_submit:
             self.die_after_submit = None
             raise Killed

@@ -68,7 +68,8 @@ def _pick(r: JSON, _n: int) -> str:
 
 def _compile(r: JSON, _n: int) -> str:
     s = r["summary"]
-    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads"
+    diluted = f", dilutions made in {', '.join(s['dilution_plates'])}" if s.get("dilution_plates") else ""
+    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads{diluted}"
 
 
 def _check(r: JSON, _n: int) -> str:

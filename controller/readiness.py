@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from controller.settings import BeliefSection, Settings
 from controller.settings.whole import giving_of
+from controller.state import fold
 from nextplate.errors import DataError, PlanError
 from nextplate.models.kinds import CELL_COUNT
 from protocols.forecast import Need, dry
@@ -44,6 +45,11 @@ def check_ready(
         raise PlanError(f"this lab has no stock that may be used; add it with: nextplate stock add FILE{kept}")
     if not store.tip_racks_now():
         raise PlanError("this lab has no tips; register full racks with: nextplate tips add N")
+    if settings.deck.dilution and not fold(store.events()).spares:
+        raise PlanError(
+            f"lab.toml has small doses diluted ([deck] dilution) and there is no plate for it: put empty "
+            f"{settings.deck.dilution} into the hotel and register them with: nextplate spares add N"
+        )
     known = {row["compound_id"] for row in store.select("compounds")}
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems) + kept)

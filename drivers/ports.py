@@ -63,7 +63,8 @@ class RunLoad:
 class Move:
     """One plate from one place to another.
 
-    Places: ``hotel/<barcode>`` (each source plate's home), ``stack/new`` and ``stack/done`` (assay plates),
+    Places: ``hotel/<barcode>`` (each source plate's home, and that of an empty plate for dilutions), ``waste`` (where
+    one that is used up ends), ``stack/new`` and ``stack/done`` (assay plates),
     ``deck/<slot>``, ``tips/<barcode>`` (a tip rack's home), ``incubator``, ``imager``, ``washer``, ``dispenser``,
     ``shaker`` and ``reader`` (transfer stations).
     """

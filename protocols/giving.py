@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from protocols.dosing import near_nl, solvent_nl
+from protocols.dosing import diluted_nl, near_nl, solvent_nl
 from protocols.draws import n_transfers, usable_nl
 from protocols.labware import Pipette
 from protocols.stock import StockWell
@@ -21,6 +21,8 @@ class Giving:
     """None: every dose from stock of its strength. A share: doses by volume, filled up with solvent to it."""
     tool: Pipette | None = None
     """That moves the volumes; needed where doses are made by volume."""
+    spare: str = ""
+    """Load name of the plates for dilutions; empty: there are none."""
 
     @property
     def is_by_volume(self) -> bool:
@@ -43,9 +45,17 @@ class Giving:
         exact_nl = dose_um * (self.well_nl + self.total_nl) / item.concentration_um
         return near_nl(exact_nl, self.total_nl, self.tool)
 
+    def drawn_nl(self, item: StockWell, dose_um: float) -> int | None:
+        """Return how much a dose draws from a source well: the dose, or what its dilution is made from, at most."""
+        volume_nl = self.volume_nl(item, dose_um)
+        if volume_nl is not None or not self.spare or self.tool is None or item.concentration_um <= 0:
+            return volume_nl
+        exact_nl = dose_um * (self.well_nl + self.total_nl) / item.concentration_um
+        return diluted_nl(exact_nl, self.total_nl, self.spare, self.tool)
+
     def n_doses(self, item: StockWell, dose_um: float) -> int:
         """Count how often a source well can give a dose before it reaches its dead volume."""
-        volume_nl = self.volume_nl(item, dose_um)
+        volume_nl = self.drawn_nl(item, dose_um)
         return 0 if volume_nl is None else n_transfers(item, volume_nl)
 
     def gives_all(self, items: Iterable[StockWell], doses_um: Sequence[float]) -> bool:
@@ -53,7 +63,7 @@ class Giving:
         room = [(item, usable_nl(item)) for item in items]
         for dose_um in sorted(doses_um, reverse=True):
             for n, (item, left_nl) in enumerate(room):
-                volume_nl = self.volume_nl(item, dose_um)
+                volume_nl = self.drawn_nl(item, dose_um)
                 if volume_nl is not None and volume_nl <= left_nl:
                     room[n] = item, left_nl - volume_nl
                     break

@@ -10,8 +10,9 @@ from drivers.ports import Move
 
 def deck(c: Context) -> Built:
     """Set the deck for one load."""
-    wanted = c.outcome("compile").result["summary"]["loads"][c.load]["deck"]
-    return c.operate("plate-mover", moves_command(set_deck(c.state, wanted)))
+    summary = c.outcome("compile").result["summary"]
+    wanted, spares = summary["loads"][c.load]["deck"], summary.get("dilution_plates", ())
+    return c.operate("plate-mover", moves_command(set_deck(c.state, wanted, spares)))
 
 
 def run(c: Context) -> Built:

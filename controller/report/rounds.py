@@ -39,6 +39,7 @@ def _round(source: Source, r: int) -> RoundView:
         n_moved=None if transfers is None else sum(nl > 0 for _, nl in transfers),
         n_loads=len(summary["loads"]) if summary else None,
         n_tips=None if transfers is None else len(transfers),
+        dilution_plates=tuple(summary.get("dilution_plates", ())),
         seconds=_seconds(source, r),
         lab_hours=_lab_hours(source, r),
         beside=source.summary("evaluate", r).get("beside"),

@@ -18,6 +18,9 @@ class DeckSection(Section):
     """Slots that are not to be used."""
     multichannel: str = ""
     """Load name of the 8-channel pipette on the other mount; empty: there is none."""
+    dilution: str = ""
+    """Load name of the empty plates in which doses too small for the pipette are diluted; empty: none are. The plates
+    themselves are registered: nextplate spares add."""
     tip_policy: Literal["fresh", "keep"] = "fresh"
     """fresh: a tip for every transfer; keep: for as long as it meets one liquid (protocols.orders.TipPolicy)."""
     hand_finger_mm: Length | None = None

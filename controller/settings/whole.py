@@ -28,6 +28,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "n_lot",
         ),
         "proof": ("robots",),
+        "deck": ("dilution",),
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
@@ -115,6 +116,8 @@ class Settings(Section):
         unused: dict[str, Any] = {"lab": True, "sim": True}
         unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
+            if unused.get(table) is True:
+                continue
             mine, usual = getattr(self, table), getattr(default, table)
             if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
                 unused[table] = idle
@@ -155,6 +158,8 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
         yield f"well_volume_ul and {what}: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
     if giving.is_by_volume:
         yield from _fill_problems(giving, tool)
+    if spare := settings.deck.dilution:
+        yield from _spare_problems(spare, tool, is_by_volume=giving.is_by_volume)
 
 
 def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
@@ -171,12 +176,23 @@ def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
         )
 
 
+def _spare_problems(spare: str, tool: Pipette, *, is_by_volume: bool) -> Iterator[str]:
+    """Tell why doses cannot be diluted in the plates that are named for it."""
+    kind = LABWARE.get(spare)
+    if kind is None or kind.is_tip_rack or kind.n_wells > tool.max_wells:
+        fits = sorted(n for n, k in LABWARE.items() if not k.is_tip_rack and 12 < k.n_wells <= tool.max_wells)
+        yield f"deck.dilution = {spare!r} is no plate that {tool.load_name} reaches into (allowed: {', '.join(fits)})"
+    if not is_by_volume:
+        yield "deck.dilution needs assay.final_dmso_percent: only doses made by volume are diluted"
+
+
 def giving_of(settings: Settings) -> Giving:
     """Return how doses are made with these settings."""
     assay = settings.assay
     tool = pipette(deck_of(settings).pipette)
     volumes_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
-    return Giving(*volumes_nl, assay.final_dmso_percent, tool if assay.final_dmso_percent is not None else None)
+    by_volume = assay.final_dmso_percent is not None
+    return Giving(*volumes_nl, assay.final_dmso_percent, tool if by_volume else None, settings.deck.dilution)
 
 
 def deck_of(settings: Settings) -> RobotDeck:

@@ -22,9 +22,10 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """
     folder = inputs["protocol"]
     protocol = Protocol.from_json((folder / "protocol.json").read_text())
-    plate = {_destination(protocol): (params["labware"], round(params["well_volume_ul"] * 1000))}
+    plates = {_destination(protocol): (params["labware"], round(params["well_volume_ul"] * 1000))}
+    plates |= {barcode: (kind, 0) for barcode, kind in params.get("spares", {}).items()}
     here = described_deck(protocol.robot, params["deck"]) if "deck" in params else None
-    after = _ledger(inputs, plate).check(protocol, here)
+    after = _ledger(inputs, plates).check(protocol, here)
     python = Path(params["python"] or sys.executable)
     files = [folder / f"load-{load.index}.py" for load in protocol.loads]
     analyses = analyze_many(files, python, timeout_s=params["timeout_s"])
@@ -47,4 +48,6 @@ def _ledger(inputs: Mapping[str, Path], plates: Mapping[str, tuple[str, int]]) -
 
 
 def _destination(protocol: Protocol) -> str:
-    return next(item.barcode for item in protocol.loads[0].deck if item.role is DeckRole.DESTINATION)
+    """Return the assay plate; a load that makes dilutions may not have it on its deck."""
+    decks = (item for load in protocol.loads for item in load.deck)
+    return next(item.barcode for item in decks if item.role is DeckRole.DESTINATION)

@@ -1,24 +1,66 @@
 """compile: layout, stock and tips -> the protocol as data, rendered for the robot, with instructions for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from controller.step import Progress
 from controller.steps.data import deck, stock_wells, tip_racks
 from nextplate.design import layout_from_csv
+from nextplate.errors import PlanError
 from nextplate.plate import Role
 from protocols.carry_over import carry_over
-from protocols.compile import Rules, TipPolicy, compile_protocol
+from protocols.compile import Rules, Spare, TipPolicy, compile_protocol
 from protocols.describe import describe
-from protocols.model import Protocol
+from protocols.model import DeckRole, Protocol
 from protocols.render import render
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write protocol.json, load-N.py for the robot, and instructions.txt."""
+    protocol = _protocol(inputs, params)
+    (out / "protocol.json").write_text(protocol.to_json())
+    files = [f"load-{load.index}.py" for load in protocol.loads]
+    for load, name in zip(protocol.loads, files, strict=True):
+        (out / name).write_text(render(protocol, load.index))
+    (out / "instructions.txt").write_text(describe(protocol) + _carried_over(protocol))
+    loads = [_load(protocol, k, name) for k, name in enumerate(files)]
+    told = {"digest": protocol.digest, "n_transfers": len(protocol.transfers), "loads": loads}
+    diluted = _dilution_plates(protocol)
+    return told | ({"dilution_plates": diluted} if diluted else {})
+
+
+def _protocol(inputs: Mapping[str, Path], params: Mapping[str, Any]) -> Protocol:
+    """Compile.
+
+    Raises:
+        PlanError: it cannot be done; where plates for dilutions are missing, how many.
+    """
+    spares = params.get("spares", ())
+    try:
+        return _compiled(inputs, params, spares)
+    except PlanError:
+        if "spares" not in params:
+            raise
+        # Was it only for want of plates? Then these could be named; if not, the same error is raised again.
+        more = [f"{_WANTED}{n}" for n in range(_MOST_SPARES)]
+        needed = _dilution_plates(_compiled(inputs, params, (*spares, *more)))
+    missing = sum(barcode.startswith(_WANTED) for barcode in needed)
+    there = f"{len(spares)} ({', '.join(spares)})" if spares else "none"
+    raise PlanError(
+        f"doses under the pipette's minimum need {len(needed)} empty {params['dilution']} to be diluted in, and there "
+        f"is {there}: put {missing} more into the hotel, type nextplate spares add {missing}, then answer retry"
+    )
+
+
+_WANTED = "wanted-spare-"
+_MOST_SPARES = 8
+
+
+def _compiled(inputs: Mapping[str, Path], params: Mapping[str, Any], spares: Sequence[str]) -> Protocol:
     layout = layout_from_csv(inputs["layout"])
-    protocol = compile_protocol(
+    plates = tuple(Spare(barcode, params["dilution"]) for barcode in spares)
+    return compile_protocol(
         layout,
         stock_wells(inputs["stock"]),
         tip_racks(inputs["tips"]),
@@ -28,15 +70,14 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         layout.barcode,
         destination_labware=params["labware"],
         well_volume_nl=round(params["well_volume_ul"] * 1000),
-        rules=Rules(params.get("final_dmso_percent"), tip_policy=_tip_policy(params)),
+        rules=Rules(params.get("final_dmso_percent"), tip_policy=_tip_policy(params), spares=plates),
     )
-    (out / "protocol.json").write_text(protocol.to_json())
-    files = [f"load-{load.index}.py" for load in protocol.loads]
-    for load, name in zip(protocol.loads, files, strict=True):
-        (out / name).write_text(render(protocol, load.index))
-    (out / "instructions.txt").write_text(describe(protocol) + _carried_over(protocol))
-    loads = [_load(protocol, k, name) for k, name in enumerate(files)]
-    return {"digest": protocol.digest, "n_transfers": len(protocol.transfers), "loads": loads}
+
+
+def _dilution_plates(protocol: Protocol) -> list[str]:
+    """Return the plates that dilutions are made in, in the order of their first use."""
+    decks = (item for load in protocol.loads for item in load.deck)
+    return list(dict.fromkeys(item.barcode for item in decks if item.role is DeckRole.INTERMEDIATE))
 
 
 def _tip_policy(params: Mapping[str, Any]) -> TipPolicy:

@@ -126,7 +126,7 @@ def giving(params: Mapping[str, Any]) -> Giving:
     transfer_nl, well_nl = (round(params[name] * 1000) for name in ("transfer_ul", "well_volume_ul"))
     percent = params.get("final_dmso_percent")
     tool = None if percent is None else pipette(robot_deck(params["robot"]).pipette)
-    return Giving(transfer_nl, well_nl, percent, tool)
+    return Giving(transfer_nl, well_nl, percent, tool, params.get("dilution", ""))
 
 
 def tip_racks(path: Path) -> tuple[TipRack, ...]:

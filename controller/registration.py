@@ -182,8 +182,14 @@ def register_care(lab: Lab, store: "Store", path: Path) -> int:
 
 
 def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
-    """Register further full tip racks, numbered on from those there are; return their barcodes."""
+    """Register further full tip racks, numbered on from those there are; return their barcodes.
+
+    Raises:
+        DataError: the lab's liquid handler has no tips.
+    """
     robot = lab.settings.device_of("liquid-handler").robot or "flex"
+    if robot not in TIP_RACKS:
+        raise DataError(f"robot = {robot!r} in lab.toml has no tips: nothing was added")
     first = len(store.tip_racks_now())
     barcodes = tuple(f"TIPS-{first + n + 1:04d}" for n in range(n_racks))
     rows = [

@@ -19,6 +19,8 @@ from protocols.volumes import WellKey
 
 FACTOR = 10.0
 """Most that one dilution thins."""
+ALLOWANCE = 1.1
+"""How much more of a dilution is made than is drawn and stays: a pipette that gave a little less leaves no air."""
 MAX_FACTOR = 1e6
 """Most that dilutions in a row thin: a dose further off is a mistake in the order."""
 
@@ -276,11 +278,11 @@ def mixtures(dilution: Dilution, portions: Sequence[Portion], load_name: str, to
     made, waiting = list[Mixture](), list(portions)
     while waiting:
         part, volume_nl = list[Portion](), kind.dead_volume_nl
-        # A tenth is kept free: rounding up adds a few nanolitres.
+        # A tenth is kept free, for the allowance.
         while waiting and volume_nl + waiting[0].total_nl <= kind.max_volume_nl * 0.9:
             volume_nl += waiting[0].total_nl
             part.append(waiting.pop(0))
-        taken_nl = math.ceil(max(volume_nl, least_nl) / ratio)
+        taken_nl = math.ceil(max(volume_nl * ALLOWANCE, least_nl) / ratio)
         mixture = Mixture(dilution, taken_nl, round(taken_nl * (ratio - 1)), tuple(part))
         if not part or mixture.volume_nl > kind.max_volume_nl:
             raise PlanError(

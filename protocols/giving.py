@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from protocols.acoustic import in_droplets, in_window, near_droplets_nl
 from protocols.dosing import diluted_nl, near_nl, solvent_nl
 from protocols.draws import n_transfers, usable_nl
 from protocols.labware import Pipette
@@ -20,7 +21,7 @@ class Giving:
     final_dmso_percent: float | None = None
     """None: every dose from stock of its strength. A share: doses by volume, filled up with solvent to it."""
     tool: Pipette | None = None
-    """That moves the volumes; needed where doses are made by volume."""
+    """That moves the volumes; needed where doses are made by volume, or by sound."""
     spare: str = ""
     """Load name of the plates for dilutions; empty: there are none."""
 
@@ -30,19 +31,29 @@ class Giving:
         return self.final_dmso_percent is not None and self.tool is not None
 
     @property
+    def by_sound(self) -> Pipette | None:
+        """Return the acoustic dispenser that makes doses; None: a pipette does."""
+        return self.tool if self.tool is not None and self.tool.is_acoustic else None
+
+    @property
     def total_nl(self) -> int:
         """Return what is put into a well, solvent that fills up included."""
         if self.final_dmso_percent is None:
             return self.transfer_nl
-        return solvent_nl(self.well_nl, self.final_dmso_percent)
+        total_nl = solvent_nl(self.well_nl, self.final_dmso_percent)
+        return in_droplets(total_nl, self.by_sound) if self.by_sound else total_nl
 
     def volume_nl(self, item: StockWell, dose_um: float) -> int | None:
         """Return how much of a source well makes a dose; None: it cannot, or not without a dilution."""
+        if self.by_sound is not None and not in_window(item):
+            return None
         if self.tool is None or self.final_dmso_percent is None:
             return self.transfer_nl if item.gives(dose_um, self.transfer_nl, self.well_nl) else None
         if item.concentration_um <= 0:
             return None
         exact_nl = dose_um * (self.well_nl + self.total_nl) / item.concentration_um
+        if self.by_sound is not None:
+            return near_droplets_nl(exact_nl, self.total_nl, self.by_sound)
         return near_nl(exact_nl, self.total_nl, self.tool)
 
     def drawn_nl(self, item: StockWell, dose_um: float) -> int | None:

@@ -6,7 +6,7 @@ from sim.labware import is_tip_rack
 from sim.world import World
 
 FLOOR = "floor"
-_SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9])$")
+_SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9]|source|destination)$")
 _STACKS = ("stack/new", "stack/done", "waste")
 """Places of many plates."""
 _STATIONS = ("incubator", "imager", "shaker", "reader", "washer", "dispenser")

@@ -107,7 +107,7 @@ def _by_volume(c: Context) -> dict[str, Any]:
     """What a step is told where doses are made by volume; nothing where they are not, so that keys stay."""
     percent = c.plan.section("assay").get("final_dmso_percent")  # settings of before there was back-fill have none
     if percent is None:
-        return {}
+        return {"robot": "echo"} if _robot(c) == "echo" else {}
     return {"final_dmso_percent": percent, "robot": _robot(c)} | ({"dilution": kind} if (kind := _dilution(c)) else {})
 
 

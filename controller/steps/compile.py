@@ -12,22 +12,38 @@ from nextplate.plate import Role
 from protocols.carry_over import carry_over
 from protocols.compile import Rules, Spare, TipPolicy, compile_protocol
 from protocols.describe import describe
+from protocols.labware import pipette
 from protocols.model import DeckRole, Protocol
 from protocols.render import render
+from protocols.worklists.echo import write_echo
 
 
 def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progress: Progress) -> dict[str, Any]:
     """Write protocol.json, load-N.py for the robot, and instructions.txt."""
     protocol = _protocol(inputs, params)
     (out / "protocol.json").write_text(protocol.to_json())
-    files = [f"load-{load.index}.py" for load in protocol.loads]
-    for load, name in zip(protocol.loads, files, strict=True):
-        (out / name).write_text(render(protocol, load.index))
+    files = _rendered(protocol, out)
     (out / "instructions.txt").write_text(describe(protocol) + _carried_over(protocol))
     loads = [_load(protocol, k, name) for k, name in enumerate(files)]
     told = {"digest": protocol.digest, "n_transfers": len(protocol.transfers), "loads": loads}
     diluted = _dilution_plates(protocol)
     return told | ({"dilution_plates": diluted} if diluted else {})
+
+
+def _rendered(protocol: Protocol, out: Path) -> list[str]:
+    """Write the file of each deck load, for the robot or its own software; return their names."""
+    if not pipette(protocol.pipette).is_acoustic:
+        files = [f"load-{load.index}.py" for load in protocol.loads]
+        for load, name in zip(protocol.loads, files, strict=True):
+            (out / name).write_text(render(protocol, load.index))
+        return files
+    files = [f"load-{load.index}.csv" for load in protocol.loads]
+    for load, name in zip(protocol.loads, files, strict=True):
+        written = write_echo(protocol, load.index)
+        (out / name).write_bytes(written.text.encode("ascii"))
+        if table := written.names.to_csv():
+            (out / f"load-{load.index}.names.csv").write_bytes(table.encode("ascii"))
+    return files
 
 
 def _protocol(inputs: Mapping[str, Path], params: Mapping[str, Any]) -> Protocol:

@@ -14,6 +14,7 @@ from protocols.acoustic import in_window
 from protocols.forecast import Need, dry
 from protocols.giving import Giving
 from protocols.labware import LABWARE
+from protocols.offsets import read_offsets
 from protocols.stock import StockWell
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_ready(
         unusable: source plates that may not leave the cold any more, and why.
 
     Raises:
-        DataError: the image profiles cannot be used.
+        DataError: the image profiles or the labware offsets cannot be used.
         PlanError: what is missing, and the command or key that mends it.
     """
     if library is None:
@@ -57,6 +58,8 @@ def check_ready(
     known = {row["compound_id"] for row in store.select("compounds")}
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems) + kept)
+    if settings.deck.offsets:
+        read_offsets(lab / settings.deck.offsets)
     if settings.belief.profiles is not None:
         _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 

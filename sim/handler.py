@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.ports import RunLoad
-from drivers.proven import proven_file
+from drivers.proven import proven_file, proven_with
 from nextplate.errors import DataError, NeedsOperator
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol
 from protocols.sentences import said
@@ -49,6 +49,7 @@ class SimHandler(SimDevice):
             raise self._wrong_command(command)
         load = self._read_load(command)
         proven_file(command)
+        proven_with(command)
         first: dict[str, Any] = {"transfers": []}
         if len(load.transfers) < len(load.steps):
             first["steps"] = []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.actions import Note
+from controller.actions import OFFSETS, Note
 from controller.recipe.beliefs import deployed_round, met
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds
@@ -71,6 +71,11 @@ def compile_layout(c: Context) -> Built:
         **_spares(c),
     }
     inputs = {"layout": c.file("layout", "layout.csv"), "stock": "@stock", "tips": "@tips"}
+    deck = c.plan.settings.get("deck", {})
+    if deck.get("tables"):
+        params["tables"] = True
+    if deck.get("offsets"):
+        inputs["offsets"] = f"{OFFSETS}{deck['offsets']}"
     return c.compute(inputs, params)
 
 
@@ -88,8 +93,12 @@ def _proof(c: Context) -> dict[str, Any]:
 
 def _deck(c: Context) -> dict[str, Any]:
     """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
-    said = {k: v for k, v in c.plan.settings.get("deck", {}).items() if k != "dilution"}
+    said = {k: v for k, v in c.plan.settings.get("deck", {}).items() if k not in _APART}
     return {"deck": said} if said else {}
+
+
+_APART = ("dilution", "tables", "offsets")
+"""Settings of the deck that steps are told apart from what stands on it."""
 
 
 def _dilution(c: Context) -> str:

@@ -29,7 +29,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "n_lot",
         ),
         "proof": ("robots",),
-        "deck": ("dilution",),
+        "deck": ("dilution", "tables", "offsets"),
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
@@ -161,6 +161,8 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
         yield f"well_volume_ul and {what}: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
     if giving.is_by_volume:
         yield from _fill_problems(giving, tool)
+    if tool.is_acoustic and (named := [name for name in ("tables", "offsets") if getattr(settings.deck, name)]):
+        yield f"deck.{named[0]} is for an Opentrons robot; {tool.load_name} takes a work list"
     if spare := settings.deck.dilution:
         yield from _spare_problems(spare, tool, is_by_volume=giving.is_by_volume)
 

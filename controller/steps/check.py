@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.step import Progress
+from controller.steps.compile import ANY_LOAD, OFFSETS_FILE
 from controller.steps.data import stock_care, stock_wells, tip_racks, write_json
 from nextplate.errors import PlanError
 from protocols.analyze import analyze_many, compare
@@ -14,6 +15,8 @@ from protocols.decks import described_deck
 from protocols.labware import pipette
 from protocols.ledger import Ledger
 from protocols.model import DeckRole, Protocol
+from protocols.offsets import read_offsets
+from protocols.render import STEPS
 from protocols.worklists.echo import read_echo
 from protocols.worklists.names import Names
 from protocols.worklists.picks import pick_of
@@ -46,12 +49,15 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
 def _file_problems(protocol: Protocol, folder: Path, params: Mapping[str, Any]) -> list[str]:
     """Let the vendor's own interpreter run every file, and compare."""
     python = Path(params["python"] or sys.executable)
-    files = [folder / f"load-{load.index}.py" for load in protocol.loads]
-    analyses = analyze_many(files, python, timeout_s=params["timeout_s"])
+    offsets = read_offsets(folder / OFFSETS_FILE) if (folder / OFFSETS_FILE).exists() else ()
+    has_tables = (folder / ANY_LOAD).exists()
+    files = [folder / (ANY_LOAD if has_tables else f"load-{load.index}.py") for load in protocol.loads]
+    tables = [{STEPS: folder / f"load-{load.index}.csv"} for load in protocol.loads] if has_tables else []
+    analyses = analyze_many(files, python, timeout_s=params["timeout_s"], tables=tables)
     return [
         f"load {load.index + 1}: {problem}"
         for load, analysis in zip(protocol.loads, analyses, strict=True)
-        for problem in compare(analysis, protocol, load.index)
+        for problem in compare(analysis, protocol, load.index, offsets=offsets)
     ]
 
 

@@ -1,11 +1,12 @@
 """compile: layout, stock and tips -> the protocol as data, rendered for the robot, with instructions for people."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from controller.step import Progress
-from controller.steps.data import deck, stock_wells, tip_racks
+from controller.steps.data import deck, stock_wells, tip_racks, write_json
 from nextplate.design import layout_from_csv
 from nextplate.errors import PlanError
 from nextplate.plate import Role
@@ -14,7 +15,9 @@ from protocols.compile import Rules, Spare, TipPolicy, compile_protocol
 from protocols.describe import describe
 from protocols.labware import pipette
 from protocols.model import DeckRole, Protocol
-from protocols.render import render
+from protocols.offsets import Offset, read_offsets
+from protocols.render import render, render_for_csv
+from protocols.render_csv import steps_csv
 from protocols.worklists.echo import write_echo
 
 
@@ -22,21 +25,55 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     """Write protocol.json, load-N.py for the robot, and instructions.txt."""
     protocol = _protocol(inputs, params)
     (out / "protocol.json").write_text(protocol.to_json())
-    files = _rendered(protocol, out)
+    files = _rendered(protocol, params, _offsets(inputs, out), out)
     (out / "instructions.txt").write_text(describe(protocol) + _carried_over(protocol))
-    loads = [_load(protocol, k, name) for k, name in enumerate(files)]
+    loads = [_load(protocol, k, name, has_table=_has_tables(params)) for k, name in enumerate(files)]
     told = {"digest": protocol.digest, "n_transfers": len(protocol.transfers), "loads": loads}
     diluted = _dilution_plates(protocol)
-    return told | ({"dilution_plates": diluted} if diluted else {})
+    told |= {"dilution_plates": diluted} if diluted else {}
+    return told | ({"offsets": OFFSETS_FILE} if "offsets" in inputs else {})
 
 
-def _rendered(protocol: Protocol, out: Path) -> list[str]:
+OFFSETS_FILE = "offsets.json"
+ANY_LOAD = "any-load.py"
+"""The one file of a lab whose steps come as tables."""
+
+
+def _has_tables(params: Mapping[str, Any]) -> bool:
+    return bool(params.get("tables"))
+
+
+def _offsets(inputs: Mapping[str, Path], out: Path) -> tuple[Offset, ...]:
+    """Read the operator's labware offsets and keep them as they were read, for the run; none where there are none."""
+    if "offsets" not in inputs:
+        return ()
+    offsets = read_offsets(inputs["offsets"])
+    write_json([asdict(offset) for offset in offsets], out / OFFSETS_FILE)
+    return offsets
+
+
+def _rendered(protocol: Protocol, params: Mapping[str, Any], offsets: Sequence[Offset], out: Path) -> list[str]:
     """Write the file of each deck load, for the robot or its own software; return their names."""
-    if not pipette(protocol.pipette).is_acoustic:
-        files = [f"load-{load.index}.py" for load in protocol.loads]
-        for load, name in zip(protocol.loads, files, strict=True):
-            (out / name).write_text(render(protocol, load.index))
-        return files
+    if pipette(protocol.pipette).is_acoustic:
+        return _lists(protocol, out)
+    if _has_tables(params):
+        (out / ANY_LOAD).write_text(render_for_csv(protocol, offsets=_on_deck(protocol, offsets)))
+        for load in protocol.loads:
+            (out / f"load-{load.index}.csv").write_text(steps_csv(protocol, load.index))
+        return [ANY_LOAD] * len(protocol.loads)
+    files = [f"load-{load.index}.py" for load in protocol.loads]
+    for load, name in zip(protocol.loads, files, strict=True):
+        (out / name).write_text(render(protocol, load.index, offsets=offsets))
+    return files
+
+
+def _on_deck(protocol: Protocol, offsets: Sequence[Offset]) -> list[Offset]:
+    """Return the offsets of labware that some load has in their slot."""
+    places = {(item.labware, item.slot) for load in protocol.loads for item in load.deck}
+    return [offset for offset in offsets if (offset.labware, offset.slot) in places]
+
+
+def _lists(protocol: Protocol, out: Path) -> list[str]:
     files = [f"load-{load.index}.csv" for load in protocol.loads]
     for load, name in zip(protocol.loads, files, strict=True):
         written = write_echo(protocol, load.index)
@@ -106,7 +143,8 @@ def _carried_over(protocol: Protocol) -> str:
     return "\n".join(["possible carry-over", *found, ""]) if found else ""
 
 
-def _load(protocol: Protocol, index: int, file: str) -> dict[str, Any]:
+def _load(protocol: Protocol, index: int, file: str, *, has_table: bool) -> dict[str, Any]:
     load = protocol.loads[index]
     deck = [[item.slot, item.barcode, item.role.value] for item in load.deck]
-    return {"file": file, "deck": deck, "n_transfers": len(load.transfers)}
+    told = {"file": file, "deck": deck, "n_transfers": len(load.transfers)}
+    return told | ({"table": f"load-{index}.csv"} if has_table else {})

@@ -121,7 +121,7 @@ class FlexLab(HiddenLab):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_night_on_a_flex_over_its_http_api(tmp_path: Path):
     flex = OpentronsRobot("OT-3 Standard")
-    flex.pipettes = {"left": flex.pipettes["right"]} if "left" not in flex.pipettes else flex.pipettes
+    flex.pipettes = {"left": flex.pipettes["right"]}
     with HttpServer(flex) as server:
         handler = (
             f'[[device]]\nname = "flex"\nkind = "liquid-handler"\ndriver = "opentrons"\nrobot = "flex"\n'

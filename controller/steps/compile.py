@@ -92,15 +92,22 @@ def _protocol(inputs: Mapping[str, Path], params: Mapping[str, Any]) -> Protocol
     spares = params.get("spares", ())
     try:
         return _compiled(inputs, params, spares)
-    except PlanError:
+    except PlanError as error:
         if "spares" not in params:
             raise
         # Was it only for want of plates? Then these could be named; if not, the same error is raised again.
         more = [f"{_WANTED}{n}" for n in range(_MOST_SPARES)]
         needed = _dilution_plates(_compiled(inputs, params, (*spares, *more)))
-    missing = sum(barcode.startswith(_WANTED) for barcode in needed)
+        missing = sum(barcode.startswith(_WANTED) for barcode in needed)
+        if not missing:
+            raise
+        raise _too_few(params, needed, missing) from error
+
+
+def _too_few(params: Mapping[str, Any], needed: Sequence[str], missing: int) -> PlanError:
+    spares = params["spares"]
     there = f"{len(spares)} ({', '.join(spares)})" if spares else "none"
-    raise PlanError(
+    return PlanError(
         f"doses under the pipette's minimum need {len(needed)} empty {params['dilution']} to be diluted in, and there "
         f"is {there}: put {missing} more into the hotel, type nextplate spares add {missing}, then answer retry"
     )

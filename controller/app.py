@@ -11,7 +11,7 @@ from controller.clock import WallClock
 from controller.devices import make_device
 from controller.lab import Lab
 from controller.settings import Settings
-from controller.state import AGAIN
+from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _deliver(lab: "SimLab", campaigns: Sequence[Settings], store: "Store") -> No
         ]
     )
     lab.deliver_tips({rack.barcode: rack.labware for rack in store.tip_racks_now()})
+    lab.deliver_spares(fold(store.events()).spares)
     n_plates = sum(c.campaign.rounds for c in campaigns) + 50
     prefixes = dict.fromkeys(c.plate.barcode_prefix for c in campaigns)
     lab.deliver_assay_plates([f"{prefix}-{n + 1:04d}" for prefix in prefixes for n in range(n_plates)])

@@ -9,7 +9,9 @@ Event kinds, in the order a round meets them:
 =================  =========================================================================================
 library.added      library: digest of a library that was registered
 stock.added        source wells were registered
+stock.care         thaws, expiry and evaporation of source plates were told
 tips.added         tip racks were registered
+spares.added       plates (barcodes) and labware of empty plates for dilutions
 campaign.started   name, seed, rounds, library digest and the settings that shape decisions
 settings.adopted   settings: what lab.toml may change while a campaign runs was changed
 controller.started a process took over; with attempt and accepted, the kinds in which a disturbed run may differ

@@ -24,6 +24,7 @@ class _Draft:
     attempts: dict[str, tuple[datetime, ...]]
     accepted: dict[str, datetime]
     places: dict[str, str]
+    spares: dict[str, str]
     faults: dict[str, Fault]
     took_s: dict[str, tuple[float, ...]]
     n_starts: int
@@ -66,6 +67,10 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.library = p["library"]
+
+
+def _spares_added(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.spares.update(dict.fromkeys(p["plates"], p["labware"]))
 
 
 def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
@@ -203,7 +208,9 @@ def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
 _HANDLERS = {
     "library.added": _library_added,
     "stock.added": _nothing,
+    "stock.care": _nothing,
     "tips.added": _nothing,
+    "spares.added": _spares_added,
     "campaign.started": _campaign_started,
     "settings.adopted": _settings_adopted,
     "controller.started": _controller_started,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -141,6 +141,8 @@ class LabState:
     """Keys that a device was seen to have, and since when."""
     places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Where each plate that ever moved is, by confirmed moves."""
+    spares: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Load name of every plate for dilutions that was ever registered; one that ever moved counts as used."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     took_s: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: _NOTHING)
     """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
@@ -202,6 +204,19 @@ class LabState:
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered, of the whole lab."""
         return tuple(f for f in self.faults.values() if f.answer is None)
+
+    def free_spares(self, load_name: str) -> tuple[str, ...]:
+        """Return the plates for dilutions of a kind that are empty still, in the order of their registration."""
+        taken = {*self.places, *self._planned()}
+        return tuple(b for b, kind in self.spares.items() if kind == load_name and b not in taken)
+
+    def _planned(self) -> Iterator[str]:
+        """Yield what other campaigns that go on have compiled onto their decks."""
+        others = [c for c in self.campaigns.values() if not c.is_over and c.name != self.focus]
+        for key, outcome in self.outcomes.items():
+            if any(c.owns(key) for c in others):
+                loads = outcome.result.get("summary", {}).get("loads", ())
+                yield from (item for load in loads for _slot, item, _role in load["deck"])
 
     def doubted(self, key: str) -> bool:
         """Tell whether somebody was asked what became of an action."""

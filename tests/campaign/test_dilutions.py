@@ -78,7 +78,7 @@ def test_what_is_in_the_wells_is_the_dose_that_was_ordered(calm):
     lab, _ = calm
     (path,) = (lab / "protocols").glob("layout-*/layout.csv")
     ordered = pl.read_csv(path, schema_overrides={"compound_id": pl.String}).filter(pl.col("role") == "sample")
-    hardware = connect(lab, open_lab(lab).settings)
+    hardware = connect(open_lab(lab))
     try:
         rows = hardware.simulated._world.rows("SELECT * FROM contents WHERE plate = 'NP-0001'")
         held = {(r["well"], r["compound_id"]): r["amount_pmol"] for r in rows}

@@ -19,6 +19,7 @@ from controller.cli import (
     protocols,
     replaying,
     running,
+    scheduling,
     showing,
 )
 from controller.files import is_full
@@ -38,6 +39,7 @@ _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, Model
 
 _MODULES = (
     running,
+    scheduling,
     intake,
     answers,
     showing,

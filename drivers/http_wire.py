@@ -27,11 +27,11 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from drivers.deadline import Deadline
@@ -44,12 +44,23 @@ MAX_REPLY = 64_000_000
 """Bytes of an answer's body after which it is noise."""
 LOGGED = 65_536
 """Bytes of a request or an answer that the log takes; it says how many more there were."""
+_KEPT = 2 * LOGGED
+"""Bytes of an answer that are kept for the log."""
 _CHUNK = 65_536
 _TARGET = re.compile(r"/[!-~]*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _VALUE = re.compile(r"[ -~]*")
 _BUSY = frozenset({408, 425, 429})
 _SECRET = b"(secret)"
+_SESSION = re.compile(rb"(?im)^((?:set-)?cookie|x-csrftoken): [^\r\n]*")
+"""Lines of a head that let others use a session."""
+
+
+class Sink(Protocol):
+    """What takes a body piece by piece."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take a piece."""
 
 
 class Unsent(Gone):
@@ -172,6 +183,10 @@ class HttpWire:
         until: Deadline,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        into: Sink | None = None,
+        max_reply: int | None = None,
+        secrets: Sequence[bytes] = (),
     ) -> Answer:
         """Send a request once and return the answer, whatever its status.
 
@@ -181,6 +196,9 @@ class HttpWire:
             until: when the whole call has ended.
             body: what is sent; None for nothing.
             headers: sent besides the wire's own.
+            into: takes the body of an answer of 2xx as it comes; the answer's own is empty then.
+            max_reply: bytes of a body that are too many; None: the wire's.
+            secrets: what the log does not show, besides the token and cookies.
 
         Raises:
             WireError: no answer (the tree at the top).
@@ -191,10 +209,11 @@ class HttpWire:
         secret = self._token() if self._token is not None else ""
         sent = self._written(method, target, body, {**self._headers, **(headers or {})}, secret)
         asked = f"{method} {self.url}{target}"
-        trace = _Trace(self._log, secret.encode())
+        trace = _Trace(self._log, (secret.encode(), *secrets))
+        taking = _Taking(into, self._max_reply if max_reply is None else max_reply)
         with _Connection(self._place, until, trace, self._ca_file) as line:
             trace.note(Way.OUT, sent)
-            return _answer(line, sent, method, asked, self._max_reply)
+            return _answer(line, sent, method, asked, taking)
 
     def _written(self, method: str, target: str, body: Body | None, headers: Mapping[str, str], secret: str) -> bytes:
         """Spell a request."""
@@ -257,20 +276,29 @@ def succeeded(answer: Answer) -> Answer:
     raise Refused(f"{said}: {answer.words}", answer)
 
 
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Where a body goes."""
+
+    into: Sink | None
+    max_bytes: int
+
+
 class _Trace:
-    """What the log is told, the token left out."""
+    """What the log is told, the token and cookies left out."""
 
-    def __init__(self, log: WireLog | None, secret: bytes) -> None:
-        self._log, self._secret = log, secret
+    def __init__(self, log: WireLog | None, secrets: Sequence[bytes]) -> None:
+        self._log, self._secrets = log, [secret for secret in secrets if secret]
 
-    def note(self, way: Way, data: bytes) -> None:
+    def note(self, way: Way, data: bytes, n_more: int = 0) -> None:
         if self._log is None or not data:
             return
-        if self._secret:
-            data = data.replace(self._secret, _SECRET)
+        for secret in self._secrets:
+            data = data.replace(secret, _SECRET)
+        data = _SESSION.sub(rb"\1: " + _SECRET, data)
         self._log.write(way, data[:LOGGED])
-        if len(data) > LOGGED:
-            self._log.event(f"{len(data) - LOGGED} more bytes {way}")
+        if len(data) + n_more > LOGGED:
+            self._log.event(f"{len(data) + n_more - LOGGED} more bytes {way}")
 
     def event(self, text: str) -> None:
         if self._log is not None:
@@ -282,7 +310,7 @@ class _Connection(io.RawIOBase):
 
     def __init__(self, place: SplitResult, until: Deadline, trace: _Trace, ca_file: Path | None) -> None:
         self._until, self._trace = until, trace
-        self._came = bytearray()
+        self._came, self._n_more = bytearray(), 0
         self._port = place.port or (443 if place.scheme == "https" else 80)
         self._name = f"{place.hostname}:{self._port}"
         try:
@@ -349,7 +377,9 @@ class _Connection(io.RawIOBase):
             if is_over and n:
                 # bytes that keep dripping in must not hold the call
                 raise Silent(f"{self._name} did not end its answer in time", bytes(self._came))
-            self._came += memoryview(buffer)[:n]
+            kept = min(n, max(0, _KEPT - len(self._came)))
+            self._came += memoryview(buffer)[:kept]
+            self._n_more += n - kept
             return n
 
     def send(self, data: bytes) -> None:
@@ -369,7 +399,7 @@ class _Connection(io.RawIOBase):
     def close(self) -> None:
         """Let go, and tell the log what came."""
         if not self.closed:
-            self._trace.note(Way.IN, bytes(self._came))
+            self._trace.note(Way.IN, bytes(self._came), self._n_more)
             with suppress(OSError):
                 self._socket.close()
         super().close()
@@ -402,16 +432,16 @@ def _addresses(host: str, port: int, until: Deadline) -> list[tuple[socket.Addre
     return list(found)
 
 
-def _answer(line: _Connection, sent: bytes, method: str, asked: str, max_reply: int) -> Answer:
+def _answer(line: _Connection, sent: bytes, method: str, asked: str, taking: _Taking) -> Answer:
     try:
         try:
             line.send(sent)
         except OSError:
             # a server may answer and close before it has taken all
             with suppress(OSError, http.client.HTTPException, WireError):
-                return _read(line, method, asked, max_reply)
+                return _read(line, method, asked, taking)
             raise
-        return _read(line, method, asked, max_reply)
+        return _read(line, method, asked, taking)
     except OSError as error:
         raise Gone(f"{asked}: the connection went away: {error}") from error
     except http.client.HTTPException as error:
@@ -420,18 +450,22 @@ def _answer(line: _Connection, sent: bytes, method: str, asked: str, max_reply: 
         raise Garbled(f"{asked}: the answer is no HTTP: {error!r:.200}") from error
 
 
-def _read(line: _Connection, method: str, asked: str, max_reply: int) -> Answer:
+def _read(line: _Connection, method: str, asked: str, taking: _Taking) -> Answer:
     response = http.client.HTTPResponse(line, method=method)  # type: ignore[arg-type]
     response.begin()
     headers = tuple((name.lower(), value) for name, value in response.getheaders())
     lengths = {value.strip() for name, value in headers if name == "content-length"}
     if len(lengths) > 1 or not all(re.fullmatch(r"[0-9]{1,18}", value) for value in lengths):
         raise Garbled(f"{asked}: the answer has lengths {sorted(lengths)!a:.80}")
-    body = bytearray()
-    while chunk := response.read(min(_CHUNK, max_reply + 1 - len(body))):
-        body += chunk
-        if len(body) > max_reply:
-            raise Garbled(f"{asked}: the answer is longer than {max_reply} bytes")
+    body, n_bytes, is_kept = bytearray(), 0, taking.into is None or not 200 <= response.status < 300
+    while chunk := response.read(min(_CHUNK, taking.max_bytes + 1 - n_bytes)):
+        n_bytes += len(chunk)
+        if n_bytes > taking.max_bytes:
+            raise Garbled(f"{asked}: the answer is longer than {taking.max_bytes} bytes")
+        if is_kept:
+            body += chunk
+        elif taking.into is not None:
+            taking.into.write(chunk)
     if response.length:  # http.client ends quietly where the connection does
         raise Garbled(f"{asked}: the answer was cut, {response.length} bytes are missing")
     answer = Answer(response.status, headers, bytes(body), asked)

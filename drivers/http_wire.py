@@ -332,6 +332,9 @@ class _Connection(io.RawIOBase):
                 line.close()
                 last = error
                 continue
+            except BaseException:  # the process ends
+                line.close()
+                raise
             line.settimeout(TICK_S)
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return line

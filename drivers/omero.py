@@ -49,6 +49,8 @@ _OPTIONAL: Mapping[str, type] = {
     **dict.fromkeys(("wells", "fields", "channels"), int),
 }
 _MB = 1_000_000
+_LOOKUP_WAIT_S = 1.0
+"""Enough to find what was brought already; a readout that is still awaited may be for hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class OmeroImager:
 
     def __init__(self, machine: Omero, memory: Memory) -> None:
         self._machine = machine
-        self._worker = WorkerDevice(machine, memory)
+        self._worker = WorkerDevice(machine, memory, lookup_wait_s=_LOOKUP_WAIT_S)
         self.submit, self.inspect, self.close = self._worker.submit, self._worker.inspect, self._worker.close
 
     def poll(self, key: str) -> Report:

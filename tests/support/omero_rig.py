@@ -98,23 +98,40 @@ class OmeroLab:
         self.server.close()
 
 
-_LABS: dict[Path, OmeroLab] = {}
-"""By folder: what is opened again there is the same OMERO."""
+class Labs:
+    """Labs whose OMERO outlives a process, by folder; closed when a test ends."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, OmeroLab] = {}
+
+    def port(self, folder: Path) -> Port:
+        """Open a lab; what is opened again is the same OMERO."""
+        lab = self._open.get(folder)
+        if lab is None:
+            lab = self._open[folder] = OmeroLab(folder, pace=replace(PACE, timeout_s=3.0))
+            lab.put("P1")
+        else:
+            lab.open()
+        return _port(lab)
+
+    def close(self) -> None:
+        for lab in self._open.values():
+            lab.close()
+        self._open.clear()
 
 
-def _open(folder: Path) -> Port:
-    lab = _LABS.get(folder)
-    if lab is None:
-        lab = _LABS[folder] = OmeroLab(folder, pace=replace(PACE, timeout_s=2.0))
-        lab.put("P1")
-    else:
-        lab.open()
+LABS_BY_FOLDER = Labs()
+
+
+def _port(lab: OmeroLab) -> Port:
+    memory, away = lab.memory.place, lab.folder / "away"
+    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
 
     def shoot() -> None:
         end = time.monotonic() + 2.0
-        while not lab.imaged and time.monotonic() < end and any(lab.memory.unended()):
-            lab.shoot("k")
+        while lab.memory.plan("k") is None and lab.memory.command("k", (AcquirePlate,)) and time.monotonic() < end:
             time.sleep(0.001)
+        lab.shoot("k")
 
     def begin() -> None:
         lab.emulator.time.run_at(0.0)
@@ -125,13 +142,38 @@ def _open(folder: Path) -> Port:
         lab.emulator.time.run_at(1000.0)
         time.sleep(0.05)
 
-    return Port(lab.device, effects=lab.runs, work=work, begin=begin, close=lab.device.close)
+    device = lab.device
+
+    def close() -> None:
+        begin()  # what is not begun yet would be NOT_FOUND, and rightly
+        device.close()
+
+    def repair() -> None:
+        if away.exists():
+            away.rename(memory)
+        if blocked.exists():
+            blocked.rmdir()
+
+    def take_away() -> None:
+        begin()
+        memory.rename(away)
+
+    faults = {"refused": blocked.mkdir, "offline": take_away}
+    return Port(device, lab.runs, work, begin, close, faults, repair)
 
 
 def port_rigs() -> dict[str, Rig]:
     """Return the rig of the suite of all devices."""
     keys = frozenset({"folder", "images"})
-    return {"omero": Rig(_open, lambda _: AcquirePlate("P1"), lambda _: AcquirePlate("P2"), keys)}
+    return {
+        "omero": Rig(
+            LABS_BY_FOLDER.port,
+            lambda _: AcquirePlate("P1"),
+            lambda _: AcquirePlate("P2"),
+            keys,
+            frozenset({"refused", "offline"}),
+        )
+    }
 
 
 def nothing_outside(lab: OmeroLab) -> None:

@@ -49,6 +49,7 @@ _OPTIONAL: Mapping[str, type] = {
     **dict.fromkeys(("wells", "fields", "channels"), int),
 }
 _MB = 1_000_000
+_BRING_S = 2 * 3600.0
 _LOOKUP_WAIT_S = 1.0
 """Enough to find what was brought already; a readout that is still awaited may be for hours."""
 
@@ -124,8 +125,8 @@ class Omero:
         """For a person, while it waits; written by the worker's thread alone."""
 
     def time_s(self, command: Any) -> float:  # noqa: ARG002
-        """Return the time after which a command counts as stalled: what it waits for, and a download."""
-        return 2 * self._pace.timeout_s
+        """Return the time after which a command counts as stalled: the wait, and a download that began at its end."""
+        return self._pace.timeout_s + max(self._pace.timeout_s, _BRING_S)
 
     def prepare(self, command: AcquirePlate, until: Deadline) -> JSON:
         """Note what OMERO has already.

@@ -40,7 +40,7 @@ class StoredImage:
     def ome_tiff(self) -> bytes:
         """Return the export of the image: every plane as it is."""
         out = io.BytesIO()
-        said: dict[str, Any] = {"axes": "TCZYX", "Name": self.name}
+        said: dict[str, Any] = {"axes": "TCZYX", "Name": "".join(filter(str.isprintable, self.name))}
         if all(self.channels):
             said["Channel"] = {"Name": list(self.channels)}
         if self.pixel_um is not None:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drivers.http_wire import HttpWire, checked_url
+from drivers.http_wire import LOGGED, HttpWire, checked_url
 from drivers.options import checked
 from drivers.serial_options import memory_of, wire_log_path
 from drivers.wire_log import WireLog
@@ -57,8 +57,9 @@ def http_wire_of(
     *,
     headers: Mapping[str, str] | None = None,
     is_exclusive: bool = True,
+    logged: int = LOGGED,
 ) -> HttpWire:
-    """Return the wire of a device, with nothing opened."""
+    """Return the wire of a device, with nothing opened; ``logged``: bytes of each message that the log takes."""
     return HttpWire(
         said["url"],
         headers=headers,
@@ -66,6 +67,7 @@ def http_wire_of(
         log=WireLog(wire_log_path(lab, kind)) if said.get("log", True) else None,
         is_exclusive=is_exclusive,
         ca_file=lab / said["ca_file"] if "ca_file" in said else None,
+        logged=logged,
     )
 
 

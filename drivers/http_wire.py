@@ -44,8 +44,6 @@ MAX_REPLY = 64_000_000
 """Bytes of an answer's body after which it is noise."""
 LOGGED = 65_536
 """Bytes of a request or an answer that the log takes; it says how many more there were."""
-_KEPT = 2 * LOGGED
-"""Bytes of an answer that are kept for the log."""
 _CHUNK = 65_536
 _TARGET = re.compile(r"/[!-~]*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -127,6 +125,7 @@ class HttpWire:
         max_reply: int = MAX_REPLY,
         is_exclusive: bool = True,
         ca_file: Path | None = None,
+        logged: int = LOGGED,
     ) -> None:
         """Make it; nothing is opened.
 
@@ -138,6 +137,7 @@ class HttpWire:
             max_reply: bytes of a body that are too many.
             is_exclusive: no other nextplate on this machine may use the server meanwhile.
             ca_file: certificates that are trusted besides the system's (https).
+            logged: bytes of a request or an answer that the log takes.
 
         Raises:
             ValueError: the url cannot be used.
@@ -146,6 +146,7 @@ class HttpWire:
         self.url = url.rstrip("/")
         self._headers, self._token, self._log = dict(headers or {}), token, log
         self._max_reply, self._is_exclusive, self._ca_file = max_reply, is_exclusive, ca_file
+        self._logged = logged
         self._claim: IO[str] | None = None
 
     def open(self) -> None:
@@ -209,7 +210,7 @@ class HttpWire:
         secret = self._token() if self._token is not None else ""
         sent = self._written(method, target, body, {**self._headers, **(headers or {})}, secret)
         asked = f"{method} {self.url}{target}"
-        trace = _Trace(self._log, (secret.encode(), *secrets))
+        trace = _Trace(self._log, (secret.encode(), *secrets), self._logged)
         taking = _Taking(into, self._max_reply if max_reply is None else max_reply)
         with _Connection(self._place, until, trace, self._ca_file) as line:
             trace.note(Way.OUT, sent)
@@ -287,8 +288,10 @@ class _Taking:
 class _Trace:
     """What the log is told, the token and cookies left out."""
 
-    def __init__(self, log: WireLog | None, secrets: Sequence[bytes]) -> None:
-        self._log, self._secrets = log, [secret for secret in secrets if secret]
+    def __init__(self, log: WireLog | None, secrets: Sequence[bytes], logged: int) -> None:
+        self._log, self._secrets, self._logged = log, [secret for secret in secrets if secret], logged
+        self.n_kept = logged + LOGGED
+        """Bytes of an answer that are kept for the log, with some for secrets that are shorter in it."""
 
     def note(self, way: Way, data: bytes, n_more: int = 0) -> None:
         if self._log is None or not data:
@@ -296,9 +299,9 @@ class _Trace:
         for secret in self._secrets:
             data = data.replace(secret, _SECRET)
         data = _SESSION.sub(rb"\1: " + _SECRET, data)
-        self._log.write(way, data[:LOGGED])
-        if len(data) + n_more > LOGGED:
-            self._log.event(f"{len(data) + n_more - LOGGED} more bytes {way}")
+        self._log.write(way, data[: self._logged])
+        if len(data) + n_more > self._logged:
+            self._log.event(f"{len(data) + n_more - self._logged} more bytes {way}")
 
     def event(self, text: str) -> None:
         if self._log is not None:
@@ -380,7 +383,7 @@ class _Connection(io.RawIOBase):
             if is_over and n:
                 # bytes that keep dripping in must not hold the call
                 raise Silent(f"{self._name} did not end its answer in time", bytes(self._came))
-            kept = min(n, max(0, _KEPT - len(self._came)))
+            kept = min(n, max(0, self._trace.n_kept - len(self._came)))
             self._came += memoryview(buffer)[:kept]
             self._n_more += n - kept
             return n

@@ -49,6 +49,8 @@ _OPTIONAL: Mapping[str, type] = {
     **dict.fromkeys(("wells", "fields", "channels"), int),
 }
 _MB = 1_000_000
+_LOGGED = 600
+"""Bytes of each message in the log: it is asked again and again, and answers with whole plates."""
 _BRING_S = 2 * 3600.0
 _LOOKUP_WAIT_S = 1.0
 """Enough to find what was brought already; a readout that is still awaited may be for hours."""
@@ -77,7 +79,7 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> "OmeroImager":
     account, memory = _account(said, lab), memory_of(kind, lab)
     _words_of(memory)
     named = {name: said[name] for name in ("group", "screen", "key", "settle_s", "slack_s") if name in said}
-    wire = http_wire_of(said, kind, lab, is_exclusive=False)  # a web server serves many
+    wire = http_wire_of(said, kind, lab, is_exclusive=False, logged=_LOGGED)  # it serves many
     line = OmeroLine(wire, account, LinePace(**({"reply_s": float(said["reply_s"])} if "reply_s" in said else {})))
     pace = OmeroPace(float(said.get("timeout_h", 12.0)) * 3600.0, float(said.get("poll_s", 30.0)))
     limit = int(float(said.get("max_image_mb", 2000.0)) * _MB)

@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from drivers import omero_companion
 from drivers.deadline import Deadline
+from drivers.http_wire import Refused
 from drivers.key_files import write_whole
 from drivers.omero_companion import Brought
 from drivers.omero_line import API, OmeroLine
@@ -136,6 +137,9 @@ class Carrier:
         try:
             target = f"/webgateway/render_ome_tiff/i/{field.image.id}/"
             brought = self._line.fetch(target, arriving.afresh, check, _size(kind) + _HEAD, until)
+        except Refused as error:
+            why = f"{error}; is image {field.image.id} too large for an export, or may {self._line.user!r} not export?"
+            raise NeedsOperator(why) from error
         finally:
             arriving.close()
         arriving.path.replace(path)

@@ -23,7 +23,7 @@ from sim.wire.omero_store import StoredPlate
 from sim.wire.time import EmulatedTime
 
 PACE = OmeroPace(timeout_s=20.0, poll_s=0.004, refused_s=0.02)
-LINE = LinePace(reply_s=0.5, patience_s=3.0, again_s=0.004)
+LINE = LinePace(reply_s=0.5, patience_s=3.0, again_s=0.004, bytes_per_s=20e6)
 DUE = Due(frozenset({"A01", "A02"}), 1, 2)
 OPTIONS = Options(due=DUE, settle_s=0.02)
 WELLS = ((0, 0), (0, 1))

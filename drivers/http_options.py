@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drivers.http_wire import LOGGED, HttpWire, checked_url
+from drivers.http_line import LOGGED
+from drivers.http_wire import HttpWire, checked_url
 from drivers.options import checked
 from drivers.serial_options import memory_of, wire_log_path
 from drivers.wire_log import WireLog

@@ -20,13 +20,9 @@ deadline is of the whole call, so a server that drips bytes ends with it. What g
 import fcntl
 import hashlib
 import http.client
-import io
 import os
 import re
-import socket
-import ssl
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,22 +32,18 @@ from urllib.parse import SplitResult, urlsplit
 
 from drivers.deadline import Deadline
 from drivers.http_body import Body, as_json
-from drivers.wire import TICK_S, Garbled, Gone, Silent, WireError
+from drivers.http_line import LOGGED, Connection, Trace
+from drivers.wire import Garbled, Gone, WireError
 from drivers.wire_log import Way, WireLog, printable
 from nextplate.errors import NeedsOperator
 
 MAX_REPLY = 64_000_000
 """Bytes of an answer's body after which it is noise."""
-LOGGED = 65_536
-"""Bytes of a request or an answer that the log takes; it says how many more there were."""
 _CHUNK = 65_536
 _TARGET = re.compile(r"/[!-~]*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _VALUE = re.compile(r"[ -~]*")
 _BUSY = frozenset({408, 425, 429})
-_SECRET = b"(secret)"
-_SESSION = re.compile(rb"(?im)^((?:set-)?cookie|x-csrftoken): [^\r\n]*")
-"""Lines of a head that let others use a session."""
 
 
 class Sink(Protocol):
@@ -59,10 +51,6 @@ class Sink(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Take a piece."""
-
-
-class Unsent(Gone):
-    """There is no connection: the device certainly has nothing of the request."""
 
 
 class ServerFault(WireError):
@@ -210,9 +198,9 @@ class HttpWire:
         secret = self._token() if self._token is not None else ""
         sent = self._written(method, target, body, {**self._headers, **(headers or {})}, secret)
         asked = f"{method} {self.url}{target}"
-        trace = _Trace(self._log, (secret.encode(), *secrets), self._logged)
+        trace = Trace(self._log, (secret.encode(), *secrets), self._logged)
         taking = _Taking(into, self._max_reply if max_reply is None else max_reply)
-        with _Connection(self._place, until, trace, self._ca_file) as line:
+        with Connection(self._place, until, trace, self._ca_file) as line:
             trace.note(Way.OUT, sent)
             return _answer(line, sent, method, asked, taking)
 
@@ -285,160 +273,7 @@ class _Taking:
     max_bytes: int
 
 
-class _Trace:
-    """What the log is told, the token and cookies left out."""
-
-    def __init__(self, log: WireLog | None, secrets: Sequence[bytes], logged: int) -> None:
-        self._log, self._secrets, self._logged = log, [secret for secret in secrets if secret], logged
-        self.n_kept = logged + LOGGED
-        """Bytes of an answer that are kept for the log, with some for secrets that are shorter in it."""
-
-    def note(self, way: Way, data: bytes, n_more: int = 0) -> None:
-        if self._log is None or not data:
-            return
-        for secret in self._secrets:
-            data = data.replace(secret, _SECRET)
-        data = _SESSION.sub(rb"\1: " + _SECRET, data)
-        self._log.write(way, data[: self._logged])
-        if len(data) + n_more > self._logged:
-            self._log.event(f"{len(data) + n_more - self._logged} more bytes {way}")
-
-    def event(self, text: str) -> None:
-        if self._log is not None:
-            self._log.event(text)
-
-
-class _Connection(io.RawIOBase):
-    """A socket whose every wait ends with the deadline, and what came over it, for the log."""
-
-    def __init__(self, place: SplitResult, until: Deadline, trace: _Trace, ca_file: Path | None) -> None:
-        self._until, self._trace = until, trace
-        self._came, self._n_more = bytearray(), 0
-        self._port = place.port or (443 if place.scheme == "https" else 80)
-        self._name = f"{place.hostname}:{self._port}"
-        try:
-            self._socket = self._connected(str(place.hostname))
-            if place.scheme == "https":
-                self._socket = self._wrapped(str(place.hostname), ca_file)
-        except OSError as error:
-            trace.event(f"no connection to {self._name}: {error}")
-            raise Unsent(f"{self._name} cannot be reached: {error}; is it on, and the url right?") from error
-
-    def _connected(self, host: str) -> socket.socket:
-        last: OSError = TimeoutError("timed out")
-        for address in _addresses(host, self._port, self._until):
-            line = socket.socket(address[0], socket.SOCK_STREAM)
-            try:
-                line.settimeout(max(TICK_S, self._until.left_s()))
-                line.connect(address[1])
-            except OSError as error:
-                line.close()
-                last = error
-                continue
-            except BaseException:  # the process ends
-                line.close()
-                raise
-            line.settimeout(TICK_S)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return line
-        raise last
-
-    def _wrapped(self, host: str, ca_file: Path | None) -> socket.socket:
-        plain = self._socket
-        try:
-            context = ssl.create_default_context()
-            if ca_file is not None:
-                context.load_verify_locations(ca_file)
-            plain.settimeout(max(TICK_S, self._until.left_s()))
-            line = context.wrap_socket(plain, server_hostname=host)
-        except BaseException:
-            plain.close()
-            raise
-        line.settimeout(TICK_S)
-        return line
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what http.client reads from."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what there is; 0 at the end.
-
-        Raises:
-            Silent: the deadline has passed.
-            OSError: the connection went away.
-        """
-        while True:
-            is_over = self._until.is_over
-            try:
-                n = self._socket.recv_into(buffer)
-            except TimeoutError:
-                if is_over:
-                    raise Silent(f"{self._name} did not answer in time", bytes(self._came)) from None
-                continue
-            if is_over and n:
-                # bytes that keep dripping in must not hold the call
-                raise Silent(f"{self._name} did not end its answer in time", bytes(self._came))
-            kept = min(n, max(0, self._trace.n_kept - len(self._came)))
-            self._came += memoryview(buffer)[:kept]
-            self._n_more += n - kept
-            return n
-
-    def send(self, data: bytes) -> None:
-        """Send all.
-
-        Raises:
-            Silent: it did not take all in time.
-            OSError: the connection went away.
-        """
-        rest = memoryview(data)
-        while rest:
-            if self._until.is_over:
-                raise Silent(f"{self._name} does not take the request")
-            with suppress(TimeoutError):
-                rest = rest[self._socket.send(rest[:_CHUNK]) :]
-
-    def close(self) -> None:
-        """Let go, and tell the log what came."""
-        if not self.closed:
-            self._trace.note(Way.IN, bytes(self._came), self._n_more)
-            with suppress(OSError):
-                self._socket.close()
-        super().close()
-
-
-def _addresses(host: str, port: int, until: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
-    """Look a name up, which may hang and cannot be interrupted; only a thread can be left behind.
-
-    Raises:
-        OSError: there is no such name, or nobody says so in time.
-    """
-    found: list[tuple[socket.AddressFamily, Any]] = []
-    trouble: list[OSError] = []
-
-    def look() -> None:
-        try:
-            found.extend((f, a) for f, _, _, _, a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            trouble.append(error if isinstance(error, OSError) else OSError(str(error)))
-
-    if re.fullmatch(r"[0-9.]+|[0-9a-fA-F:]+", host):
-        look()
-    else:
-        thread = threading.Thread(target=look, daemon=True, name=f"looks up {host}")
-        thread.start()
-        while thread.is_alive() and not until.is_over:
-            thread.join(TICK_S)
-    if trouble or not found:
-        raise trouble[0] if trouble else TimeoutError(f"{host} was not looked up in time")
-    return list(found)
-
-
-def _answer(line: _Connection, sent: bytes, method: str, asked: str, taking: _Taking) -> Answer:
+def _answer(line: Connection, sent: bytes, method: str, asked: str, taking: _Taking) -> Answer:
     try:
         try:
             line.send(sent)
@@ -456,7 +291,7 @@ def _answer(line: _Connection, sent: bytes, method: str, asked: str, taking: _Ta
         raise Garbled(f"{asked}: the answer is no HTTP: {error!r:.200}") from error
 
 
-def _read(line: _Connection, method: str, asked: str, taking: _Taking) -> Answer:
+def _read(line: Connection, method: str, asked: str, taking: _Taking) -> Answer:
     response = http.client.HTTPResponse(line, method=method)  # type: ignore[arg-type]
     response.begin()
     headers = tuple((name.lower(), value) for name, value in response.getheaders())

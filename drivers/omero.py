@@ -166,12 +166,25 @@ class Omero:
         seen = self._eye.plates(until)
         return {"device": "OMERO", "url": self._line.wire.url, "user": self._line.user, "plates": len(seen)}
 
+    def fetch(self, plate: int, until: Deadline) -> Report:
+        """Bring one plate by its number, for a person who has no campaign.
+
+        Raises:
+            DeviceError: it is not there or not whole, or OMERO does not answer.
+        """
+        content = self._eye.named(plate, until)
+        asked = Asked(content.plate.name or f"plate-{plate}", datetime.now(UTC), frozenset())
+        try:
+            return _done(self._carrier.bring(content, asked, f"fetch-{plate}", until))
+        except SourceChanged as error:
+            raise Transient(f"{error}; try again when it is imported") from error
+
     def close(self) -> None:
         """Let go."""
         self._line.wire.close()
 
     def _awaited(self, asked: Asked, run: str, word_path: Path, last: Deadline, until: Deadline) -> Report:
-        before = ""
+        was_asking = False
         while True:
             is_late, wait_s = last.is_over, self._pace.poll_s
             try:
@@ -188,13 +201,10 @@ class Omero:
             if is_late:
                 return _failed(asked, self._late(asked, verdict))
             # twice, so that an answer that was garbled on its way asks nobody
-            if verdict.question != before or not verdict.question:
-                self.question, wait_s = "", self._pace.poll_s
-            else:
-                self.question = (
-                    f"{verdict.question}; write the id of the plate to take, or '{GIVE_UP}', into {word_path}"
-                )
-            before = verdict.question
+            is_asking = bool(verdict.question) and was_asking
+            told = f"{verdict.question}; write the id of the plate to take, or '{GIVE_UP}', into {word_path}"
+            self.question, was_asking = told if is_asking else "", bool(verdict.question)
+            wait_s = wait_s if is_asking else self._pace.poll_s
             last.pause(wait_s)
 
     def _brought(self, content: Content, asked: Asked, run: str, until: Deadline) -> Taken:
@@ -221,6 +231,10 @@ class OmeroImager:
     def lookup(self, key: str) -> Report:
         """Tell how the readout stands after a crash."""
         return self._told(self._worker.lookup(key))
+
+    def fetch(self, plate: int, wait_s: float) -> Report:
+        """Bring the plate of this number now, in the caller's thread; raises as `Omero.fetch`."""
+        return self._machine.fetch(plate, Deadline.after(wait_s))
 
     def _told(self, report: Report) -> Report:
         question = self._machine.question

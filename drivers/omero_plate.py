@@ -162,6 +162,26 @@ class Eye:
         runs = sorted({s.run for well in wells for s in well.samples if s.run is not None})
         return Content(plate, fields, tuple(runs), sum(f.image.kind is None for f in fields))
 
+    def named(self, number: int, until: Deadline) -> Content:
+        """Return what OMERO holds of the plate of this number, whatever its name and age.
+
+        Raises:
+            NeedsOperator: there is none, it has no images or not all of their pixels yet, or none that can be read.
+            DeviceError: as `look`.
+        """
+        found = [plate for plate in self.plates(until) if plate.id == number]
+        if not found:
+            raise NeedsOperator(f"there is no plate {number} in OMERO that {self._line.user or 'the public'} may see")
+        content = self.content(found[0], until)
+        if not content.fields or content.lacking:
+            n_there = len(content.fields) - content.lacking
+            raise NeedsOperator(
+                f"plate {number} has the pixels of {n_there} of {len(content.fields)} images; is it imported?"
+            )
+        if why := _unusable(content):
+            raise NeedsOperator(why)
+        return content
+
     def _named(
         self, kind: str, name: str, until: Deadline, query: Mapping[str, str | int] = MappingProxyType({})
     ) -> int:

@@ -13,8 +13,8 @@ import pytest
 
 from drivers.deadline import Deadline, Stopped
 from drivers.http_body import Body, Part, as_json, form_body, json_body
-from drivers.http_options import http_options, http_wire_of
 from drivers.http_line import Unsent
+from drivers.http_options import http_options, http_wire_of
 from drivers.http_wire import HttpWire, Refused, ServerFault, checked_url
 from drivers.wire import Garbled, Gone, Silent, WireError
 from drivers.wire_log import Way, WireLog, read_log

@@ -23,6 +23,7 @@ from nextplate.errors import NeedsOperator, Transient
 API = "/api/v0"
 PAGE = 200
 _COOKIE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,100})=([!#-+\--:<-\[\]-~]{0,4000})(?:;|$)")
+_MOVED = frozenset({301, 302, 303, 307})
 _MAX_LISTED = 1_000_000
 _T = TypeVar("_T")
 
@@ -148,7 +149,7 @@ class OmeroLine:
 
         def once(soon: Deadline) -> _T:
             asked = self._asked(target, soon, into(), max_bytes, may_move=True)
-            if asked.status // 100 == 3:
+            if asked.status in _MOVED:
                 succeeded(self._request(self._moved(asked), soon, into(), max_bytes))
             return check()
 
@@ -219,7 +220,7 @@ class OmeroLine:
         if _is_outside(answer):
             said = f"{answer.asked} was answered {answer.status}: {_said(answer)}"
             raise Refused(f"{said}; may {self.user or 'the public'} read this?", answer)
-        return answer if may_move and answer.status in (301, 302, 303, 307) else succeeded(answer)
+        return answer if may_move and answer.status in _MOVED else succeeded(answer)
 
     def _request(self, target: str, until: Deadline, into: Sink | None = None, max_bytes: int | None = None) -> Answer:
         answer = self.wire.request("GET", target, until, None, self._headers, into=into, max_reply=max_bytes)
@@ -272,9 +273,9 @@ def _said(answer: Answer) -> str:
 
 def _is_outside(answer: Answer) -> bool:
     """Say whether it means that nobody is logged in, or not one who may."""
-    return answer.status in (401, 403) or (
-        answer.status in (301, 302, 303, 307) and "login" in answer.header("location")
-    )
+    if answer.status in _MOVED:
+        return answer.header("location").partition("?")[0].rstrip("/").endswith("/login")
+    return answer.status in (401, 403)
 
 
 def _origin(place: SplitResult) -> tuple[str, str, int]:

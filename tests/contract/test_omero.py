@@ -169,6 +169,21 @@ def test_an_export_that_lies_in_a_file_of_the_server_is_fetched_there(lab: Omero
     assert report.status is Status.DONE
 
 
+def test_a_way_to_the_login_page_means_a_lost_session(lab: OmeroLab):
+    handle, lost = lab.emulator.handle, [True]
+
+    def page(request: HttpRequest) -> HttpReply:
+        if request.path.startswith("/webgateway/") and lost:
+            lost.clear()
+            return HttpReply(302, b"", {"Location": "/webclient/login/?url=/webgateway/"})
+        return handle(request)
+
+    lab.emulator.handle = page  # type: ignore[method-assign]
+    believe(lab, report := lab.run())
+    assert report.status is Status.DONE
+    assert lab.emulator.n_logins == 2
+
+
 def test_a_way_to_another_server_is_not_followed(tmp_path: Path):
     lab = opened(tmp_path)
     lab.put("P1")

@@ -138,7 +138,7 @@ class Omero:
         """
         if not command.barcode.strip() or "\0" in command.barcode:
             raise NeedsOperator(f"a readout needs a barcode to be known by, not {command.barcode!a}")
-        before = sorted(plate.id for plate in self._eye.plates(until))
+        before = self._eye.snapshot(until)
         return {"run": uuid.uuid4().hex, "asked_at": datetime.now(UTC).isoformat(), "before": before}
 
     def perform(self, command: AcquirePlate, plan: JSON, until: Deadline) -> Report:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from drivers import omero_words as words
 from drivers.deadline import Deadline
 from drivers.omero_line import API, OmeroLine
-from nextplate.errors import NeedsOperator
+from nextplate.errors import NeedsOperator, Transient
 from nextplate.imaging.shown import shown
 from nextplate.imaging.watch import Due
 from nextplate.plate import well_name
@@ -28,6 +28,7 @@ READABLE = ("uint8", "uint16")
 """Types of pixels that `nextplate.imaging` reads."""
 _WELLS_A_PAGE = 50
 _SHOWN = 3
+_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,21 @@ class Eye:
         if self._options.screen:
             query["screen"] = self._named("screens", self._options.screen, until, query)
         return self._line.listing(words.plate, f"{API}/m/plates/", until, query)
+
+    def snapshot(self, until: Deadline) -> list[int]:
+        """Return the ids of the plates that are there now, heard twice alike: one too few would count as new later.
+
+        Raises:
+            Transient: it changes all the time.
+            DeviceError: as `plates`.
+        """
+        before: list[int] | None = None
+        for _ in range(_LOOKS):
+            now = sorted(plate.id for plate in self.plates(until))
+            if now == before:
+                return now
+            before = now
+        raise Transient(f"OMERO's plates were others at each of {_LOOKS} looks")
 
     def look(self, asked: Asked, word: str, until: Deadline) -> Verdict:
         """Look for a readout; `word`: the number of a plate that a person gave, else "".

@@ -524,6 +524,17 @@ def test_a_fault_on_a_request(lab: OmeroLab, kind: WireFault, match: str):
         assert report.status is Status.DONE, report
 
 
+def test_a_list_that_lies_once_makes_no_old_plate_new(tmp_path: Path):
+    lab = opened(tmp_path)
+    lab.store.add_plate("P1")
+    lab.server.faults.add(fault(WireFault.UNSOLICITED, 1, "m/plates/"))
+    report = lab.run()
+    assert report.status is Status.FAILED
+    assert "only older plates of this name are there" in report.message
+    believe(lab, report)
+    lab.close()
+
+
 @pytest.mark.parametrize("nth", [5, *LATER])
 @pytest.mark.parametrize("kind", HEARD)
 def test_a_fault_on_any_request(lab: OmeroLab, kind: WireFault, nth: int):
@@ -783,6 +794,29 @@ def test_the_driver_is_made_from_a_table_of_options(tmp_path: Path, monkeypatch:
     lab.emulator.forget_sessions()
     with pytest.raises(NeedsOperator, match="OMERO_PASSWORD"):
         device.inspect(5.0)
+    device.close()
+    lab.close()
+
+
+@pytest.mark.parametrize(
+    ("arrange", "said"),
+    [
+        ({"dtype": "float32"}, "pixels of type float"),
+        ({"wells": ()}, "has the pixels of 0 of 0 images"),
+        ({"image_s": 1e9}, "has the pixels of 0 of 0 images"),
+        ({"shape": (400, 400)}, "option max_image_mb allows fewer"),
+    ],
+)
+def test_a_plate_that_is_asked_for_by_number_is_whole_or_refused(arrange: dict[str, Any], said: str, tmp_path: Path):
+    lab = OmeroLab(tmp_path)
+    lab.emulator.is_public = True
+    plate = lab.store.add_plate("P1", **arrange)
+    device = omero.make("imager", {"url": lab.server.url, "max_image_mb": 0.1}, lab.lab)
+    with pytest.raises(NeedsOperator, match=said):
+        device.fetch(plate.id, 5.0)
+    with pytest.raises(NeedsOperator, match="there is no plate 7 in OMERO that the public may see"):
+        device.fetch(7, 5.0)
+    assert lab.runs() == 0
     device.close()
     lab.close()
 

@@ -84,7 +84,7 @@ def decoded(raw: bytes, *, dip: int) -> Reply:
     head, *blocks = raw.split(bytes([0xB0 + dip]))
     tail = blocks.pop() if blocks else b""
     data = b"".join(blocks).strip(b"\0")
-    is_text = data.isascii() and all(byte >= 0x20 for byte in data)
+    is_text = data.isascii() and END not in data and all(byte >= 0x20 for byte in data)
     if head or len(tail) != 1 or not 0x20 <= tail[0] <= 0x2F or not is_text:
         raise Garbled(f"the Inheco sent {raw[:40].hex(' ')}, which is no answer of one with DIP switch {dip}")
     return Reply(tail[0] - 0x20, data.decode("ascii"))

@@ -11,8 +11,12 @@ told to stop after the time, again and again for ``stop_s`` (20), and what it do
 it is started, which moves it, told to stop, and the shake is UNKNOWN with the time that it took at most. Our own driver
 ``bioshake`` asks the rotor, and is the better one.
 
+``ramp_s`` (5, whole seconds) is how long a BioShake speeds up and brakes: PyLabRobot's own default, 0, is refused by
+models whose least is 1, which it could then neither start nor stop.
+
 ``shaken_s`` is measured from the order that starts it to the order that stops it and was confirmed. ``setup_s`` (60) is
-the start of the machine, ``order_s`` (30) one order, ``tolerance_s`` (2) as for every shaker.
+the start of the machine, ``order_s`` (30) one order, ``tolerance_s`` (2) as for every shaker; a BioShake's order is a
+handful of questions and takes PyLabRobot a second or two.
 """
 
 import asyncio
@@ -42,9 +46,9 @@ BACKENDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Module, class and options of what can be named; the chatterboxes move nothing and print."""
 _SECONDS = ("setup_s", "order_s", "stop_s", "tolerance_s")
-_SPEEDS = ("slowest_rpm", "fastest_rpm")
-_OPTIONS: Mapping[str, type] = {"port": str, **dict.fromkeys(_SECONDS, float), **dict.fromkeys(_SPEEDS, int)}
-_AGAIN_S = 0.5
+_WHOLE = ("slowest_rpm", "fastest_rpm", "ramp_s")
+_OPTIONS: Mapping[str, type] = {"port": str, **dict.fromkeys(_SECONDS, float), **dict.fromkeys(_WHOLE, int)}
+_AGAIN_S, _RAMP_S = 0.5, 5
 _ONE = 1
 """A shake has one step."""
 
@@ -57,14 +61,17 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
     """
     said = checked(options, {"backend": str}, _OPTIONS)
     backend = backend_of(said, BACKENDS)
-    for name in (*_SECONDS, *_SPEEDS):
+    for name in (*_SECONDS, *_WHOLE):
         if name in said and not 0 < said[name] < float("inf"):
             raise SettingsError(f"option {name} = {said[name]!r} should be above 0")
     require_package()
-    memory = memory_of(kind, lab)
-    numbers = {name: said[name] for name in (*_SECONDS, *_SPEEDS) if name in said}
+    if "ramp_s" in said and said["backend"] != "bioshake":
+        raise SettingsError(f"option 'ramp_s' is no option for backend {said['backend']!r}")
+    memory, ramp_s = memory_of(kind, lab), said.pop("ramp_s", _RAMP_S)
+    ramps = ({"acceleration": ramp_s}, {"deceleration": ramp_s}) if said["backend"] == "bioshake" else ({}, {})
+    numbers = {name: said[name] for name in (*_SECONDS, *_WHOLE) if name in said}
     trail = TrailFile(memory.place / "rotor.json")
-    return WorkerDevice(PlrShaker(backend, trail, memory.place / "shakes", **numbers), memory)
+    return WorkerDevice(PlrShaker(backend, trail, memory.place / "shakes", ramps, **numbers), memory)
 
 
 class PlrShaker:
@@ -78,6 +85,7 @@ class PlrShaker:
         backend: MakeBackend,
         trail: TrailFile,
         folder: Path,
+        ramps: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
         *,
         setup_s: float = 60.0,
         order_s: float = 30.0,
@@ -89,6 +97,8 @@ class PlrShaker:
         self._make_backend, self._trail, self._folder = backend, trail, folder
         self._setup_s, self._order_s, self._stop_s, self._tolerance_s = setup_s, order_s, stop_s, tolerance_s
         self._slowest_rpm, self._fastest_rpm = slowest_rpm, fastest_rpm
+        self._starting, self._stopping = ramps
+        """What else the backend is told with its orders to start and to stop."""
         self._loop = Loop()
 
     def time_s(self, command: ShakePlate) -> float:
@@ -173,7 +183,7 @@ class PlrShaker:
             progress.begin(_ONE)
         except (NeedsOperator, OSError) as error:
             return _failed(0, f"{error}; the rotor was not started{self._freed(shaker, until)}")
-        problem = self._ordered(lambda: shaker.backend.start_shaking(speed=command.speed_rpm), until)
+        problem = self._ordered(lambda: shaker.backend.start_shaking(command.speed_rpm, **self._starting), until)
         if not problem:
             until.pause(max(0.0, sent_s + command.duration_s - until.monotonic()))
         stopped_s, trouble = self._stopped(shaker, until)
@@ -191,7 +201,7 @@ class PlrShaker:
         patience = until.renewed(self._stop_s)
         while True:
             told_s = until.monotonic()
-            if not (problem := self._ordered(shaker.stop_shaking, patience)):
+            if not (problem := self._ordered(lambda: shaker.stop_shaking(**self._stopping), patience)):
                 return told_s, ""
             if patience.is_over:
                 return None, f"it was told to stop and did not confirm it ({problem}); switch the shaker off"

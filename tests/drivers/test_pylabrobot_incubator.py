@@ -15,6 +15,11 @@ from drivers.pylabrobot_incubator import PlrIncubator, make, racks_of, sites_of
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from nextplate.errors import NeedsOperator, SettingsError
+from sim.wire.cytomat import CytomatEmulator
+from sim.wire.hotel import Jam
+from sim.wire.liconic import LiconicStx
+from sim.wire.server import WireServer
+from sim.wire.time import EmulatedTime
 
 storage = pytest.importorskip("pylabrobot.storage", reason="the extra pylabrobot is not installed")
 RACKS = ["cytomat_rack_69mm_7", "cytomat_rack_95mm_5"]
@@ -315,3 +320,41 @@ def test_every_backend_that_can_be_named_is_there(tmp_path: Path) -> None:
     for name in BACKENDS:
         backend = backend_of({"backend": name, **said.get(name, {})}, BACKENDS)()
         assert isinstance(backend, storage.IncubatorBackend)
+
+
+WIRED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "cytomat": (
+        lambda clock: CytomatEmulator(clock, false_busy=0.0), {"model": "C6000", "racks": ["cytomat_rack_69mm_7"]},
+    ),
+    "liconic": (
+        lambda clock: LiconicStx(clock, levels=22), {"model": "STX44_IC", "racks": ["liconic_rack_17mm_22"]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*racks need to be configured:UserWarning")
+@pytest.mark.parametrize("backend", sorted(WIRED))
+def test_the_backends_of_the_package_move_plates(backend: str, tmp_path: Path, devices: list[WorkerDevice]) -> None:
+    """PyLabRobot's own words on the wires of our emulators, and a plate that sticks."""
+    make_emulator, said = WIRED[backend]
+    emulator = make_emulator(EmulatedTime(100.0))
+    emulator.hotel.put_on_station("P1")
+    with WireServer(emulator, tmp_path) as server:
+        options = {"backend": backend, "port": str(server.pty_path.resolve()), "handling_s": 20.0, **said}
+        device = pylabrobot.make("incubator", options, tmp_path / "lab")
+        assert isinstance(device, WorkerDevice)
+        devices.append(device)
+        assert run(device, StorePlate("P1"), "in") == Report(Status.DONE, {"slot": "1"})
+        assert emulator.hotel.slots == {1: "P1"}
+        assert not emulator.hotel.violations
+        if backend == "liconic":
+            return  # it sets a parity, which a pty takes but once
+        assert run(device, FetchPlate("P1"), "out") == Report(Status.DONE)
+        assert emulator.hotel.station == "P1"
+        emulator.hotel.jam = Jam.STALL
+        device._machine._handling_s = 3.0  # type: ignore[attr-defined]
+        report = run(device, StorePlate("P1"), "stuck")
+        assert report.status is Status.UNKNOWN
+        assert "look where plate P1 is" in report.message
+        assert emulator.hotel.moves() == 2
+        assert not emulator.hotel.violations

@@ -15,6 +15,9 @@ from drivers.shaker_trail import Trail, TrailFile
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from nextplate.errors import NeedsOperator, SettingsError
+from sim.wire.bioshake import BioShake3000
+from sim.wire.server import WireServer
+from sim.wire.time import EmulatedTime
 
 shaking = pytest.importorskip("pylabrobot.shaking", reason="the extra pylabrobot is not installed")
 SHAKE = ShakePlate("P1", 600, 1)
@@ -244,6 +247,7 @@ def test_killed_at_any_step_nothing_is_guessed_and_nothing_repeated(
         ({"backend": "bioshake"}, "'port' is missing for backend 'bioshake'"),
         ({"stop_s": -1.0}, "stop_s = -1.0 should be above 0"),
         ({"model": "x"}, "'model' is no option"),
+        ({"ramp_s": 3}, "'ramp_s' is no option for backend 'chatterbox'"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], said: str) -> None:
@@ -266,3 +270,20 @@ def test_every_backend_that_can_be_named_is_there() -> None:
     for name in BACKENDS:
         options = {"port": "/dev/x"} if name == "bioshake" else {}
         assert isinstance(backend_of({"backend": name, **options}, BACKENDS)(), shaking.ShakerBackend)
+
+
+def test_the_backend_of_the_package_shakes_a_bioshake(tmp_path: Path, devices: list[WorkerDevice]) -> None:
+    """PyLabRobot's own words on the wire of our emulator, whose least ramp is one second."""
+    emulator = BioShake3000(EmulatedTime(10.0))
+    emulator.physics.put("P1")
+    with WireServer(emulator, tmp_path) as server:
+        options = {"backend": "bioshake", "port": str(server.pty_path.resolve()), "ramp_s": 2, "tolerance_s": 4.0}
+        device = pylabrobot.make("shaker", options, tmp_path / "lab")
+        assert isinstance(device, WorkerDevice)
+        devices.append(device)
+        report = run(device, ShakePlate("P1", 600, 2))
+        assert report == Report(Status.DONE, {"shaken_s": 2})
+        with emulator.lock:
+            assert [shake.speed_rpm for shake in emulator.physics.shakes] == [600]
+            assert not emulator.physics.is_clamped
+            assert not emulator.physics.violations

@@ -9,6 +9,7 @@ import typer
 from controller.cli import (
     answers,
     bench,
+    foreseeing,
     images,
     intake,
     measuring,
@@ -39,6 +40,7 @@ _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, Model
 
 _MODULES = (
     running,
+    foreseeing,
     scheduling,
     intake,
     answers,

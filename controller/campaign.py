@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from controller.executor import LocalExecutor, Progress
 from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
+from controller.oversight import OverseenLoop, Overseer
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
@@ -53,8 +55,14 @@ class Ending:
         return not self.state.is_finished
 
 
-def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
+def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer | None = None) -> Ending:
     """Run the campaign that lab.toml names until it is over or a person is needed.
+
+    Args:
+        lab: the lab, whose lock the caller holds.
+        store: its database.
+        watcher: who is told.
+        overseer: who may stop the loop and hold what is physical; None: nobody.
 
     Raises:
         PlanError: nothing to start with (no library, no stock), or the campaign was aborted.
@@ -70,7 +78,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
         hardware.prepare(store)
         state = _begun(lab, store, hardware, before)
         plan = plan_of(state)
-        loop = _loop(lab, store, hardware, executor, plan, state, watcher)
+        loop = _loop(lab, store, hardware, executor, plan, state, watcher, overseer)
         if not state.is_finished:
             with _stopping_on_signals(loop):
                 loop.run()
@@ -147,6 +155,7 @@ def _loop(
     plan: Plan,
     state: LabState,
     watcher: Watcher,
+    overseer: Overseer | None,
 ) -> Loop:
     library = state.campaign.library if state.campaign else ""
     rim = Rim(
@@ -155,7 +164,8 @@ def _loop(
         inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,
     )
-    return Loop(
+    make = Loop if overseer is None else partial(OverseenLoop, overseer=overseer)
+    return make(
         lab=lab.folder,
         plan=plan,
         journal=store,

@@ -104,7 +104,11 @@ class ClockGuard:
             way = "forward" if step_s > 0 else "back"
             return f"the clock was set {way} by {days:.1f} days, to {now:%Y-%m-%d %H:%M} UTC; {ANSWER}"
         self._anchor = (now, mono_s)
-        return self.boot or self._word.question
+        return self.boot
+
+    def doubts(self, now: datetime, mono_s: float) -> str | None:
+        """Return what is to be asked, by this process or by its keeper."""
+        return self.check(now, mono_s) or self._word.question
 
     def _reread(self, now: datetime, mono_s: float) -> None:
         stamp = _stamp(self._path)

@@ -58,7 +58,8 @@ def main() -> None:
 
 def _outlive_nobody(stop: threading.Event) -> None:
     """End when the keeper is gone: its end of our standard input is closed by the kernel however it died."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # unbuffered: a buffer's lock would trip the interpreter when it ends
+        continue
     stop.set()
     time.sleep(_ORPHAN_S)
     os._exit(1)  # stuck; whoever comes next finds the journal as it is
@@ -180,7 +181,7 @@ class NightWatch:
     def _doubts_clock(self) -> bool:
         if self.guard is None:
             return False
-        question = self.guard.check(self.now(), self.monotonic()) or ""
+        question = self.guard.doubts(self.now(), self.monotonic()) or ""
         if question != self._asked:
             self._asked = question
             self.pulse.send("clock", question)

@@ -1,4 +1,4 @@
-"""status, plate show, report, journal and db."""
+"""status, plate show, report and db."""
 
 import tomllib
 from pathlib import Path
@@ -16,9 +16,6 @@ def register(app: typer.Typer) -> None:
     plate = typer.Typer(no_args_is_help=True, help="Look at plates.")
     plate.command("show")(plate_show)
     app.add_typer(plate, name="plate")
-    journal = typer.Typer(no_args_is_help=True, help="The record of everything that happened.")
-    journal.command("verify")(journal_verify)
-    app.add_typer(journal, name="journal")
     db = typer.Typer(no_args_is_help=True, help="The lab's database.")
     db.command("upgrade")(db_upgrade)
     app.add_typer(db, name="db")
@@ -137,20 +134,6 @@ def report(
     opened = open_lab(lab)
     page = write_report(opened, out or opened.folder / "reports")
     say({"report": str(page)}, f"wrote {page}", as_json)
-
-
-def journal_verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Check the journal's hash chain from the first event to the last.
-
-    Example: nextplate journal verify
-    """
-    from controller.lab import open_lab
-    from controller.store import open_store
-
-    with open_store(open_lab(lab).database) as store:
-        head = store.verify()
-    body = {"events": head.seq, "hash": head.hash, "intact": True}
-    say(body, f"intact: {head.seq} events, the last has hash {head.hash}", as_json)
 
 
 def db_upgrade(lab: LabOption = HERE, as_json: JsonOption = False) -> None:

@@ -236,7 +236,7 @@ def test_mistakes_in_the_settings_are_named(tmp_path: Path, setting: str, words:
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 2
     assert words in done.stderr
-    assert "lab.toml:2" in done.stderr
+    assert "lab.toml:2: nightly." in done.stderr
 
 
 def test_the_next_starts_are_told(tmp_path: Path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.app import Hardware, connect, lab_time
 from controller.executor import LocalExecutor, Progress
+from controller.folding import collector_paused, fold_journal
 from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
@@ -68,8 +69,9 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer 
         PlanError: nothing to start with (no library, no stock), or the campaign was aborted.
         JournalBroken: the journal was changed; nothing is done on the strength of it.
     """
-    store.verify()
-    before = fold(store.events())
+    with collector_paused():
+        store.verify()
+    before = fold_journal(store)
     if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
         check_ready(lab.settings, store, before.library, lab.folder, _unusable(lab, store))
     hardware = connect(lab.folder, lab.settings)

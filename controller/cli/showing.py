@@ -26,14 +26,17 @@ def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
 
     Example: nextplate status --lab mylab
     """
+    from controller.folding import collector_paused
     from controller.state import fold
     from controller.status import status_body, status_text
     from controller.store import GENESIS, read_journal
 
-    events = read_journal(_database(lab))
+    with collector_paused():
+        events = read_journal(_database(lab))
+        state = fold(events)
     last = events[-1] if events else None
     head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
-    body = status_body(fold(events), *head)
+    body = status_body(state, *head)
     say(body, status_text(body), as_json)
 
 

@@ -120,16 +120,19 @@ class Keeper:
         elif due is not None:
             self._open(due, now, mono_s)
         if self._again_s is not None and mono_s >= self._again_s and self.night is None:
-            self._begin(mono_s)
+            self._begin(now, mono_s)
 
     def _open(self, start: datetime, now: datetime, mono_s: float) -> None:
         self._keep(Book(night=start, handled=start))
         self._restarts, self._again_s = (), mono_s
         self._say(now, "night-started", f"the night of {start:%Y-%m-%d %H:%M} UTC begins")
 
-    def _begin(self, mono_s: float) -> None:
+    def _begin(self, now: datetime, mono_s: float) -> None:
         self._again_s, self._end, self._heard_s = None, None, mono_s
-        self.night = self.begin_night()
+        try:
+            self.night = self.begin_night()
+        except OSError as error:  # no memory, no room, no process left: it may pass
+            self._again("failed", f"the night's process could not be started: {error}", now, mono_s)
 
     def _look_at_night(self, night: Night, now: datetime, mono_s: float) -> None:
         code = night.code()  # first: what it said before it ended is then in the pipe

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +25,7 @@ from controller.nightly.starts import Starts
 from controller.nightly.systemd import Notifier
 from controller.nightly.told import Happening, HappeningLog, Tell
 from controller.nightly.windows import parse_start
+from nextplate.errors import DiskFull
 
 _TICK_S = 0.5
 
@@ -103,7 +104,8 @@ def _keeper(lab: Lab, clock: WallClock, tell: Tell) -> Keeper:
     def ask_clock(question: str | None) -> None:
         write_word(clock_path, replace(read_word(clock_path), question=question))
 
-    ask_clock(None)  # of a service before; whether it still holds is found out anew
+    quietly = partial(_kept, tell=tell, clock=clock)
+    quietly(partial(ask_clock, None))  # of a service before; whether it still holds is found out anew
     return Keeper(
         patience=Patience(section.hang_s, section.stop_s, section.backoff_s, section.max_restarts),
         starts=starts_of(lab),
@@ -111,11 +113,19 @@ def _keeper(lab: Lab, clock: WallClock, tell: Tell) -> Keeper:
         max_jump=max_jump,
         guard=ClockGuard(clock_path, max_jump, clock.now(), time.monotonic()),
         begin_night=partial(NightProcess, lab.folder),
-        save=partial(write_book, book),
-        ask_clock=ask_clock,
+        save=lambda kept: quietly(partial(write_book, book, kept)),
+        ask_clock=lambda question: quietly(partial(ask_clock, question)),
         tell=tell,
         book=read_book(book),
     )
+
+
+def _kept(write: Callable[[], None], tell: Tell, clock: WallClock) -> None:
+    """Write one of the service's notes; on a full disk the service goes on without, and says so."""
+    try:
+        write()
+    except (DiskFull, OSError) as error:
+        tell(Happening("not-kept", clock.now(), f"the service's own notes could not be written: {error}"))
 
 
 def _say_start(lab: Lab, starts: Starts, clock: WallClock, tell: Tell) -> None:

@@ -183,6 +183,19 @@ def test_a_lab_that_somebody_else_holds_is_asked_for_without_end_and_told_once(b
     assert bench.kinds()[-1] == "night-over"
 
 
+def test_a_night_that_cannot_be_started_is_tried_again(bench: Bench):
+    begin, bench.keeper.begin_night = bench.keeper.begin_night, _no_memory
+    bench.go(5)
+    assert bench.kinds() == ["night-started", "failed", "restart"]
+    bench.keeper.begin_night = begin
+    bench.go(10)
+    assert len(bench.nights) == 1
+
+
+def _no_memory() -> FakeNight:
+    raise OSError(12, "Cannot allocate memory")
+
+
 def test_a_question_is_told_when_it_is_asked_and_when_it_is_answered(bench: Bench):
     bench.go(3)
     for _ in range(3):

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from small_lab import make_lab, nextplate, run_lab
 
-pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
+from controller.lab import open_lab
+from controller.store import open_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -52,4 +55,6 @@ def test_postgresql_and_sqlite_write_one_journal(night, tmp_path: Path, cluster)
     ended = run_lab(folder)
     assert ended["finished"]
     assert (ended["journal_seq"], ended["journal_hash"]) == (body["journal_seq"], body["journal_hash"])
-    assert not (folder / "nextplate.db").exists()
+    with open_store(open_lab(folder).database) as store:
+        assert not store.address.is_file
+        assert store.verify().hash == body["journal_hash"]

@@ -21,7 +21,7 @@ from controller.lock import lab_holder
 from controller.state import fold
 from controller.store import NewEvent, open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 PATIENT = "\n[nightly]\nbackoff_s = 0.2\nmax_restarts = 100\nhang_s = 12.0\nstop_s = 30.0\n"
 

@@ -105,8 +105,8 @@ def ending_text(ending: "Ending") -> str:
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
-    for name in ending.campaigns or ():
-        lines += _proposals(state.focused(name), len(ending.campaigns) > 1)
+    for view in ending.views:
+        lines += _proposals(view, len(ending.campaigns) > 1)
     lines.append(_last_line(ending))
     return "\n".join(lines)
 
@@ -121,7 +121,7 @@ def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
 
 
 def _last_line(ending: "Ending") -> str:
-    told = [_how_it_ended(ending, ending.state.focused(name)) for name in ending.campaigns]
+    told = [_how_it_ended(ending, view) for view in ending.views]
     return "\n".join(dict.fromkeys(told))
 
 

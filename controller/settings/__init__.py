@@ -4,6 +4,7 @@ from controller.settings.assay import AssaySection, CampaignSection, LabSection,
 from controller.settings.choosing import BeliefSection, BudgetSection, PickingSection
 from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
 from controller.settings.loading import load_campaigns, load_settings
+from controller.settings.nightly import NightlySection
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from controller.settings.whole import Settings, deck_of
@@ -18,6 +19,7 @@ __all__ = [
     "DeviceSection",
     "FaultsSection",
     "LabSection",
+    "NightlySection",
     "PickingSection",
     "PlateSection",
     "ProofSection",

@@ -11,6 +11,7 @@ from controller.settings.assay import AssaySection, CampaignSection, LabSection,
 from controller.settings.choosing import BeliefSection, PickingSection
 from controller.settings.deck import DeckSection
 from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
+from controller.settings.nightly import NightlySection
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from nextplate.errors import DataError, PlanError
@@ -51,6 +52,7 @@ class Settings(Section):
     approval: ApprovalSection = ApprovalSection()
     proof: ProofSection = ProofSection()
     faults: FaultsSection = FaultsSection()
+    nightly: NightlySection = NightlySection()
     sim: SimSection = SimSection()
     device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=default_devices)
 
@@ -116,7 +118,7 @@ class Settings(Section):
         What was added later stays out while nobody uses it, so that journals stay what they were.
         """
         default = type(self)()
-        unused: dict[str, Any] = {"lab": True, "sim": True}
+        unused: dict[str, Any] = {"lab": True, "sim": True, "nightly": True}
         unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
             if unused.get(table) is True:

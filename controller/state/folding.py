@@ -28,6 +28,7 @@ class _Draft:
     faults: dict[str, Fault]
     took_s: dict[str, tuple[float, ...]]
     n_starts: int
+    started: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -91,8 +92,9 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.change(settings=p["settings"])
 
 
-def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
+def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
     draft.n_starts += 1
+    draft.started = time
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -121,9 +123,11 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
 
 
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
-    """Remember how long a device took; what a person told says nothing about that."""
+    """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
     if intent is None or "device" not in intent.action or p["status"] != "done" or "told_by" in p["result"]:
+        return
+    if draft.started is not None and draft.started > intent.time:
         return
     name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = (time - intent.time).total_seconds()

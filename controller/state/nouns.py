@@ -148,6 +148,8 @@ class LabState:
     """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
     n_starts: int = 0
     """How often a controller process took over."""
+    started: datetime | None = None
+    """When it did last."""
 
     def focused(self, campaign: str) -> "LabState":
         """Look at another campaign of the same lab."""
@@ -241,7 +243,7 @@ class LabState:
 
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
-        body = replace(self, n_starts=0, attempts={}, accepted={})
+        body = replace(self, n_starts=0, started=None, attempts={}, accepted={}, took_s={})
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

@@ -131,6 +131,10 @@ class Store:
         for row in self._journal(after_seq):
             yield unseal(row)
 
+    def rows(self, after_seq: int = 0) -> Iterator[JournalRow]:
+        """Yield the events after ``after_seq`` as the database holds them, unread and unchecked, oldest first."""
+        return self._journal(after_seq)
+
     def verify(self, head: Head | tuple[int, str] | None = None) -> Head:
         """Check every link of the journal and return its head.
 

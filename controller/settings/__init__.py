@@ -6,6 +6,15 @@ from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, Si
 from controller.settings.loading import load_settings
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
+from controller.settings.telling import (
+    ChannelSection,
+    EscalationStep,
+    LogsSection,
+    MessageKind,
+    MetricsSection,
+    NotificationsSection,
+    QuietSection,
+)
 from controller.settings.whole import Settings, deck_of
 
 __all__ = [
@@ -14,13 +23,20 @@ __all__ = [
     "BeliefSection",
     "BudgetSection",
     "CampaignSection",
+    "ChannelSection",
     "DeviceKind",
     "DeviceSection",
+    "EscalationStep",
     "FaultsSection",
     "LabSection",
+    "LogsSection",
+    "MessageKind",
+    "MetricsSection",
+    "NotificationsSection",
     "PickingSection",
     "PlateSection",
     "ProofSection",
+    "QuietSection",
     "ReadoutSection",
     "Section",
     "Settings",

@@ -30,13 +30,13 @@ def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     Example: nextplate status --lab mylab
     """
     from controller.state import fold
-    from controller.status import status_body, status_text
-    from controller.store import GENESIS, read_journal
+    from controller.status import status_body, status_text, untold_body
+    from controller.store import GENESIS, read_journal, read_untold
 
     events = read_journal(_database(lab))
     last = events[-1] if events else None
     head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
-    body = status_body(fold(events), *head)
+    body = status_body(fold(events), *head) | untold_body(read_untold(_database(lab)))
     say(body, status_text(body), as_json)
 
 

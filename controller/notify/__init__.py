@@ -6,11 +6,11 @@ table, which of them went out. Nothing of this is written into the journal, whic
 
 ::
 
-    journal --hear--> Desk (matters: a fault, a proposal, a night ...) --due--> Due (matter, step, channel) --compose--> text
-        --> notices: waiting --> sending --> sent
-                        ^           |  failed: later, up to give_up_h; then given-up
-                        +-----------+  killed between send and mark: sent again under the same id, and the text says so
+    journal --hear--> Desk (matters: a fault, a proposal, a night ..) --due--> Due (matter, step, channel) --compose-->
+        notices: waiting --> sending --> sent
+                    ^           |  failed: later, up to give_up_h; then given-up
+                    +-----------+  killed between send and mark: sent again under the same id, and the text says so
 
-`matters` and `rules` are pure; `words` writes the text; `post` moves notices through the table; `courier` sends one in a
-child process that is killed at its deadline; `notifier` is the thread that keeps it all off the loop's back.
+`matters` and `rules` are pure; `words` writes the text; `post` moves notices through the table; `courier` sends one in
+a child process that is killed at its deadline; `notifier` is the thread that keeps it all off the loop's back.
 """

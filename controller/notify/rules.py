@@ -8,7 +8,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from controller.notify.matters import Desk, Matter, hear
-from controller.settings import MessageKind, NotificationsSection
+from controller.settings import MessageKind, NotificationsSection, QuietSection
 from controller.store.journal import Event
 
 
@@ -63,9 +63,14 @@ def rules_of(section: NotificationsSection) -> Rules:
     everywhere = tuple(section.channels)
     kinds: tuple[MessageKind, ...] = get_args(MessageKind)
     steps = tuple((timedelta(minutes=s.after_min), s.to) for s in section.escalation)
-    quiet = section.quiet and Quiet(*section.quiet.times(), ZoneInfo(section.quiet.zone), frozenset(section.quiet.kinds))
     tell = {kind: section.tell.get(kind, everywhere) for kind in kinds}
-    return Rules(tell, steps, timedelta(seconds=section.settle_s), quiet)
+    return Rules(tell, steps, timedelta(seconds=section.settle_s), _quiet(section.quiet))
+
+
+def _quiet(section: QuietSection | None) -> Quiet | None:
+    if section is None:
+        return None
+    return Quiet(*section.times(), ZoneInfo(section.zone), frozenset(section.kinds))
 
 
 def messages(before: Desk, events: Iterable[Event], now: datetime, rules: Rules) -> tuple[Desk, tuple[Due, ...]]:

@@ -175,25 +175,30 @@ def _night_started(matter: Matter, state: LabState, _house: House) -> _Told:
 
 def _night_done(matter: Matter, state: LabState, house: House) -> _Told:
     if matter.subject == "campaign":
-        lines = (f"Campaign {plain(matter.campaign or '')} is finished.", f"  {_command(house, 'report')}")
-        return _Told(f"campaign {plain(matter.campaign or '', 60)} finished", lines, "")
+        over = f"Campaign {plain(matter.campaign or '')} is finished."
+        return _Told(
+            f"campaign {plain(matter.campaign or '', 60)} finished", (over, f"  {_command(house, 'report')}"), ""
+        )
     plate = _plate(matter, state)
     if "result" not in matter.facts:
-        lines = (f"Plate {plain(plate or '?')} was given up by {plain(matter.facts.get('by', '?'))}.",)
-        return _Told(f"round {matter.subject} over, plate given up", lines, plain(plate or ""))
+        who = plain(matter.facts.get("by", "?"))
+        given_up = f"Plate {plain(plate or '?')} was given up by {who}."
+        return _Told(f"round {matter.subject} over, plate given up", (given_up,), plain(plate or ""))
+    return _judged(matter, state, house, plate)
+
+
+def _judged(matter: Matter, state: LabState, house: House, plate: str | None) -> _Told:
     summary = matter.facts["result"].get("summary", {})
     verdict = "passed" if summary.get("passed") else "FAILED its quality control"
-    facts = [f"{label} {_number(summary[name])}" for name, label in _FIGURES if summary.get(name) is not None]
-    reasons = [f"Why: {plain('; '.join(map(str, summary['reasons'])))}"] if summary.get("reasons") else []
-    open_faults = [f"Waits for an answer: {plain(f.question)}" for f in state.open_faults()]
+    figures = ", ".join(f"{said} {_number(summary[name])}" for name, said in _FIGURES if summary.get(name) is not None)
     lines = (
         f"Plate {plain(plate or '?')} is measured and {verdict}.",
-        *([", ".join(facts)] if facts else []),
-        *reasons,
-        *open_faults,
+        *([figures] if figures else []),
+        *([f"Why: {plain('; '.join(map(str, summary['reasons'])))}"] if summary.get("reasons") else []),
+        *(f"Waits for an answer: {plain(f.question)}" for f in state.open_faults()),
         f"  {_command(house, 'status')}",
     )
-    return _Told(f"night done, round {matter.subject} {verdict}", lines, ", ".join(facts), "", plate)
+    return _Told(f"night done, round {matter.subject} {verdict}", lines, figures, "", plate)
 
 
 _FIGURES = (

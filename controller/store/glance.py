@@ -1,4 +1,4 @@
-"""Read a journal, and which messages have not gone out, without loading SQLAlchemy, for commands that must answer at once."""
+"""Read a journal, and what was not told, without loading SQLAlchemy, for commands that must answer at once."""
 
 import sqlite3
 from collections.abc import Iterator

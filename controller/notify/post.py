@@ -141,14 +141,15 @@ class Post:
                 self._put(self._written(item, wall))
         for lane in self._lanes.values():
             self._look_after(lane, wall, monotonic)
-        ready = list(self._ready(monotonic))
+        self._drop_unknown()
+        ready = [replace(n, state="sending", attempts=n.attempts + 1) for n in self._ready(monotonic)]
         for notice in ready:
-            self._put(replace(notice, state="sending", attempts=notice.attempts + 1))
-        try:
-            self._save()  # before anything goes out: a process killed now must know that it may have gone
-        finally:
-            for notice in ready:
-                self._send(self._notices[notice.id], wall, monotonic)
+            self._put(notice)
+        trouble = self._save()  # before anything goes out: a process killed now must know that it may have gone
+        for notice in ready:
+            self._send(notice, wall, monotonic)
+        if trouble is not None:
+            raise trouble
 
     def stop(self) -> None:
         """End what is on its way; the next process sends it again and says so."""
@@ -174,20 +175,42 @@ class Post:
             self._notices[notice.id] = notice
         self._unsaved[notice.id] = notice
 
-    def _save(self) -> None:
-        if self._unsaved:
-            self.books.keep_notices([asdict(n) for n in self._unsaved.values()])
-            self._unsaved.clear()
+    def _save(self) -> NextplateError | None:
+        """Write what has changed; return why it could not be, which keeps no message from going out."""
+        try:
+            if self._unsaved:
+                self.books.keep_notices([asdict(n) for n in self._unsaved.values()])
+                self._unsaved.clear()
+        except NextplateError as error:
+            return error
+        return None
+
+    def _drop_unknown(self) -> None:
+        """Give up what was meant for a channel that was taken out of lab.toml."""
+        for notice in [n for n in self._notices.values() if n.channel not in self.channels]:
+            why = f"channel {notice.channel!r} is no longer in lab.toml"
+            self._put(replace(notice, state="given-up", error=why))
 
     def _written(self, item: Due, wall: datetime) -> Notice:
-        self._state = fold(self._unfolded, self._state)
-        self._unfolded.clear()
-        content = {**_content(item, self._state, self.house).as_json(), "id": item.id}
+        content = {**self._content(item).as_json(), "id": item.id}
         m = item.matter
         return Notice(
             item.id, m.seq, m.kind, m.subject, item.step, item.channel, item.at.isoformat(),
             json.dumps(content), "waiting", 0, wall.isoformat(), None, "",
         )  # fmt: skip
+
+    def _content(self, item: Due) -> Content:
+        """Write a message; what cannot be told in full is told in short, for it must be told."""
+        unfolded, self._unfolded = self._unfolded, []
+        try:
+            self._state = fold(unfolded, self._state)
+            return compose(item, self._state, self.house)
+        except (LookupError, TypeError, ValueError, NextplateError) as error:
+            m, house = item.matter, self.house
+            title = f"nextplate {house.name}: {m.kind} {plain(m.subject, 80)}"
+            told = f"message {item.id}; {type(error).__name__}: {plain(error)}"
+            body = f"See: nextplate status --lab {plain(house.folder)}\nevent {m.seq}; {told}"
+            return Content(title, body, sms(title, "", f"({item.id})"))
 
     def _ready(self, monotonic: float) -> Iterator[Notice]:
         """Yield the next message of every channel that can take one."""
@@ -198,14 +221,9 @@ class Post:
                 yield next(n for n in waiting if n.channel == name)
 
     def _send(self, notice: Notice, wall: datetime, monotonic: float) -> None:
-        opener = self.channels.get(notice.channel)
-        if opener is None:
-            why = f"channel {notice.channel!r} is no longer in lab.toml"
-            self._put(replace(notice, state="given-up", error=why))
-            return
         lane = self._lanes[notice.channel]
         try:
-            channel = opener()
+            channel = self.channels[notice.channel]()
             lane.sending = self.courier.send(self._parcel(notice, channel), channel)
             lane.notice = notice.id
         except (SettingsError, OSError) as error:
@@ -240,14 +258,3 @@ class Post:
 
 def _settled(matter: Matter | None) -> str:
     return matter.settled if matter is not None and matter.settled_at is not None else ""
-
-
-def _content(item: Due, state: LabState, house: House) -> Content:
-    """Write a message; what cannot be told in full is told in short, for it must be told."""
-    try:
-        return compose(item, state, house)
-    except (LookupError, TypeError, ValueError, NextplateError) as error:
-        m = item.matter
-        title = f"nextplate {house.name}: {m.kind} {plain(m.subject, 80)}"
-        body = f"See: nextplate status --lab {plain(house.folder)}\nevent {m.seq}; message {item.id}; {plain(error)}"
-        return Content(title, body, sms(title, "", f"({item.id})"))

@@ -50,7 +50,9 @@ class Diary:
     def end(self, minute: float, key: str, status: str = "done", **result: Any) -> "Diary":
         return self.add(minute, "outcome", key=key, status=status, result=result, message="")
 
-    def fault(self, minute: float, key: str, question: str = "what now", choices: Sequence[str] = ("retry",)) -> "Diary":
+    def fault(
+        self, minute: float, key: str, question: str = "what now", choices: Sequence[str] = ("retry",)
+    ) -> "Diary":
         return self.add(minute, "fault", fault=key, key=key, question=question, choices=list(choices))
 
     def answer(self, minute: float, key: str, choice: str = "retry", by: str = "ann") -> "Diary":

@@ -20,7 +20,7 @@ class MailHandler:
     wait_s: float = 0.0
     raw: list[bytes] = field(default_factory=list)
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         if self.wait_s:
             import asyncio
 

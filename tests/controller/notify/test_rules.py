@@ -1,6 +1,7 @@
 """Which message is due when: pure tables of escalation, quiet hours, settling; and that batches do not matter."""
 
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from typing import get_args
 from zoneinfo import ZoneInfo
 
@@ -8,29 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from notify_lab import Diary, at
+from notify_rules import ESCALATION, KEY, MOVES, asked, rules, write
 
 from controller.notify.matters import Desk, forget, hear
 from controller.notify.rules import Quiet, Rules, due, messages, rules_of
 from controller.settings import MessageKind, NotificationsSection
 
-KEY = "first.r0.run-0"
-
-
-def rules(steps=(), settle_s=0.0, quiet=None, **tell) -> Rules:
-    kinds = {kind: ("mail",) for kind in get_args(MessageKind)}
-    return Rules(kinds | tell, steps, timedelta(seconds=settle_s), quiet)
-
-
-ESCALATION = ((timedelta(minutes=15), ("phone",)), (timedelta(minutes=45), ("phone", "boss")))
-
 
 def told(diary: Diary, minute: float, given: Rules) -> list[tuple[str, int, str]]:
     desk = hear(Desk(), diary.events)
     return [(d.matter.kind, d.step, d.channel) for d in due(desk, at(minute), given)]
-
-
-def asked() -> Diary:
-    return Diary().begin().operate(0, KEY, "run-0").fault(10, KEY, "clogged", ("accept", "abort"))
 
 
 def faults(rows):
@@ -61,7 +49,9 @@ def test_it_goes_further_up_until_somebody_answers(now, answered, expected):
 
 
 @pytest.mark.parametrize(
-    ("settled", "is_told"), [(10, False), (10.1, False), (10.2, True), (None, True)], ids=["at once", "6 s", "12 s", "never"]
+    ("settled", "is_told"),
+    [(10, False), (10.1, False), (10.2, True), (None, True)],
+    ids=["at once", "6 s", "12 s", "never"],
 )
 def test_a_question_that_settles_itself_troubles_nobody(settled, is_told):
     diary = asked()
@@ -74,7 +64,10 @@ def _ways():
     yield "answered", lambda d: d.answer(20, KEY)
     yield "the device has it", lambda d: d.add(20, "accepted", key=KEY)
     yield "the device knows", lambda d: d.end(20, KEY, transfers=[])
-    yield "finished without it", lambda d: d.end(12, KEY, "failed", told_by="ann").add(20, "campaign.finished", name="first", rounds=2)
+    yield (
+        "finished without it",
+        lambda d: d.end(12, KEY, "failed", told_by="ann").add(20, "campaign.finished", name="first", rounds=2),
+    )
     yield "aborted", lambda d: d.end(12, KEY, "failed", told_by="ann").decide(20, "abort")
     yield "a new campaign", lambda d: d.end(12, KEY, "failed", told_by="ann").begin(20)
 
@@ -200,28 +193,6 @@ def test_settings_become_rules():
     assert made.quiet.kinds == {"night-started", "night-done", "restarted"}
 
 
-MOVES = st.lists(st.tuples(st.sampled_from(["fault", "answer", "accepted", "other", "wait"]), st.integers(0, 4)), max_size=40)
-
-
-def write(moves) -> Diary:
-    """Write a journal in which faults open and close in any order."""
-    diary, minute = Diary().begin(), 0.0
-    for n in range(5):
-        diary.operate(0, f"first.r0.run-{n}", f"run-{n}")
-    open_now: set[str] = set()
-    for what, number in moves:
-        key, minute = f"first.r0.run-{number}", minute + 7
-        if what == "fault" and key not in open_now:
-            diary.fault(minute, key)
-            open_now.add(key)
-        elif what in ("answer", "accepted") and key in open_now:
-            open_now.discard(key)
-            diary.answer(minute, key) if what == "answer" else diary.add(minute, "accepted", key=key)
-        elif what == "other":
-            diary.add(minute, "attempt", key=key, message="busy")
-    return diary
-
-
 @given(moves=MOVES, cuts=st.lists(st.integers(0, 60), max_size=6), late=st.integers(0, 90))
 def test_messages_do_not_depend_on_how_the_journal_is_read(moves, cuts, late):
     events = write(moves).events
@@ -230,7 +201,7 @@ def test_messages_do_not_depend_on_how_the_journal_is_read(moves, cuts, late):
     _, at_once = messages(Desk(), events, now, given_rules)
     desk, seen = Desk(), ()
     edges = [0, *sorted(c for c in cuts if c < len(events)), len(events)]
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         desk, seen = messages(desk, events[a:b], now, given_rules)
     assert [d.id for d in seen] == [d.id for d in at_once]
     assert len({d.id for d in at_once}) == len(at_once)

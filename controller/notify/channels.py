@@ -1,11 +1,10 @@
 """Channels ready to use: their URLs with the secrets in them, which are never shown."""
 
-import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from controller.settings import ChannelSection
 from controller.settings.telling import VARIABLE
@@ -55,16 +54,3 @@ def _read(path: Path, where: str) -> str:
     if not lines:
         raise SettingsError(f"{where}: {path} is empty; put the channel's URL into its first line")
     return lines[0]
-
-
-def scrubbed(text: str, url: str, host: str | None) -> str:
-    """Blank every part of a URL that stands in a text; the host of a mail or web server may be shown."""
-    safe = text.replace(url, "***")
-    parts = {p for p in re.split(r"[:/@?&=,+#]+", url.partition("://")[2]) if len(p) > 2}
-    parts |= {unquote(p) for p in parts}
-    mark = "\0"
-    if host:
-        safe = safe.replace(host, mark)
-    for part in sorted(parts - {host or ""}, key=len, reverse=True):
-        safe = safe.replace(part, "***")
-    return safe.replace(mark, host or "")

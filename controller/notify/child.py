@@ -36,7 +36,7 @@ def send(parcel: JSON) -> dict[str, Any]:
     """Send a message; return {ok, said}, without any secret in it."""
     import apprise
 
-    from controller.notify.channels import scrubbed
+    from controller.notify.scrub import scrubbed
 
     url = parcel["url"]
     heard = _Heard()

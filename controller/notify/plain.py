@@ -20,7 +20,7 @@ _NOT_IN_GSM = str.maketrans("^{}[]~|\\`", "-()()-/'" + "'")
 def plain(text: object, most: int = 400) -> str:
     """Write a name or message of the lab on one line, without anything a mail or chat could take for mark-up."""
     line = " ".join("".join(c if _is_printed(c) else " " for c in str(text)).split())
-    line = _without_emphasis(line.replace("://", ": //").translate(_SWAPS))
+    line = " ".join(_without_emphasis(line.replace("://", ": //").translate(_SWAPS)).split())
     return line if len(line) <= most else line[: most - 2] + ".."
 
 
@@ -51,4 +51,5 @@ def sms(head: str, middle: str, tail: str, most: int = SMS_LENGTH) -> str:
 
 def _gsm(text: str) -> str:
     spelled = unicodedata.normalize("NFKD", text.translate(_ASCII)).encode("ascii", "ignore").decode()
-    return " ".join(spelled.translate(_NOT_IN_GSM).split())
+    printed = "".join(c if c.isprintable() else " " for c in spelled.translate(_NOT_IN_GSM))
+    return " ".join(printed.split())

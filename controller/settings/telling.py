@@ -13,7 +13,7 @@ MessageKind = Literal["night-started", "night-done", "fault", "stall", "approval
 """What messages are about."""
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An environment variable in a channel's URL."""
-_LITERAL_LOGIN = re.compile(r"://[^/@\s]*:(?!\$\{[A-Za-z_]\w*\}@)[^/@\s]+@")
+_LITERAL_LOGIN = re.compile(r"://[^/?@\s]*:(?!\$\{[A-Za-z_]\w*\}@)[^/?@\s]+@")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 

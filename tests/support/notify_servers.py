@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -72,14 +71,19 @@ class Hook:
         self.ids: list[tuple[str, str]] = []
         self.statuses: list[int] = []
         self.wait_s = 0.0
+        self.gone = threading.Event()
         self.n_asked = 0
+        self.n_now = self.most_at_once = 0
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook.n_asked += 1
-                time.sleep(hook.wait_s)
+                hook.n_now += 1
+                hook.most_at_once = max(hook.most_at_once, hook.n_now)
+                hook.gone.wait(hook.wait_s)
+                hook.n_now -= 1
                 status = hook.statuses.pop(0) if hook.statuses else 200
                 if status == 200:
                     hook.posts.append(json.loads(body))
@@ -103,5 +107,6 @@ class Hook:
         return f"json://127.0.0.1:{self.server.server_port}/hook"
 
     def stop(self) -> None:
+        self.gone.set()
         self.server.shutdown()
         self.server.server_close()

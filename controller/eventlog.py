@@ -21,6 +21,7 @@ from controller.store import Event
 JSON = Mapping[str, Any]
 NAME = "nextplate.jsonl"
 _TAIL = 1 << 16
+_STAMP = len("2026-01-05 17:00  ")
 _LEVELS: Mapping[str, str] = {
     "fault": "error",
     "attempt": "warning",
@@ -80,13 +81,25 @@ class EventLog:
         Raises:
             OSError: there is no room, or no such place; nothing of the line is left.
         """
-        said = self.narrator.line(event)
-        line = log_line(event, self.chain_of(event), said and said[18:], self.now())
+        line = log_line(event, self.chain_of(event), self._said(event), self.now())
         text = json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and self.path.stat().st_size + len(text) > self.max_bytes > 0:
             self._put_away()
         _append(self.path, text)
+
+    def learn(self, event: Event) -> None:
+        """Hear of an event that may be in the file already: later lines speak of what it began."""
+        if event.kind in ("intent", "campaign.started"):
+            self.narrator.line(event)
+
+    def _said(self, event: Event) -> str | None:
+        """Put an event into words; a line without words is still a line."""
+        try:
+            line = self.narrator.line(event)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return None
+        return line and line[_STAMP:]
 
     def _old(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

@@ -38,5 +38,11 @@ class Follower:
             self.catch_up()
 
     def _hand_on(self, event: Event) -> None:
-        self.take(event)
+        try:
+            self.take(event)
+        except OSError:
+            raise  # there will be room again: it is handed on once more
+        except Exception:
+            self.seq = event.seq  # what cannot be understood must not stand in the way of what follows
+            raise
         self.seq = event.seq

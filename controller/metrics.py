@@ -136,10 +136,10 @@ def _outcome(m: Meter, event: Event) -> None:
     if not is_told:
         m.faults.discard(p["key"])
     m.transfers += len(result.get("transfers", ()))
-    m.images += int(result.get("images", 0) or 0)
     began = m.begun.pop(p["key"], None)
     if began is None:
         return
+    m.images += int(result.get("images") or 0) if began.action == "acquire" else 0
     if began.device is not None and not is_told:
         name = (began.device, began.action, p["status"])
         m.durations.setdefault(name, Durations()).add((event.time - began.time).total_seconds())
@@ -192,7 +192,7 @@ _HANDLERS: Mapping[str, Callable[[Meter, Event], None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a registry keeps it by identity
 class Exporter:
     """Shows a meter to Prometheus (its Collector)."""
 

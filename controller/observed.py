@@ -59,6 +59,7 @@ def observed(lab: Lab, store: "Store", tell: Tell = tell_stderr) -> Iterator[Hea
 
     def learn(event: Event) -> None:
         chains.hear(event)
+        log.learn(event)
         meter.hear(event)
 
     learner = Follower(store, learn, 0)

@@ -26,6 +26,7 @@ CLOSE_S = 25.0
 _BUSY_S = 0.1
 _IDLE_S = 1.0
 _TROUBLE_S = 5.0
+_LATER = "the next run, or nextplate notify send, tries again"
 LOCK = ".notify.lock"
 """In the lab folder."""
 
@@ -113,6 +114,8 @@ class Notifier:
                 self._rest(_BUSY_S if self.post.is_sending else _IDLE_S if is_well else _TROUBLE_S)
         finally:
             self.post.stop()
+            if self.post.depth:
+                self.tell(f"{self.post.depth} messages to people are not sent yet (nextplate status); {_LATER}")
 
     def _turn(self) -> bool:
         try:

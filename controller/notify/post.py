@@ -10,7 +10,7 @@ from controller.notify.channels import Channel
 from controller.notify.courier import Courier, Parcel, Sending
 from controller.notify.matters import Desk, Matter, forget, hear
 from controller.notify.plain import plain, sms
-from controller.notify.rules import Due, Rules, due
+from controller.notify.rules import Due, Rules, due, following
 from controller.notify.words import Content, House, compose, repeated
 from controller.state import LabState, fold
 from controller.store.journal import Event
@@ -204,7 +204,7 @@ class Post:
         unfolded, self._unfolded = self._unfolded, []
         try:
             self._state = fold(unfolded, self._state)
-            return compose(item, self._state, self.house)
+            return compose(item, self._state, self.house, following(item, self.rules))
         except (LookupError, TypeError, ValueError, NextplateError) as error:
             m, house = item.matter, self.house
             title = f"nextplate {house.name}: {m.kind} {plain(m.subject, 80)}"

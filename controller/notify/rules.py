@@ -105,6 +105,11 @@ def steps_of(matter: Matter, rules: Rules) -> Iterator[tuple[int, datetime, tupl
             yield number, _held(matter.opened_at + max(after, rules.settle), matter, rules), channels
 
 
+def following(item: Due, rules: Rules) -> tuple[datetime, tuple[str, ...]] | None:
+    """Return when a message's matter goes further up, and to whom; None: no further."""
+    return next(((at, to) for step, at, to in steps_of(item.matter, rules) if step > item.step), None)
+
+
 def _held(when: datetime, matter: Matter, rules: Rules) -> datetime:
     return rules.quiet.after(when, matter.kind) if rules.quiet else when
 

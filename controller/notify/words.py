@@ -54,12 +54,17 @@ class _Told:
     plate: str | None = None
 
 
-def compose(due: Due, state: LabState, house: House) -> Content:
-    """Write a message, with what the lab's state tells beside the matter."""
+Next = tuple[datetime, tuple[str, ...]]
+"""When a question goes further up, and to which channels."""
+
+
+def compose(due: Due, state: LabState, house: House, following: Next | None = None) -> Content:
+    """Write a message, with what the lab's state tells beside the matter, and who hears of it next."""
     told = _TELL[due.matter.kind](due.matter, state, house)
     waited = _waited(due)
     title = f"nextplate {house.name}: {waited}{told.what}"
     lines = [waited.strip(), *told.lines] if waited else [*told.lines]
+    lines += [f"\nIf nobody answers: {', '.join(following[1])} at {_when(following[0])}."] if following else []
     lines += ["", f"lab {house.name}, {plain(house.folder)}; journal event {due.matter.seq}; message {due.id}"]
     short = sms(f"{house.name}: {waited}{told.what}.", told.short, f"{told.tail} ({due.id})".strip())
     return Content(plain(title, 200), "\n".join(lines), short, told.plate)
@@ -119,7 +124,7 @@ def _fault(matter: Matter, state: LabState, house: House) -> _Told:
         *(line for c in choices for line in _answer(c, house, matter.subject)),
     )
     short = plain(facts["question"], 300).removeprefix(f"{matter.subject}: ")
-    tail = f"nextplate answer {matter.subject} {'/'.join(choices)}"
+    tail = f"Type: nextplate answer {matter.subject} {'/'.join(choices)}"
     return _Told(f"{matter.kind}{where}: {plain(matter.subject, 80)}", lines, short, tail)
 
 
@@ -159,7 +164,7 @@ def _approval(matter: Matter, state: LabState, house: House) -> _Told:
         f"  approve: the round is pipetted\n      {_command(house, 'approve', number)}",
         f"  reject: nothing of it is pipetted and the campaign ends\n      {_command(house, 'reject', number)}",
     )
-    tail = f"nextplate approve/reject {number}"
+    tail = f"Type: nextplate approve/reject {number}"
     return _Told(f"approval wanted for round {number}", lines, plain(matter.facts["question"], 300), tail)
 
 

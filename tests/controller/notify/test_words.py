@@ -12,7 +12,7 @@ from notify_rules import ESCALATION, KEY, rules
 from controller.decide import ANSWERS
 from controller.notify.matters import Desk, hear
 from controller.notify.plain import SMS_LENGTH, plain, sms
-from controller.notify.rules import due
+from controller.notify.rules import due, following
 from controller.notify.words import House, compose
 from controller.state import fold
 
@@ -32,7 +32,7 @@ def write(diary: Diary, minute: float, kind: str, step: int = 0):
     desk = hear(Desk(), diary.events)
     given_rules = rules(ESCALATION)
     (one,) = [d for d in due(desk, at(minute), given_rules) if (d.matter.kind, d.step) == (kind, step)]
-    return compose(one, fold(diary.events), HOUSE), one
+    return compose(one, fold(diary.events), HOUSE, following(one, given_rules)), one
 
 
 def test_a_fault_says_what_where_what_is_known_and_what_to_type():
@@ -47,12 +47,14 @@ def test_a_fault_says_what_where_what_is_known_and_what_to_type():
     for choice in ("accept", "lose-plate", "abort"):
         assert f"  {choice}: {ANSWERS[choice]}\n" in body
         assert f"nextplate answer {KEY} {choice} --lab '/labs/night shift'" in body
+    assert "If nobody answers: phone at 2026-01-05 22:25 UTC." in body
     assert f"message {one.id}" in body
     assert f"journal event {one.matter.seq}" in body
 
 
 def test_a_later_step_says_how_long_nobody_has_answered():
     content, _ = write(night(), 30, "fault", 1)
+    assert "If nobody answers: phone, boss at 2026-01-05 22:55 UTC." in content.body
     assert content.title.startswith("nextplate lab1: still unanswered after 15 min: fault at plate")
     assert content.short.startswith("lab1: still unanswered after 15 min")
 
@@ -61,7 +63,7 @@ def test_an_sms_holds_the_fault_the_command_and_the_number():
     content, one = write(night("first.r0.run-0: " + "tip clogged in D7, " * 30), 11, "fault")
     assert len(content.short) <= SMS_LENGTH
     assert content.short.isascii()
-    assert content.short.endswith(f"nextplate answer {KEY} accept/lose-plate/abort ({one.id})")
+    assert content.short.endswith(f"Type: nextplate answer {KEY} accept/lose-plate/abort ({one.id})")
 
 
 def test_a_nights_end_has_the_plates_figures_and_its_picture():

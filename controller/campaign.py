@@ -12,7 +12,6 @@ from controller.app import Hardware, connect, lab_time
 from controller.executor import LocalExecutor, Progress
 from controller.lab import Lab
 from controller.loop import Loop, Rim
-from controller.observed import observed
 from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
@@ -35,8 +34,6 @@ class Watcher:
 
     event: Callable[[Event], None]
     step: Progress | None = None
-    is_observed: bool = False
-    """Log, metrics and notifications are told already, by whoever runs several campaigns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +70,15 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
         hardware.prepare(store)
         state = _begun(lab, store, hardware, before)
         plan = plan_of(state)
-        with watched(lab, store, watcher) as seen:
-            loop = _loop(lab, store, hardware, executor, plan, state, seen)
-            if not state.is_finished:
-                with _stopping_on_signals(loop):
-                    loop.run()
+        loop = _loop(lab, store, hardware, executor, plan, state, watcher)
+        if not state.is_finished:
+            with _stopping_on_signals(loop):
+                loop.run()
         changed = dict(plan.settings) != settings_body(lab)
         return Ending(loop.state, store.head(), loop.is_stopping, changed)
     finally:
         executor.close()
         hardware.close()
-
-
-@contextmanager
-def watched(lab: Lab, store: "Store", watcher: Watcher) -> Iterator[Watcher]:
-    """Let log, metrics and notifications hear what a watcher hears, while the block runs; once is enough."""
-    if watcher.is_observed:
-        yield watcher
-        return
-    with observed(lab, store) as hear:
-
-        def both(event: Event) -> None:
-            watcher.event(event)
-            hear(event)
-
-        yield Watcher(both, watcher.step, is_observed=True)
 
 
 def settings_body(lab: Lab) -> dict[str, Any]:

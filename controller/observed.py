@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from controller.campaign import Watcher
 from controller.chains import Chains
 from controller.eventlog import NAME, EventLog
 from controller.files import is_full
@@ -52,6 +53,21 @@ class Ear:
 
 
 @contextmanager
+def watched(lab: Lab, store: "Store", watcher: Watcher) -> Iterator[Watcher]:
+    """Let the log, the metrics and the notifications hear what a watcher of the lab's own campaign hears.
+
+    A rehearsal is watched by nobody else: it must wake no person.
+    """
+    with observed(lab, store) as hear:
+
+        def both(event: Event) -> None:
+            watcher.event(event)
+            hear(event)
+
+        yield replace(watcher, event=both)
+
+
+@contextmanager
 def observed(lab: Lab, store: "Store", tell: Tell = tell_stderr) -> Iterator[Hear]:
     """Listen while the block runs; yields what is to be called with every event as it is written."""
     meter, chains = Meter(lab.settings.is_simulated), Chains()
@@ -68,7 +84,7 @@ def observed(lab: Lab, store: "Store", tell: Tell = tell_stderr) -> Iterator[Hea
         _begin(ears[0], learner, tell)
         ears.append(Ear(f"logs/{NAME}", _following(store, log, tell), tell))
         _serve(lab, store, meter, stack, tell)
-        ears.append(Ear("notifications", stack.enter_context(notifying(lab, store, tell)), tell))
+        ears.append(Ear("notifications", stack.enter_context(notifying(lab, store, tell)).hear, tell))
 
         def hear(event: Event) -> None:
             for ear in ears:

@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.create_table(
         "notices",
         sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("event_seq", sa.BigInteger(), nullable=False),
+        sa.Column("event_seq", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),

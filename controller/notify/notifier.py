@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from controller.lab import Lab
 from controller.notify.channels import open_channel
 from controller.notify.courier import Courier, ProcessCourier
-from controller.notify.post import Books, Post
+from controller.notify.post import Books, Post, Word
 from controller.notify.rules import rules_of
 from controller.notify.words import House
+from controller.settings import MessageKind
 from nextplate.errors import NextplateError
 
 CLOSE_S = 25.0
@@ -76,6 +77,11 @@ class Notifier:
 
     def hear(self, _event: object = None) -> None:
         """Look at the journal now; returns at once."""
+        self._wake.set()
+
+    def say(self, kind: MessageKind, when: datetime, text: str) -> None:
+        """Tell people what is in no journal, such as a service that gave up; returns at once."""
+        self.post.words.append(Word(kind, when, text))
         self._wake.set()
 
     def close(self) -> None:
@@ -185,19 +191,40 @@ def make_notifier(lab: Lab, store: Books, tell: Callable[[str], None] = tell_std
     return Notifier(make_post(lab, store), lab.folder / LOCK, now, tell)
 
 
+class Speaker(Protocol):
+    """Somebody who tells people."""
+
+    def hear(self, _event: object = None) -> None:
+        """Look at the journal now; returns at once."""
+
+    def say(self, kind: MessageKind, when: datetime, text: str) -> None:
+        """Tell people what is in no journal; returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Tells nobody anything: the lab has no channels."""
+
+    def hear(self, _event: object = None) -> None:
+        """Do nothing."""
+
+    def say(self, kind: MessageKind, when: datetime, text: str) -> None:
+        """Do nothing."""
+
+
 @contextmanager
-def notifying(lab: Lab, store: Books, tell: Callable[[str], None] = tell_stderr) -> Iterator[Callable[[object], None]]:
-    """Tell people while the block runs; yields what is to be called with every event. Without channels: nothing."""
+def notifying(lab: Lab, store: Books, tell: Callable[[str], None] = tell_stderr) -> Iterator[Speaker]:
+    """Tell people while the block runs. Without channels: nobody is told.
+
+    Several processes may do so for one lab, such as a keeper and the night it watches: one does the work, and another
+    takes over when it is gone.
+    """
     if not lab.settings.notifications.channels:
-        yield _ignore
+        yield Mute()
         return
     notifier = make_notifier(lab, store, tell)
     notifier.start()
     try:
-        yield notifier.hear
+        yield notifier
     finally:
         notifier.close()
-
-
-def _ignore(_event: object) -> None:
-    """Nobody wants to be told."""

@@ -1,6 +1,8 @@
 """The post room: finds what is due, keeps it in the table of notices, hands it to the courier, marks what went out."""
 
+import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +14,7 @@ from controller.notify.matters import Desk, Matter, forget, hear
 from controller.notify.plain import plain, sms
 from controller.notify.rules import Due, Rules, due, following
 from controller.notify.words import Content, House, compose, repeated
+from controller.settings import MessageKind
 from controller.state import LabState, fold
 from controller.store.journal import Event
 from nextplate.errors import NextplateError, SettingsError
@@ -39,11 +42,21 @@ class Books(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """Something to tell that is in no journal."""
+
+    kind: MessageKind
+    when: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A row of the table: a message, and how far it got."""
 
     id: str
-    event_seq: int
+    event_seq: int | None
+    """None: it tells of nothing in the journal."""
     kind: str
     subject: str
     step: int
@@ -86,6 +99,8 @@ class Post:
     rules: Rules
     house: House
     give_up: timedelta
+    words: deque[Word] = field(default_factory=deque)
+    """What others than the journal have to tell; they append, `turn` takes."""
     desk: Desk = field(default_factory=Desk)
     _state: LabState = field(default_factory=LabState)
     _unfolded: list[Event] = field(default_factory=list)
@@ -100,7 +115,7 @@ class Post:
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits to be sent or to be put down."""
-        return not self._notices and not self._unsaved
+        return not self._notices and not self._unsaved and not self.words
 
     @property
     def is_sending(self) -> bool:
@@ -114,7 +129,7 @@ class Post:
 
     def is_resting(self, monotonic: float) -> bool:
         """Tell whether nothing is on its way and nothing can go now: all is sent, or waits after a failure."""
-        return not self.is_sending and not self._unsaved and not any(self._ready(monotonic))
+        return not self.is_sending and not self._unsaved and not self.words and not any(self._ready(monotonic))
 
     def read(self) -> None:
         """Hear what is new in the journal; on the first call also what earlier processes put down.
@@ -139,6 +154,7 @@ class Post:
         for item in due(self.desk, now, self.rules, self._floor):
             if item.id not in self._notices and item.id not in self._over:
                 self._put(self._written(item, wall))
+        self._take_words(wall)
         for lane in self._lanes.values():
             self._look_after(lane, wall, monotonic)
         self._drop_unknown()
@@ -199,6 +215,14 @@ class Post:
             json.dumps(content), "waiting", 0, wall.isoformat(), None, "",
         )  # fmt: skip
 
+    def _take_words(self, wall: datetime) -> None:
+        while self.words:
+            word = self.words.popleft()
+            for channel in self.rules.tell[word.kind]:
+                notice = _spoken(word, channel, self.house, wall)
+                if notice.id not in self._notices and notice.id not in self._over:
+                    self._put(notice)
+
     def _content(self, item: Due) -> Content:
         """Write a message; what cannot be told in full is told in short, for it must be told."""
         unfolded, self._unfolded = self._unfolded, []
@@ -214,7 +238,7 @@ class Post:
 
     def _ready(self, monotonic: float) -> Iterator[Notice]:
         """Yield the next message of every channel that can take one."""
-        waiting = sorted(self._notices.values(), key=lambda n: (n.due_at, n.event_seq, n.step, n.id))
+        waiting = sorted(self._notices.values(), key=lambda n: (n.due_at, n.event_seq or 0, n.step, n.id))
         for name in dict.fromkeys(n.channel for n in waiting):
             lane = self._lanes.setdefault(name, _Lane())
             if lane.sending is None and monotonic >= lane.not_before:
@@ -254,6 +278,17 @@ class Post:
         lane.not_before = monotonic + min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** (lane.n_failures - 1))
         is_hopeless = wall - datetime.fromisoformat(notice.kept_at) >= self.give_up
         self._put(replace(notice, state="given-up" if is_hopeless else "waiting", error=why))
+
+
+def _spoken(word: Word, channel: str, house: House, wall: datetime) -> Notice:
+    name = hashlib.sha256(f"{word.kind}|{word.when.isoformat()}|{word.text}|{channel}".encode()).hexdigest()[:12]
+    title, text = f"nextplate {house.name}: {plain(word.text, 80)}", plain(word.text, 1000)
+    body = f"{text}\nWhen: {word.when:%Y-%m-%d %H:%M} UTC\n\nlab {house.name}, {plain(house.folder)}; message {name}"
+    content = {**Content(title, body, sms(f"{house.name}:", text, f"({name})")).as_json(), "id": name}
+    return Notice(
+        name, None, word.kind, "", 0, channel, word.when.isoformat(),
+        json.dumps(content), "waiting", 0, wall.isoformat(), None, "",
+    )  # fmt: skip
 
 
 def _settled(matter: Matter | None) -> str:

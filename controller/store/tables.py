@@ -286,7 +286,7 @@ NOTICES = Table(
     METADATA,
     # Messages to people (controller.notify). Not projected from an event: its sender writes it beside the journal.
     _key("id"),
-    Column("event_seq", BigInteger, ForeignKey("journal.seq"), nullable=False),  # of the event it tells of
+    Column("event_seq", BigInteger, ForeignKey("journal.seq")),  # of the event it tells of; NULL: of none
     _text("kind"),
     _text("subject"),
     _integer("step"),  # of the escalation; 0: the first telling

@@ -54,7 +54,8 @@ def problem(tmp_path: Path, text: str) -> str:
         (CHANNELS + '[notifications.tell]\nfault = ["phone"]\n', "'phone', which is not set up (channels: mail)"),
         (CHANNELS + '[notifications.tell]\nfaults = ["mail"]\n', "lab.toml:4: notifications.tell.faults"),
         (
-            '[notifications]\nescalation = [{ after_min = 5, to = ["m"] }, { after_min = 5, to = ["m"] }]\n[notifications.channels]\nm = "json://x"\n',
+            '[notifications]\nescalation = [{ after_min = 5, to = ["m"] }, { after_min = 5, to = ["m"] }]\n'
+            '[notifications.channels]\nm = "json://x"\n',
             "must be more than that of the step before",
         ),
         (
@@ -120,3 +121,13 @@ def test_the_template_that_people_uncomment_is_right(tmp_path):
     assert set(made.notifications.channels) == {"mail", "chat", "phone"}
     assert made.metrics.port == 9464
     assert made.logs.keep == 5
+
+
+def test_the_readmes_example_is_a_lab_that_tells(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    section = readme.split("## Told in the night", 1)[1]
+    path = tmp_path / "lab.toml"
+    path.write_text(section.split("```toml\n", 1)[1].split("```", 1)[0])
+    made = load_settings(path)
+    assert set(made.notifications.channels) == {"mail", "phone"}
+    assert made.notifications.tell["night-started"] == ()

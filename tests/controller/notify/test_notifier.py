@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from notify_servers import Hook
 from small_lab import environment, nextplate
 
 from controller.lab import Lab, init_lab, open_lab
-from controller.notify.notifier import LOCK, LabNow, Notifier, alone, make_post, notifying
+from controller.notify.happenings import teller
+from controller.notify.notifier import LOCK, LabNow, Mute, Notifier, alone, make_post, notifying
 from controller.store import NewEvent, open_store, read_untold
 from nextplate.errors import StoreError
 
@@ -107,10 +109,10 @@ def test_a_fault_of_a_process_that_was_killed_before_it_could_tell_is_told_by_th
 
 def test_of_two_notifiers_on_one_lab_one_tells(hook, tmp_path):
     lab = make_lab(tmp_path / "lab", hook.url)
-    with open_store(lab.database) as store, notifying(lab, store) as hear, notifying(lab, store) as other:
+    with open_store(lab.database) as store, notifying(lab, store) as first, notifying(lab, store) as other:
         write(lab, datetime.now(UTC))
-        hear(None)
-        other(None)
+        first.hear()
+        other.hear()
         wait_for(lambda: len(hook.ids) == 1)
     assert len(hook.ids) == 1
     assert read_untold(lab.database) == ()
@@ -118,11 +120,11 @@ def test_of_two_notifiers_on_one_lab_one_tells(hook, tmp_path):
 
 def test_events_are_taken_at_once_with_a_dead_server_and_the_end_is_not_held_up(tmp_path):
     lab = make_lab(tmp_path / "lab", "json://127.0.0.1:9/x")
-    with open_store(lab.database) as store, notifying(lab, store) as hear:
+    with open_store(lab.database) as store, notifying(lab, store) as speaker:
         write(lab, datetime.now(UTC))
         started = time.perf_counter()
         for _ in range(1000):
-            hear(None)
+            speaker.hear()
         assert time.perf_counter() - started < 0.5
         wait_for(lambda: any(r["error"] for r in read_untold(lab.database)))
         closing = time.monotonic()
@@ -161,8 +163,9 @@ def test_sent_messages_leave_the_journal_as_it_is(hook, tmp_path):
 def test_a_lab_without_channels_starts_nothing(tmp_path):
     init_lab(tmp_path / "lab")
     lab = open_lab(tmp_path / "lab")
-    with open_store(lab.database) as store, notifying(lab, store) as hear:
-        hear(None)
+    with open_store(lab.database) as store, notifying(lab, store) as speaker:
+        speaker.hear()
+        speaker.say("fault", datetime.now(UTC), "nobody hears this")
     assert not (lab.folder / LOCK).exists()
 
 
@@ -212,3 +215,47 @@ def test_the_labs_time_never_runs_before_its_last_event(is_virtual):
     assert now.at(later) == later + timedelta(seconds=90)
     earlier = wall - timedelta(days=400)
     assert now.at(earlier) == (earlier if is_virtual else wall)
+
+
+def test_what_is_in_no_journal_is_told_too_and_kept_until_it_is(hook, tmp_path):
+    lab = make_lab(tmp_path / "lab", hook.url)
+    hook.statuses = [500]
+    when = datetime(2026, 1, 5, 3, tzinfo=UTC)
+    with open_store(lab.database) as store, notifying(lab, store) as speaker:
+        speaker.say("fault", when, "the night was given up after 5 crashes; look at logs/nightly")
+        wait_for(lambda: hook.n_asked == 1)
+    assert [r["state"] for r in read_untold(lab.database)] == ["waiting"]
+    finish(start(lab))
+    assert len(hook.posts) == 1
+    assert "the night was given up after 5 crashes" in hook.posts[0]["title"]
+    assert "When: 2026-01-05 03:00 UTC" in hook.posts[0]["message"]
+
+
+def test_the_next_notifier_takes_over_when_the_first_is_gone(hook, tmp_path, monkeypatch):
+    monkeypatch.setattr("controller.notify.notifier._TROUBLE_S", 0.2)
+    lab = make_lab(tmp_path / "lab", hook.url)
+    keeper = start(lab)
+    with open_store(lab.database) as store, notifying(lab, store):
+        keeper.send_signal(signal.SIGKILL)
+        keeper.communicate(timeout=30)
+        write(lab, datetime.now(UTC))
+        wait_for(lambda: len(hook.ids) == 1)
+
+
+def test_of_a_services_happenings_only_the_grave_ones_are_told():
+    @dataclass
+    class Happening:
+        kind: str
+        time: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+        message: str = "words"
+
+    said = []
+
+    class Listener(Mute):
+        def say(self, kind, when, text):
+            said.append((kind, text))
+
+    tell = teller(Listener())
+    for kind in ("service-started", "night-over", "refused", "hang", "crash", "given-up", "a word of next year"):
+        tell(Happening(kind))
+    assert said == [("fault", "words"), ("stall", "words"), ("restarted", "words"), ("fault", "words")]

@@ -1,10 +1,12 @@
 """Those who listen beside the loop: the log, the metrics, the notifications. None of them can fail a night."""
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from controller.campaign import Watcher
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Hear = Callable[[Event], None]
 Tell = Callable[[str], None]
 _UNTOLD = ["waiting", "sending"]
+_CLOSE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ def watched(lab: Lab, store: "Store", watcher: Watcher) -> Iterator[Watcher]:
 
 @contextmanager
 def observed(lab: Lab, store: "Store", tell: Tell = tell_stderr) -> Iterator[Hear]:
-    """Listen while the block runs; yields what is to be called with every event as it is written."""
+    """Listen while the block runs; yields what is to be called with every event, which returns at once."""
     meter, chains = Meter(lab.settings.is_simulated), Chains()
     log = _log(lab, chains)
 
@@ -79,26 +82,48 @@ def observed(lab: Lab, store: "Store", tell: Tell = tell_stderr) -> Iterator[Hea
         meter.hear(event)
 
     learner = Follower(store, learn, 0)
-    ears = [Ear("the event log and the metrics", learner.hear, tell)]
+    ears = (
+        Ear("the event log and the metrics", learner.hear, tell),
+        Ear(f"logs/{NAME}", _following(store, log, tell), tell),
+    )
     with ExitStack() as stack:
-        _begin(ears[0], learner, tell)
-        ears.append(Ear(f"logs/{NAME}", _following(store, log, tell), tell))
         _serve(lab, store, meter, stack, tell)
-        ears.append(Ear("notifications", stack.enter_context(notifying(lab, store, tell)).hear, tell))
+        listener = stack.enter_context(_listening(lambda: _begin(learner, tell), ears))
+        speaker = stack.enter_context(notifying(lab, store, tell))
 
         def hear(event: Event) -> None:
-            for ear in ears:
-                ear.hear(event)
+            listener.put(event)
+            speaker.hear(event)
 
         yield hear
 
 
-def _begin(ear: Ear, learner: Follower, tell: Tell) -> None:
+@contextmanager
+def _listening(begin: Callable[[], None], ears: Sequence[Ear]) -> Iterator["SimpleQueue[Event | None]"]:
+    """Pass events on in a thread: neither a long journal nor a slow disk may hold the loop up."""
+    heard: SimpleQueue[Event | None] = SimpleQueue()
+
+    def listen() -> None:
+        begin()
+        while (event := heard.get()) is not None:
+            for ear in ears:
+                ear.hear(event)
+
+    thread = threading.Thread(target=listen, name="listener", daemon=True)
+    thread.start()
+    try:
+        yield heard
+    finally:
+        heard.put(None)
+        thread.join(_CLOSE_S)  # what is not written by then, the next process adds
+
+
+def _begin(learner: Follower, tell: Tell) -> None:
     """Learn what the journal holds."""
     try:
         learner.catch_up()
-    except (NextplateError, LookupError, TypeError, ValueError) as error:
-        tell(f"{ear.name}: {error}; the night goes on")
+    except Exception as error:  # a fault of ours must not end a night, and must not be silent either
+        tell(f"the event log and the metrics: {type(error).__name__}: {error}; the night goes on")
 
 
 def _log(lab: Lab, chains: Chains) -> EventLog:

@@ -1,6 +1,6 @@
 """What people are told of, read from the journal: pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -55,8 +55,6 @@ class Begun:
 
     task: str
     round: int
-    is_physical: bool
-    campaign: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +73,29 @@ class Desk:
     """Campaign and round whose robot work has begun."""
 
 
+@dataclass(slots=True)
+class _Draft:
+    """The mutable twin of Desk that lives only inside one hearing."""
+
+    matters: list[Matter]
+    begun: dict[str, Begun]
+    nights: set[tuple[str | None, int]]
+    open: list[int]
+    """Where in `matters` the open ones are."""
+
+
 def hear(desk: Desk, events: Iterable[Event]) -> Desk:
     """Take events into account, oldest first, each once."""
-    for event in events:
-        heard = replace(desk, seq=event.seq, time=event.time)
-        handler = _HANDLERS.get(event.kind)
-        desk = handler(heard, event) if handler else heard
-    return desk
+    waiting = [n for n, matter in enumerate(desk.matters) if matter.is_open]
+    draft = _Draft(list(desk.matters), dict(desk.begun), set(desk.nights), waiting)
+    last = None
+    for last in events:
+        if handler := _HANDLERS.get(last.kind):
+            handler(draft, last)
+    if last is None:
+        return desk
+    begun, nights = MappingProxyType(draft.begun), frozenset(draft.nights)
+    return Desk(last.seq, last.time, tuple(draft.matters), begun, nights)
 
 
 def forget(desk: Desk) -> Desk:
@@ -92,59 +106,62 @@ def forget(desk: Desk) -> Desk:
     return replace(desk, matters=tuple(m for m in desk.matters if m.is_open or m.opened_at >= oldest))
 
 
-def _opened(desk: Desk, event: Event, kind: MessageKind, number: int | None, subject: str) -> Desk:
+def _open(draft: _Draft, event: Event, kind: MessageKind, number: int | None, subject: str) -> None:
     matter = Matter(kind, event.seq, event.hash, event.time, event.campaign, number, subject, event.payload)
-    return replace(desk, matters=(*desk.matters, matter))
+    if matter.is_open:
+        draft.open.append(len(draft.matters))
+    draft.matters.append(matter)
 
 
-def _settle(desk: Desk, event: Event, how: str, names: Iterable[tuple[str, str]]) -> Desk:
-    """Settle the open matters of these (kind, subject); a stall is a fault here."""
-    wanted = set(names)
-
-    def is_meant(m: Matter) -> bool:
-        return m.is_open and ("fault" if m.kind == "stall" else m.kind, m.subject) in wanted
-
-    said = tuple(replace(m, settled_at=event.time, settled=how) if is_meant(m) else m for m in desk.matters)
-    return replace(desk, matters=said)
+def _settle(draft: _Draft, event: Event, how: str, is_meant: Callable[[Matter], bool]) -> None:
+    for n in [n for n in draft.open if is_meant(draft.matters[n])]:
+        draft.matters[n] = replace(draft.matters[n], settled_at=event.time, settled=how)
+        draft.open.remove(n)
 
 
-def _started(desk: Desk, event: Event) -> Desk:
+def _settle_fault(draft: _Draft, event: Event, how: str, name: str) -> None:
+    _settle(draft, event, how, lambda m: m.kind in ("fault", "stall") and m.subject == name)
+
+
+def _over(draft: _Draft, event: Event, how: str) -> None:
+    """Settle what nobody has to answer any more; an action of unknown fate is still owed a word."""
+    _settle(draft, event, how, lambda m: m.facts.get("key") not in draft.begun)
+
+
+def _started(draft: _Draft, event: Event) -> None:
     """A process that takes over work in flight follows one that did not end well."""
-    n = len(desk.begun)
-    return _opened(desk, event, "restarted", None, str(n)) if n else desk
+    if draft.begun:
+        _open(draft, event, "restarted", None, str(len(draft.begun)))
 
 
-def _intent(desk: Desk, event: Event) -> Desk:
+def _intent(draft: _Draft, event: Event) -> None:
     p = event.payload
     is_physical = "device" in p["action"]
     night = (event.campaign, p["round"])
-    begun = {**desk.begun, p["key"]: Begun(p["task"], p["round"], is_physical, event.campaign)}
-    desk = replace(desk, begun=begun)
-    if not is_physical or night in desk.nights:
-        return desk
-    desk = replace(desk, nights=desk.nights | {night})
-    return _opened(desk, event, "night-started", p["round"], str(p["round"] + 1))
+    draft.begun[p["key"]] = Begun(p["task"], p["round"])
+    if is_physical and night not in draft.nights:
+        draft.nights.add(night)
+        _open(draft, event, "night-started", p["round"], str(p["round"] + 1))
 
 
-def _outcome(desk: Desk, event: Event) -> Desk:
+def _outcome(draft: _Draft, event: Event) -> None:
     p = event.payload
-    began = desk.begun.get(p["key"])
-    desk = replace(desk, begun={k: b for k, b in desk.begun.items() if k != p["key"]})
+    began = draft.begun.pop(p["key"], None)
     if "told_by" not in p["result"]:
-        desk = _settle(desk, event, "the device knows after all: " + p["status"], [("fault", p["key"])])
-    is_judged = began is not None and began.task == "normalise" and p["status"] == "done"
-    return _opened(desk, event, "night-done", began.round, str(began.round + 1)) if began and is_judged else desk
+        _settle_fault(draft, event, f"the device knows after all: {p['status']}", p["key"])
+    if began is not None and began.task == "normalise" and p["status"] == "done":
+        _open(draft, event, "night-done", began.round, str(began.round + 1))
 
 
-def _accepted(desk: Desk, event: Event) -> Desk:
-    return _settle(desk, event, "the device has it after all", [("fault", event.payload["key"])])
+def _accepted(draft: _Draft, event: Event) -> None:
+    _settle_fault(draft, event, "the device has it after all", event.payload["key"])
 
 
-def _fault(desk: Desk, event: Event) -> Desk:
+def _fault(draft: _Draft, event: Event) -> None:
     p = event.payload
-    began = desk.begun.get(p["key"])
+    began = draft.begun.get(p["key"])
     kind: MessageKind = "stall" if p.get("type", p.get("kind")) == "stall" else "fault"
-    return _opened(desk, event, kind, began.round if began else round_in(p["key"]), p["fault"])
+    _open(draft, event, kind, began.round if began else round_in(p["key"]), p["fault"])
 
 
 def round_in(key: str) -> int | None:
@@ -153,54 +170,46 @@ def round_in(key: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _proposal(desk: Desk, event: Event) -> Desk:
+def _proposal(draft: _Draft, event: Event) -> None:
     number = event.payload["round"]
-    return _opened(desk, event, "approval-wanted", number, str(number + 1))
+    _open(draft, event, "approval-wanted", number, str(number + 1))
 
 
-def _decision(desk: Desk, event: Event) -> Desk:
+def _decision(draft: _Draft, event: Event) -> None:
     p = event.payload
     match p["what"]:
         case "answer":
-            desk = _settle(desk, event, f"{p['choice']}, by {p['by']}", [("fault", p["fault"])])
-            desk = _over(desk, event, f"aborted, by {p['by']}") if p["choice"] == "abort" else desk
-            return _given_up(desk, event) if p["choice"] == "lose-plate" else desk
+            _answer(draft, event)
         case "approve" | "reject":
             how = "approved" if p["what"] == "approve" else "rejected"
-            desk = _settle(desk, event, f"{how}, by {p['by']}", [("approval-wanted", str(p["round"] + 1))])
-            return desk if how == "approved" else _over(desk, event, f"rejected, by {p['by']}")
+            said, number = f"{how}, by {p['by']}", str(p["round"] + 1)
+            _settle(draft, event, said, lambda m: m.kind == "approval-wanted" and m.subject == number)
+            if how == "rejected":
+                _over(draft, event, said)
         case "abort":
-            return _over(desk, event, f"aborted, by {p['by']}")
-    return desk
+            _over(draft, event, f"aborted, by {p['by']}")
 
 
-def _given_up(desk: Desk, event: Event) -> Desk:
-    """A plate that was given up ends its night."""
-    number = round_in(event.payload["fault"])
-    return desk if number is None else _opened(desk, event, "night-done", number, str(number + 1))
+def _answer(draft: _Draft, event: Event) -> None:
+    p = event.payload
+    _settle_fault(draft, event, f"{p['choice']}, by {p['by']}", p["fault"])
+    if p["choice"] == "abort":
+        _over(draft, event, f"aborted, by {p['by']}")
+    number = round_in(p["fault"])
+    if p["choice"] == "lose-plate" and number is not None:
+        _open(draft, event, "night-done", number, str(number + 1))  # a plate that was given up ends its night
 
 
-def _over(desk: Desk, event: Event, how: str) -> Desk:
-    """Settle what nobody has to answer any more; an action of unknown fate is still owed a word."""
-    return _settle(desk, event, how, _unowed(desk))
+def _finished(draft: _Draft, event: Event) -> None:
+    _over(draft, event, "the campaign is finished")
+    _open(draft, event, "night-done", None, "campaign")
 
 
-def _unowed(desk: Desk) -> Iterator[tuple[str, str]]:
-    for m in desk.matters:
-        if m.is_open and m.facts.get("key") not in desk.begun:
-            yield ("fault" if m.kind == "stall" else m.kind), m.subject
+def _campaign_started(draft: _Draft, event: Event) -> None:
+    _over(draft, event, f"campaign {event.payload['name']} was started")
 
 
-def _finished(desk: Desk, event: Event) -> Desk:
-    desk = _over(desk, event, "the campaign is finished")
-    return _opened(desk, event, "night-done", None, "campaign")
-
-
-def _campaign_started(desk: Desk, event: Event) -> Desk:
-    return _over(desk, event, f"campaign {event.payload['name']} was started")
-
-
-_HANDLERS = {
+_HANDLERS: Mapping[str, Callable[[_Draft, Event], None]] = {
     "campaign.started": _campaign_started,
     "controller.started": _started,
     "intent": _intent,

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Protocol
 
 from controller.notify.channels import Channel
@@ -22,6 +23,7 @@ from nextplate.errors import NextplateError, SettingsError
 JSON = Mapping[str, Any]
 STALE = timedelta(hours=24)
 """What was due so long before a process started, and never put down, is news to nobody; open questions still are."""
+_CHUNK = 20_000
 _FIRST_RETRY_S = 15.0
 _LAST_RETRY_S = 900.0
 
@@ -137,11 +139,14 @@ class Post:
         Raises:
             StoreError: the database cannot be read.
         """
-        news = list(self.books.events(self.desk.seq))
+        news = self.books.events(self.desk.seq)
+        while chunk := list(islice(news, _CHUNK)):
+            self.desk = forget(hear(self.desk, chunk))
+            self._unfolded += chunk
+            if len(self._unfolded) >= _CHUNK:  # a long journal is not held in memory
+                self._fold()
         if not self._has_begun:
             self._take_up()
-        self._unfolded += news
-        self.desk = forget(hear(self.desk, news))
 
     def turn(self, now: datetime, wall: datetime, monotonic: float) -> None:
         """Put down what is due by the lab's time `now`, look after what is on its way, send what can be sent.
@@ -223,11 +228,14 @@ class Post:
                 if notice.id not in self._notices and notice.id not in self._over:
                     self._put(notice)
 
+    def _fold(self) -> None:
+        unfolded, self._unfolded = self._unfolded, []
+        self._state = fold(unfolded, self._state)
+
     def _content(self, item: Due) -> Content:
         """Write a message; what cannot be told in full is told in short, for it must be told."""
-        unfolded, self._unfolded = self._unfolded, []
         try:
-            self._state = fold(unfolded, self._state)
+            self._fold()
             return compose(item, self._state, self.house, following(item, self.rules))
         except (LookupError, TypeError, ValueError, NextplateError) as error:
             m, house = item.matter, self.house

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,6 +132,10 @@ def test_a_full_disk_is_told_once_and_what_was_missed_is_written_when_there_is_r
         told: list[str] = []
         with open_store(lab.database) as store, observed(lab, store, told.append) as hear:
             pour(store, hear, campaign)
+            until = time.monotonic() + 30
+            while not told:
+                assert time.monotonic() < until
+                time.sleep(0.01)
             n_written = len(lines_of(disk / NAME))
             assert 0 < n_written < len(campaign)
             assert told == [f"logs/{NAME}: the disk is full, logs/{NAME} misses what happens now; the night goes on"]
@@ -142,6 +147,20 @@ def test_a_full_disk_is_told_once_and_what_was_missed_is_written_when_there_is_r
         assert [line["seq"] for line in lines_of(disk / NAME)] == list(range(1, len(campaign) + 2))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_loop_does_not_wait_for_a_slow_disk(campaign, tmp_path, monkeypatch):
+    monkeypatch.setattr(EventLog, "take", lambda _self, _event: time.sleep(0.2))
+    lab = lab_of(tmp_path)
+    with open_store(lab.database) as store:
+        written = [
+            event for e in campaign[:20] for event in store.append([NewEvent(e.kind, e.time, e.campaign, e.payload)])
+        ]
+        with observed(lab, store) as hear:
+            started = time.perf_counter()
+            for event in written:
+                hear(event)
+            assert time.perf_counter() - started < 0.5
 
 
 def test_a_log_that_cannot_be_read_is_told_and_ends_nothing(tmp_path):

@@ -47,9 +47,10 @@ def test_every_fault_is_told_once_per_channel_and_step_whatever_the_interleaving
                 books.n_visible = min(len(diary.events), books.n_visible + 1 + seed)
             case "turn":
                 turn(post, minute)
-            case "restart":  # between two turns nothing is under way but what the courier holds
+            case "restart":  # as Notifier.close ends: nothing is under way
                 turn(post, minute)
-                turn(post, minute)
+                while not post.is_resting(minute * 60):
+                    turn(post, minute)
                 post = make_post(books, courier, ALWAYS)
             case "break":
                 courier.broken = {"phone": "no signal"}

@@ -2,6 +2,7 @@
 the journal; and the journal is the one that it is without any of it."""
 
 import json
+import random
 import socket
 import subprocess
 import time
@@ -16,7 +17,7 @@ from small_lab import command, environment, make_lab, nextplate, run_lab
 
 from controller.store import read_journal
 
-pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 
 def free_port() -> int:
@@ -103,3 +104,38 @@ def test_the_log_leads_to_the_journal(told):
 def test_told_or_not_the_journal_is_the_same(told, tmp_path: Path):
     _, body, _, _, _ = told
     assert run_lab(make_lab(tmp_path / "lab", rounds=1))["journal_hash"] == body["journal_hash"]
+
+
+def test_killed_again_and_again_every_message_arrives_and_repetitions_keep_their_number(told, tmp_path: Path):
+    _, _, _, calm, _ = told
+    hook, rng, kills = Hook(), random.Random(7), 0
+    more = (
+        f'[notifications]\nsettle_s = 1\n[notifications.channels]\nhook = {{ url = "{hook.url}", deadline_s = 100 }}\n'
+    )
+    folder = make_lab(tmp_path / "lab", rounds=1, more=more)
+    try:
+        while kills < 6:
+            process = subprocess.Popen(
+                command("run", "--lab", folder, "--json"), stdout=subprocess.DEVNULL, env=environment()
+            )
+            try:
+                process.wait(rng.uniform(3, 20))
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        assert run_lab(folder)["finished"]
+        for _ in range(5):
+            if json.loads(nextplate("status", "--lab", folder, "--json"))["untold"]:
+                subprocess.run(command("notify", "send", "--lab", folder), env=environment(), check=False)
+    finally:
+        hook.stop()
+    assert kills
+    titles = [post["title"].partition(": ")[2] for post in hook.posts]
+    expected = {post["title"].partition(": ")[2] for post in calm.posts}
+    assert set(titles) - {"restarted"} == expected, "nothing is lost"
+    assert len(set(hook.ids)) == len(hook.ids), "each try of a message has its own number"
+    assert len(hook.ids) - len({number for number, _ in hook.ids}) <= kills
+    lines = [json.loads(line) for line in (folder / "logs" / "nextplate.jsonl").read_text().splitlines()]
+    assert [(n["seq"], n["hash"]) for n in lines] == [(e.seq, e.hash) for e in read_journal(folder / "nextplate.db")]

@@ -124,12 +124,19 @@ class Notifier:
                 self.tell(f"{self.post.depth} messages to people are not sent yet (nextplate status); {_LATER}")
 
     def _turn(self) -> bool:
+        # What there is to tell goes out also while the database is gone.
+        is_read = self._try(self.post.read)
+        return self._try(self._look) and is_read
+
+    def _look(self) -> None:
+        now = self.now.at(self.post.desk.time)
+        if self._closing.is_set():
+            now += self.post.rules.settle  # nothing settles by itself any more
+        self.post.turn(now, self.now.wall(), self.now.monotonic())
+
+    def _try(self, work: Callable[[], None]) -> bool:
         try:
-            self.post.read()
-            now = self.now.at(self.post.desk.time)
-            if self._closing.is_set():
-                now += self.post.rules.settle  # nothing settles by itself any more
-            self.post.turn(now, self.now.wall(), self.now.monotonic())
+            work()
         except NextplateError as error:
             self._say(f"notifications: {error}")
             return False

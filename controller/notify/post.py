@@ -139,14 +139,14 @@ class Post:
         Raises:
             StoreError: the database cannot be read.
         """
+        if not self._has_begun:
+            self._take_up()  # first: a message is new only to who knows what was sent
         news = self.books.events(self.desk.seq)
         while chunk := list(islice(news, _CHUNK)):
             self.desk = forget(hear(self.desk, chunk))
             self._unfolded += chunk
             if len(self._unfolded) >= _CHUNK:  # a long journal is not held in memory
                 self._fold()
-        if not self._has_begun:
-            self._take_up()
 
     def turn(self, now: datetime, wall: datetime, monotonic: float) -> None:
         """Put down what is due by the lab's time `now`, look after what is on its way, send what can be sent.
@@ -154,7 +154,7 @@ class Post:
         Raises:
             StoreError, DiskFull: the table cannot be written; what could be sent was sent all the same.
         """
-        if self._floor is None:
+        if self._floor is None and self._has_begun:
             self._floor = now - STALE
         for item in due(self.desk, now, self.rules, self._floor):
             if item.id not in self._notices and item.id not in self._over:

@@ -15,7 +15,7 @@ from notify_servers import Hook
 from small_lab import environment, nextplate
 
 from controller.lab import Lab, init_lab, open_lab
-from controller.notify.happenings import teller
+from controller.notify.happenings import teller, telling
 from controller.notify.notifier import LOCK, LabNow, Mute, Notifier, alone, make_post, notifying
 from controller.store import NewEvent, open_store, read_untold
 from nextplate.errors import StoreError
@@ -259,3 +259,30 @@ def test_of_a_services_happenings_only_the_grave_ones_are_told():
     for kind in ("service-started", "night-over", "refused", "hang", "crash", "given-up", "a word of next year"):
         tell(Happening(kind))
     assert said == [("fault", "words"), ("stall", "words"), ("restarted", "words"), ("fault", "words")]
+
+
+def test_a_service_tells_while_its_database_is_gone_and_of_the_journal_when_it_is_back(hook, tmp_path, monkeypatch):
+    monkeypatch.setattr("controller.notify.notifier._TROUBLE_S", 0.2)
+    lab = make_lab(tmp_path / "lab", hook.url)
+    write(lab, datetime.now(UTC))
+    database, away = lab.folder / "nextplate.db", tmp_path / "away.db"
+    database.rename(away)
+    told: list[str] = []
+
+    @dataclass
+    class Refused:
+        kind: str = "refused"
+        time: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+        message: str = "there is no database"
+
+    with telling(lab, told.append) as tell:
+        tell(Refused())
+        wait_for(lambda: len(hook.posts) == 1)
+        assert "there is no database" in hook.posts[0]["title"]
+        assert len(told) == 1
+        away.rename(database)
+        wait_for(lambda: len(hook.posts) == 2)
+    assert "clogged" in hook.posts[1]["message"]
+    assert read_untold(lab.database) == ()
+    finish(start(lab))
+    assert len(hook.posts) == 2

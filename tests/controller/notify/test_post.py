@@ -219,3 +219,21 @@ def test_the_table_names_its_event():
     assert books.diary.events[row["event_seq"] - 1].payload["fault"] == KEY
     assert json.loads(row["content"])["id"] == row["id"]
     assert timedelta(0) <= at(11) - at(10)
+
+
+def test_while_the_table_cannot_be_read_nothing_is_taken_for_new():
+    books, courier = Books(asked()), FakeCourier()
+    settle(make_post(books, courier, rules()), 11)
+    n = len(courier.got)
+
+    class HalfGone(Books):
+        def select(self, *_):
+            raise StoreError("the table cannot be read")
+
+    half = HalfGone(books.diary, books.rows)
+    post = make_post(half, courier, rules())
+    for minute in range(20, 25):
+        with pytest.raises(StoreError):
+            post.read()
+        post.turn(at(minute), at(minute), 60.0 * minute)
+    assert len(courier.got) == n

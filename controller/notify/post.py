@@ -154,7 +154,7 @@ class Post:
         Raises:
             StoreError, DiskFull: the table cannot be written; what could be sent was sent all the same.
         """
-        if self._floor is None and self._has_begun:
+        if self._floor is None and self.desk.seq:
             self._floor = now - STALE
         for item in due(self.desk, now, self.rules, self._floor):
             if item.id not in self._notices and item.id not in self._over:

@@ -91,11 +91,14 @@ def _believe(opened: "Lab", as_json: bool) -> None:
 def _serve(folder: Path, start_now: bool, as_json: bool) -> None:
     import json
 
+    from controller.lab import open_lab
     from controller.nightly.service import serve
+    from controller.notify.happenings import telling
 
     def hear(told: "Happening") -> None:
         body: dict[str, Any] = {"time": told.time.isoformat(), "kind": told.kind, "message": told.message}
         text = f"{told.time:%Y-%m-%d %H:%M:%S} {told.kind}: {told.message}"
         typer.echo(json.dumps({**body, **told.facts}) if as_json else text)
 
-    serve(folder, [hear], start_now=start_now)
+    with telling(open_lab(folder)) as tell:
+        serve(folder, [hear, tell], start_now=start_now)

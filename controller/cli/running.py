@@ -44,10 +44,15 @@ def run(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """
     from controller.campaign import run_campaign
     from controller.lab import locked_store, open_lab
+    from controller.observed import watched
 
     opened = open_lab(lab)
-    with locked_store(opened, "nextplate run") as store, _Told(as_json) as told:
-        ending = run_campaign(opened, store, told.watcher())
+    with (
+        locked_store(opened, "nextplate run") as store,
+        _Told(as_json) as told,
+        watched(opened, store, told.watcher()) as watcher,
+    ):
+        ending = run_campaign(opened, store, watcher)
     say(ending_body(ending), ending_text(ending), as_json)
     raise typer.Exit(_code(ending))
 

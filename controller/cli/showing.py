@@ -28,8 +28,8 @@ def status(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: Json
     """
     from controller.folding import collector_paused
     from controller.state import fold
-    from controller.status import status_body, status_text
-    from controller.store import GENESIS, read_journal
+    from controller.status import status_body, status_text, untold_body
+    from controller.store import GENESIS, read_journal, read_untold
     from nextplate.errors import DataError
 
     with collector_paused():
@@ -41,6 +41,7 @@ def status(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: Json
         known = ", ".join(state.campaigns) or "none"
         raise DataError(f"no campaign is called {campaign!r} (there are: {known})")
     body = status_body(state.focused(campaign) if campaign else state, *head)
+    body |= untold_body(read_untold(_database(lab)))
     say(body, status_text(body), as_json)
 
 

@@ -19,7 +19,8 @@ from controller.lab import Lab, locked_store, open_lab
 from controller.nightly.clockguard import ClockGuard, boot_question, clock_file
 from controller.nightly.pulse import PulseWriter, Word
 from controller.nightly.windows import Windows, windows_of
-from controller.store import Event, open_store
+from controller.observed import observed
+from controller.store import open_store
 from nextplate.errors import (
     DeviceError,
     DiskFull,
@@ -83,11 +84,19 @@ def _ended(folder: Path, pulse: PulseWriter, stop: threading.Event) -> tuple[str
 
 def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]:
     watcher = NightWatch.of(lab, pulse, stop)
+    # Beside the lab's own store, which is let go of while a person is waited for; the listeners wait on.
+    with open_store(lab.database) as own, observed(lab, own) as hear:
+        return _nights(lab, watcher, Watcher(hear), pulse, stop)
+
+
+def _nights(
+    lab: Lab, watcher: "NightWatch", heard: Watcher, pulse: PulseWriter, stop: threading.Event
+) -> tuple[str, str]:
     while not stop.is_set():
         with locked_store(lab, "nextplate nightly") as store:
             if not lab.settings.is_simulated:
                 watcher.ask_at_boot(store)
-            ending = run_campaign(lab, store, Watcher(_nobody), watcher)
+            ending = run_campaign(lab, store, heard, watcher)
         if ending.is_over:
             return Word.OVER, _last_words(ending)
         if ending.was_interrupted:
@@ -96,10 +105,6 @@ def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]
         _wait_for_a_word(lab, watcher, stop)
         pulse.send("waiting", "")
     return Word.STOPPED, "stopped; nothing was lost"
-
-
-def _nobody(_event: Event) -> None:
-    """Tell nobody: what is in the journal can be read there."""
 
 
 def _last_words(ending: Ending) -> str:

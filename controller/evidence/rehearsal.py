@@ -120,7 +120,7 @@ def _rows_of(store: "Store", rows: Mapping[str, Sequence[Mapping[str, Any]]], se
 
 
 def _set_clock(lab: Lab, when: datetime) -> None:
-    hardware = connect(lab.folder, lab.settings)
+    hardware = connect(lab)
     try:
         hardware.clock.wait_until(when)
     finally:

@@ -19,6 +19,7 @@ from controller.lab import Lab, locked_store, open_lab
 from controller.nightly.clockguard import ClockGuard, boot_question, clock_file
 from controller.nightly.pulse import PulseWriter, Word
 from controller.nightly.windows import Windows, windows_of
+from controller.state import LabState
 from controller.store import Event, open_store
 from nextplate.errors import (
     DeviceError,
@@ -88,7 +89,7 @@ def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]
             if not lab.settings.is_simulated:
                 watcher.ask_at_boot(store)
             ending = run_campaign(lab, store, Watcher(_nobody), watcher)
-        if ending.state.is_finished or ending.state.is_aborted:
+        if all(s.is_finished or s.is_aborted for s in _states(ending)):
             return Word.OVER, _last_words(ending)
         if ending.was_interrupted:
             break
@@ -102,18 +103,25 @@ def _nobody(_event: Event) -> None:
     """Tell nobody: what is in the journal can be read there."""
 
 
+def _states(ending: Ending) -> list[LabState]:
+    """Return the lab's state with each of its campaigns in focus."""
+    return [ending.state.focused(name) for name in ending.campaigns]
+
+
 def _last_words(ending: Ending) -> str:
-    name = ending.state.campaign.name if ending.state.campaign else ""
-    how = "finished" if ending.state.is_finished else "aborted"
-    return f"campaign {name} is {how}; journal of {ending.head.seq} events ends with {ending.head.hash[:16]}"
+    ways = ("finished" if s.is_finished else "aborted" for s in _states(ending))
+    ended = ", ".join(f"campaign {name} is {how}" for name, how in zip(ending.campaigns, ways, strict=True))
+    return f"{ended}; journal of {ending.head.seq} events ends with {ending.head.hash[:16]}"
 
 
 def _wanted(ending: Ending) -> str:
     """Say what a person is wanted for."""
-    s = ending.state
-    asked = [f"{f.question} (nextplate answer {f.fault} {'|'.join(f.choices)})" for f in s.open_faults()]
-    asked += [f"{s.proposals[r]} (nextplate approve {r + 1} or reject {r + 1})" for r in s.open_proposals()]
-    asked += ["the campaign is paused (nextplate resume)"] if s.is_paused else []
+    asked: dict[str, None] = {}
+    for name, s in zip(ending.campaigns, _states(ending), strict=True):
+        faults = (f"{f.question} (nextplate answer {f.fault} {'|'.join(f.choices)})" for f in s.open_faults())
+        held = (f"{s.proposals[r]} (nextplate approve {r + 1} or reject {r + 1})" for r in s.open_proposals())
+        paused = [f"campaign {name} is paused (nextplate resume)"] if s.is_paused else []
+        asked |= dict.fromkeys((*faults, *held, *paused))
     return "; ".join(asked) or "the campaign cannot go on by itself (nextplate status)"
 
 

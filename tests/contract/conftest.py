@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import incubator_rig
+import omero_rig
 import opentrons_rig
 import pytest
 import washer_rig
@@ -21,6 +22,7 @@ def _emulators_end() -> Iterator[None]:
     yield
     incubator_rig.LABS_BY_FOLDER.close()
     washer_rig.LABS_BY_FOLDER.close()
+    omero_rig.LABS_BY_FOLDER.close()
     opentrons_rig.OPENTRONS_BY_FOLDER.close()
 
 

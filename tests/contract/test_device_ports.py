@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import omero_rig
 import pytest
 import washer_rig
 from device_rig import Port, Rig
@@ -200,6 +201,7 @@ OURS: Mapping[str, Rig] = {
     "sim-shaker": _sim(_plate_at("shaker"), *SHAKES, "shaker"),
     "sim-barcode-reader": _sim(_plate_at("reader"), *READS, "barcode_reader"),
     **port_rigs(),
+    **omero_rig.port_rigs(),
     **opentrons_rigs(),
     **washer_rig.port_rigs(),
     **worklist_rigs(),

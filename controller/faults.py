@@ -80,9 +80,11 @@ def _limit(state: LabState, intent: Intent) -> datetime | None:
         return None
     name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = late_s(state.took_s.get(name, ()))
-    return None if seconds is None else intent.time + timedelta(seconds=_PATIENCE * seconds)
+    return None if seconds is None else intent.time + timedelta(seconds=min(_PATIENCE * seconds, _LONGEST_S))
 
 
+_LONGEST_S = 7 * 86400.0
+"""Few and very unlike durations (one was cut by a crash or a closed window) give a limit beyond the calendar."""
 _PATIENCE = 1.5
 """How far above the 99th percentile of what is usual a device may be before somebody is called."""
 

@@ -1,6 +1,5 @@
 """A loop with somebody over it: told of every scan, and asked before anything physical is begun."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -32,21 +31,25 @@ class OverseenLoop(Loop):
     overseer: Overseer = field(kw_only=True)
     _opens: datetime | None = None
     """When what this scan held may be begun; None while nothing was held."""
-    _running: dict[str, Report] = field(default_factory=dict)
+    _has_acted: bool = False
 
     # super() without arguments does not work in a dataclass with slots: the class is made twice.
 
     def _observe(self) -> dict[str, Report]:
+        self._opens = None
         if self.overseer.scanned():
             self.is_stopping = True
-        if self._opens is not None and not self.is_stopping:
-            self._rest((), self._running)
-        self._opens = None
-        self._running = Loop._observe(self)
-        return self._running
+        return Loop._observe(self)
+
+    def _take_turns(self) -> tuple[list[Wait], bool]:
+        """Count a turn in which everything was held as idle, and wait for what was held."""
+        self._has_acted = False
+        waits, _ = Loop._take_turns(self)
+        return waits + ([] if self._opens is None else [Wait(self._opens)]), not self._has_acted
 
     def _act(self, campaign: str, action: Action) -> None:
         if not (isinstance(action, Operate | Resubmit) and self._is_held()):
+            self._has_acted = True
             Loop._act(self, campaign, action)
 
     def _may_hand_over(self, intent: Intent) -> bool:
@@ -56,8 +59,3 @@ class OverseenLoop(Loop):
         opens = self.overseer.opens(self.clock.now())
         self._opens = opens or self._opens
         return opens is not None
-
-    def _rest(self, waits: Sequence[Wait], running: dict[str, Report]) -> bool:  # type: ignore[override]
-        held = () if self._opens is None else (Wait(self._opens),)
-        self._opens = None
-        return Loop._rest(self, (*waits, *held), running)

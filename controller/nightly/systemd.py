@@ -1,5 +1,6 @@
 """systemd: tell it how the service stands, and write its unit."""
 
+import grp
 import os
 import shlex
 import socket
@@ -7,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+_SERIAL_GROUPS = ("dialout", "uucp")
+"""Who may open serial ports, by distribution."""
 _SERIAL = ("char-ttyUSB", "char-ttyACM", "char-ttyS")
 
 
@@ -43,7 +46,8 @@ def unit_text(lab: Path, stop_s: float, is_simulated: bool, database_path: Path 
         database_path: of an SQLite file; None: a server's.
     """
     folder = lab.resolve()
-    program = [sys.executable, "-m", "controller.cli", "nightly", "--lab", str(folder)]
+    # -P: the working folder is a lab, whose folders sim and protocols are no packages.
+    program = [sys.executable, "-P", "-m", "controller.cli", "nightly", "--lab", str(folder)]
     writes = {folder} | ({database_path.parent.resolve()} if database_path else set())
     kept = {path for path in writes if not any(path != other and path.is_relative_to(other) for other in writes)}
     lines = [
@@ -59,6 +63,9 @@ def unit_text(lab: Path, stop_s: float, is_simulated: bool, database_path: Path 
         "Type=notify",
         f"ExecStart={' '.join(map(_argument, program))}",
         f"WorkingDirectory={_said(str(folder))}",
+        *_owner(folder),
+        "CacheDirectory=nextplate",
+        "Environment=NUMBA_CACHE_DIR=%C/nextplate/numba MPLCONFIGDIR=%C/nextplate/matplotlib",
         "NotifyAccess=main",
         "WatchdogSec=60",
         "Restart=on-failure",
@@ -97,7 +104,17 @@ def unit_text(lab: Path, stop_s: float, is_simulated: bool, database_path: Path 
 def _devices(is_simulated: bool) -> list[str]:
     if is_simulated:
         return ["PrivateDevices=yes"]
-    return ["DevicePolicy=closed", *(f"DeviceAllow={name} rw" for name in _SERIAL), "SupplementaryGroups=dialout"]
+    groups = [entry.gr_name for entry in grp.getgrall() if entry.gr_name in _SERIAL_GROUPS]
+    lines = ["DevicePolicy=closed", *(f"DeviceAllow={name} rw" for name in _SERIAL)]
+    return lines + ([f"SupplementaryGroups={' '.join(groups)}"] if groups else [])
+
+
+def _owner(folder: Path) -> list[str]:
+    """Run as whoever the lab belongs to."""
+    try:
+        return [f"User={folder.owner()}", f"Group={folder.group()}"]
+    except KeyError:  # an owner without a name here, as on some shares
+        return ["# User=: the owner of the lab has no name on this machine; name one who may write to it"]
 
 
 def _said(text: str) -> str:

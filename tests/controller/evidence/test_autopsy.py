@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.evidence.autopsy import examine
@@ -92,7 +92,7 @@ def test_the_last_event_has_no_follower_to_testify():
     assert (found.seq, found.columns) == (9, ("time", "campaign", "payload", "hash"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(n=st.integers(0, 8), column=st.sampled_from(JournalRow._fields[1:]), data=st.data())
 def test_any_change_of_any_text_is_found_at_its_event_and_the_column_is_among_those_named(n: int, column: str, data):
     old = getattr(ROWS[n], column) or ""

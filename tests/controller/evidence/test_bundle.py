@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.evidence import bundle as bundling
@@ -155,15 +155,16 @@ VALUES = st.recursive(
 TABLES = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(TEXTS, TABLES | st.lists(TABLES, max_size=2), max_size=4))
 def test_toml_is_read_back_as_it_was_written(body):
     assert tomllib.loads(toml_text(body)) == body
 
 
 def test_settings_are_read_back_as_they_were_written():
-    settings = Settings()
-    body = tomllib.loads(toml_text(settings.model_dump(mode="json", exclude_none=True)))
-    assert Settings.model_validate(body) == settings
+    lab = Settings()
+    body = tomllib.loads(toml_text(lab.model_dump(mode="json", exclude_none=True)))
+    assert Settings.model_validate(body) == lab
 
 
 # Where two nights part

@@ -70,6 +70,7 @@ def test_the_unit_names_lab_and_program_and_lets_nothing_else_be_written(tmp_pat
     text = unit_text(lab, 120, is_simulated=False)
     assert f"WorkingDirectory={tmp_path}/my lab 100%%\n" in text
     assert f'ReadWritePaths="{tmp_path}/my lab 100%%"\n' in text
+    assert f"\nUser={lab.owner()}\n" in text
     for line in ("Type=notify", "ProtectSystem=strict", "NoNewPrivileges=yes", "KillMode=mixed", "TimeoutStopSec=150"):
         assert f"\n{line}\n" in text
     assert "DeviceAllow=char-ttyUSB rw" in text

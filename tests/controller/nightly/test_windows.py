@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.nightly.starts import Starts
@@ -51,7 +51,7 @@ SPANS = st.tuples(st.integers(0, 1439), st.integers(1, 1440)).filter(lambda s: s
 TIMES = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SPANS, TIMES, st.sampled_from(["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "UTC"]))
 def test_the_opening_is_open_and_nothing_before_it_is(span, now, zone):
     windows = Windows(ZoneInfo(zone), (span,))
@@ -96,7 +96,7 @@ def test_each_night_starts_once_over_a_change_of_time(start, first, last, expect
     assert starts(start).between(at(first), at(last)) == list(map(at, expected))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cut=st.floats(0, 1))
 def test_asking_in_two_parts_finds_each_start_once(cut: float):
     first, last = at("2026-10-23"), at("2026-10-28")

@@ -21,6 +21,7 @@ class _Draft:
     campaigns: dict[str, Campaign]
     intents: dict[str, Intent]
     outcomes: dict[str, Outcome]
+    in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
     accepted: dict[str, datetime]
     places: dict[str, str]
@@ -98,7 +99,7 @@ def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
-    draft.intents[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
+    draft.intents[p["key"]] = draft.in_flight[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
 
 
 def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -115,6 +116,7 @@ def _accepted(draft: _Draft, p: JSON, time: datetime) -> None:
 def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
+    draft.in_flight.pop(p["key"], None)
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
     _learn(draft, p, time)
     moved = set(p["result"].get("moved", ()))

@@ -98,7 +98,7 @@ def test_a_fault_that_comes_again_is_another_one():
 
 def test_a_stall_is_a_fault_by_another_name():
     diary = Diary().begin().operate(0, KEY, "run-0")
-    diary.add(5, "fault", fault=KEY, key=KEY, question="slow", choices=["done"], type="stall")
+    diary.add(5, "fault", fault=KEY, key=KEY, question="slow", choices=["done"], kind="stall")
     assert told(diary, 6, rules(stall=("phone",)))[-1] == ("stall", 0, "phone")
     diary.answer(7, KEY, "done")
     assert not [row for row in told(diary, 99, rules(ESCALATION)) if row[1] > 0]

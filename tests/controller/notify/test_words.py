@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from notify_lab import Diary, at
 from notify_rules import ESCALATION, KEY, rules
 
-from controller.decide import ANSWERS
+from controller.faults import ANSWERS
 from controller.notify.matters import Desk, hear
 from controller.notify.plain import SMS_LENGTH, plain, sms
 from controller.notify.rules import due, following

@@ -7,6 +7,7 @@ from typing import Any
 from controller.actions import Action, Note, Resubmit, Wait
 from controller.recipe import WITH_PLATE, Plan, build, current, not_before
 from controller.state import Fault, Intent, LabState, Outcome
+from protocols.outcome import says_never_began
 
 ANSWERS: Mapping[str, str] = {
     "retry": "try once more, as a new action",
@@ -91,8 +92,9 @@ def _question(task: str, outcome: Outcome, is_physical: bool) -> tuple[str, tupl
     if task.startswith("run-"):
         tried = outcome.result.get("transfers", ())
         said = f"{outcome.key}: stopped after {len(tried)} transfers: {outcome.message}"
-        # Even a transfer that moved nothing has used its tip: a load is retried only if it never began.
-        return said, ("accept", "lose-plate", "abort") if tried else ("retry", "lose-plate", "abort")
+        # A load that lists nothing may have stopped in its first transfer: it is retried only on the report's word.
+        begun = not says_never_began(outcome.result, outcome.message)
+        return said, ("accept", "lose-plate", "abort") if begun else ("retry", "lose-plate", "abort")
     choices = ["retry"]
     choices += ["done"] if is_physical and task != "acquire" else []
     choices += ["lose-plate"] if task in WITH_PLATE else []

@@ -306,7 +306,7 @@ def _bulk_problems(step: Dispense | Wash, books: Books) -> Iterator[Found]:
     yield from _liquid_problems(step, books)
     if isinstance(step, Wash):
         for well in wells_of(step, books.labware):
-            books.tally.empty((step.plate, well), step.rest_nl)
+            books.tally.wash((step.plate, well), step)
 
 
 def _named_wells(step: Dispense | Wash, books: Books) -> Iterator[Found]:

@@ -79,9 +79,21 @@ class Tally:
         self.least[key] = self.least.get(key, 0) + volume_nl
         self.most[key] = self.most.get(key, 0) + volume_nl
 
-    def empty(self, key: WellKey, rest_nl: int) -> None:
-        """Empty a well but for a rest of at most that much."""
-        self.least[key], self.most[key] = 0, min(rest_nl, max(0, self.most.get(key, 0)))
+    def wash(self, key: WellKey, step: Wash) -> None:
+        """Empty a well but for the rest that a wash leaves at most."""
+        filled_nl = step.cycles * step.volume_nl
+        self.least[key], self.most[key] = 0, rest_after(step.rest_nl, self.most.get(key, 0), filled_nl)
+
+
+def rest_after(rest_nl: int, before_nl: int, filled_nl: int) -> int:
+    """Return the most that is in a well after a wash: the rest, but no more than was there and came in.
+
+    Args:
+        rest_nl: left by an emptying, at most.
+        before_nl: in the well before, at most.
+        filled_nl: of buffer that came in, all cycles together, at most.
+    """
+    return min(rest_nl, max(0, before_nl) + filled_nl)
 
 
 Flow = tuple[WellKey, WellKey | None, int]
@@ -121,9 +133,9 @@ def apply(step: Step, tally: Tally, labware: Mapping[str, str]) -> None:
         tally.draw(source, volume_nl)
         if target is not None:
             tally.add(target, volume_nl)
-    if isinstance(step, Wash) and is_count(step.rest_nl):
+    if isinstance(step, Wash) and is_count(step.rest_nl) and is_volume(step.volume_nl) and is_volume(step.cycles):
         for well in wells_of(step, labware):
-            tally.empty((step.plate, well), step.rest_nl)
+            tally.wash((step.plate, well), step)
 
 
 def touched(step: Step, labware: Mapping[str, str]) -> Iterator[WellKey]:

@@ -56,7 +56,7 @@ def test_a_plate_in_the_wrong_slot_stops_everything(lab: SimLab, tmp_path: Path)
     report = do(lab, lab.handler, write_protocol(tmp_path, transfers(2), wrong), "dose")
     assert report.status is Status.FAILED
     assert "slot B1 should hold CTRL-001 but holds SRC-001" in report.message
-    assert report.result == {"transfers": []}
+    assert report.result == {"transfers": [], "begun": 0}
     assert not lab.log("handler")
 
 

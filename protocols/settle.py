@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protocols.evaporation import follow_seal, lost_nl
 from protocols.model import DeckLoad
 from protocols.moved import Flowed, Line, Tip, lines, tip_of
 from protocols.outcome import Handling, Outcome
 from protocols.steps import Incubate, Seal, Transfer, Wash
-from protocols.volumes import NOTHING, Interval, WellKey, is_count, rest_after, wells_of
+from protocols.volumes import NOTHING, Interval, WellKey, rest_after, washed
 
 
 @dataclass(slots=True)
@@ -61,8 +62,8 @@ def _done(line: Line, handling: Handling, books: Settling) -> None:
         case Transfer(volume_nl=volume_nl):
             if any(flow.into.low_nl < handling.moved(volume_nl).low_nl for flow in line.flows):
                 books.doubt(*(flow.source for flow in line.flows))
-        case Seal(plate=plate, is_on=is_on):
-            (books.sealed.add if is_on else books.sealed.discard)(plate)
+        case Seal() as step:
+            follow_seal(step, books.sealed)
         case Incubate() as step:
             _evaporate(step, books)
         case Wash() as step:
@@ -76,7 +77,7 @@ def _perhaps(line: Line, handling: Handling, books: Settling) -> None:
             _evaporate(step, books)
         case Seal(plate=plate, is_on=False):
             books.sealed.discard(plate)
-        case Wash() as step if is_count(step.rest_nl):
+        case Wash() as step:
             _perhaps_washed(step, handling, books)
     for flow in line.flows:
         books.doubt(flow.source, flow.target)
@@ -84,7 +85,7 @@ def _perhaps(line: Line, handling: Handling, books: Settling) -> None:
 
 def _washed(step: Wash, handling: Handling, books: Settling) -> None:
     """Empty the wells; the buffer is in the waste already, and what stays of it comes out of there again."""
-    for key in [(step.plate, well) for well in wells_of(step, books.labware)]:
+    for key in washed(step, books.labware):
         before = books.volume(key)
         filled_nl = handling.moved(step.cycles * step.volume_nl).high_nl
         books.wells[key] = after = Interval(0, rest_after(step.rest_nl, before.high_nl, filled_nl))
@@ -94,7 +95,7 @@ def _washed(step: Wash, handling: Handling, books: Settling) -> None:
 
 
 def _perhaps_washed(step: Wash, handling: Handling, books: Settling) -> None:
-    for key in [(step.plate, well) for well in wells_of(step, books.labware)]:
+    for key in washed(step, books.labware):
         before = books.volume(key)
         # Emptied, full, or anything between: a stopped washer may leave a well under buffer.
         most_nl = max(before.high_nl, step.rest_nl + handling.moved(step.volume_nl).high_nl)
@@ -104,12 +105,6 @@ def _perhaps_washed(step: Wash, handling: Handling, books: Settling) -> None:
 
 
 def _evaporate(step: Incubate, books: Settling) -> None:
-    lost_nl = evaporated_nl(books.evaporation.get(step.plate, 0), step.wait_s)
-    if lost_nl and step.plate not in books.sealed:
+    if lost := lost_nl(step, books.evaporation, books.sealed):
         for key in [key for key in books.wells if key[0] == step.plate]:
-            books.wells[key] = books.wells[key].minus(Interval(0, lost_nl))
-
-
-def evaporated_nl(rate_nl_per_h: int, wait_s: float) -> int:
-    """Return the most that a well loses in a time, rounded up."""
-    return -int(-rate_nl_per_h * wait_s // 3600)
+            books.wells[key] = books.wells[key].minus(Interval(0, lost))

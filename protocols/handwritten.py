@@ -18,7 +18,7 @@ HARMLESS = frozenset(
     {
         "comment", "custom", "configureForVolume", "waitForDuration", "waitForResume", "pause", "setRailLights",
         "loadModule", "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
-        "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip", "moveToWell",
+        "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
 )  # fmt: skip
 """Commands that move no liquid; one that names a well takes the pipette there."""
@@ -26,6 +26,8 @@ _AWAY = frozenset({"home", "retractAxis", "moveToAddressableArea", "moveToAddres
 """Commands after which a pipette is over no well: over the trash, the chute, or at the top."""
 _ASTRAY = frozenset({"moveRelative", "moveToCoordinates"})
 """Commands after which nobody can tell over which well it is."""
+_TRASH = "fixedTrash"
+"""Labware of an OT-2 that no command loads."""
 _HARMLESS_MODULES = ("heaterShaker/", "thermocycler/", "temperatureModule/", "magneticModule/", "absorbanceReader/")
 
 Command = Mapping[str, Any]
@@ -148,7 +150,7 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
     head = _go(reader, params)
     match kind:
         case "pickUpTip":
-            reader.account.tips += [(number, key) for key in _wells(head)]
+            reader.account.tips += [(number, key) for key in (_wells(head) if head.at else ())]
             head.held, head.drawn_from, head.given_to = [], set(), set()
         case "dropTip" | "dropTipInPlace":
             head.held = []
@@ -164,7 +166,7 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
             _leave(reader)
         case _ if kind in _ASTRAY:
             head.at, head.is_astray = None, True
-        case _ if kind not in HARMLESS:
+        case _ if kind != "moveToWell" and kind not in HARMLESS:
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
@@ -238,7 +240,8 @@ def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
         for other in reader.heads.values():
             # They hang on one gantry: where the others are now, nobody says.
             other.at, other.is_astray = None, other is not head
-        head.at = reader.plates[params["labwareId"]], str(params["wellName"])
+        if params["labwareId"] != _TRASH:
+            head.at = reader.plates[params["labwareId"]], str(params["wellName"])
     return head
 
 

@@ -107,8 +107,6 @@ class _Follower:
     broken: list[Transfer] = field(default_factory=list)
     """Of the motion that failed last."""
     failure: str = ""
-    n_open: int = 0
-    """Commands that were not ended."""
 
     def __post_init__(self) -> None:
         self.motions = list(_motions(self.load))
@@ -118,7 +116,6 @@ class _Follower:
         kind, params, status = str(command["commandType"]), command["params"], command["status"]
         if status not in _STATES:
             raise DataError(f"status {status!r:.40} is not known")
-        self.n_open += status in ("queued", "running")
         if status == "failed":
             self.failure = _reason(command) or f"{kind} failed"
         if kind == "loadLabware" and status == "succeeded":
@@ -209,18 +206,17 @@ class _Follower:
 
     def ended(self, status: str) -> Account:
         """Return the account, given the run's status; empty: the record does not say."""
-        is_ended = status in ("succeeded", *_ENDED_EARLY) or (not status and self.n_open == 0)
-        is_early = status in _ENDED_EARLY or (not status and bool(self.failure))
-        if self.held is not None and is_ended and is_early:
+        # Without a status a failed command proves no end: the run may be waiting for somebody to recover it.
+        is_early = status in _ENDED_EARLY
+        if self.held is not None and is_early:
             self._lost(self.held, "drawn, and the run ended before it was dispensed")
         rest = self.motions[self.at :]
         if status == "succeeded" and (rest or self.held):
             raise DataError("the run succeeded without some of the transfers: it is of another protocol, or was cut")
-        if is_ended and is_early:
+        if is_early:
             for t in (t for motion in rest for t in motion):
                 self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, reason="the run ended before it")
-        is_aborted = is_ended and is_early
-        return account_of(self.load, self.told, is_aborted=is_aborted, message=self.failure if is_aborted else "")
+        return account_of(self.load, self.told, is_aborted=is_early, message=self.failure if is_early else "")
 
 
 def _motions(load: DeckLoad) -> Iterator[list[Transfer]]:

@@ -39,9 +39,11 @@ def _command(kind: str, result: object = None, **params: object) -> dict[str, ob
 
 SOURCE = {"labwareId": "s", "definition": _definition("corning_384_wellplate_112ul_flat", "P24", 112)}
 TARGET = {"labwareId": "t", "definition": _definition("corning_96_wellplate_360ul_flat", "B7", 360)}
+RACK = {"labwareId": "x", "definition": _definition("opentrons_flex_96_tiprack_50ul", "A1", 0)}
 HAND = (
     _command("loadLabware", SOURCE, location={"slotName": "B2"}, displayName="SRC-00"),
     _command("loadLabware", TARGET, location={"slotName": "C2"}, displayName="P-1"),
+    _command("loadLabware", RACK, location={"slotName": "A2"}, displayName="T"),
     _command("loadPipette", {"pipetteId": "p"}, pipetteName="p50_single_flex"),
     _command("pickUpTip", labwareId="x", wellName="A1"),
     _command("aspirate", labwareId="s", wellName="P24", volume=5.0),

@@ -13,7 +13,7 @@ from typing import Any
 
 from nextplate.errors import DataError
 from nextplate.plate import parse_well, well_name
-from protocols.model import DeckItem, DeckLoad, Transfer
+from protocols.model import DeckItem, DeckLoad, Transfer, once
 from protocols.volumes import WellKey
 from protocols.worklists.account import Account, Fate, Happened, account_of
 from protocols.worklists.tables import text_of
@@ -51,7 +51,7 @@ def read_opentrons_record(raw: bytes, load: DeckLoad) -> Account:
 
 def _parsed(raw: bytes) -> Mapping[str, Any]:
     try:
-        body = json.loads(text_of(raw), parse_constant=_no_number, object_pairs_hook=_once)
+        body = json.loads(text_of(raw), parse_constant=_no_number, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"no JSON, or the file was cut: {error}") from error
     if not isinstance(body, Mapping):
@@ -61,12 +61,6 @@ def _parsed(raw: bytes) -> Mapping[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("one key twice in an object")
-    return dict(pairs)
 
 
 def _commands(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

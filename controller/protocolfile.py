@@ -13,6 +13,7 @@ from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
 from protocols.forecast import shortages
 from protocols.handwritten import account
+from protocols.handwritten_lab import lab_problems, not_known
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Protocol
@@ -95,7 +96,9 @@ def check_file(
         DataError: the file cannot be read.
         StepError: there is no interpreter for it.
     """
-    return _by_hand(path, lab, python) if path.suffix == ".py" else _ours(read_protocol(path), lab, robot, at)
+    return (
+        _by_hand(path, lab, robot, at, python) if path.suffix == ".py" else _ours(read_protocol(path), lab, robot, at)
+    )
 
 
 def stock_of(path: Path) -> tuple[StockWell, ...]:
@@ -155,7 +158,7 @@ def _is_rack(item: DeckItem) -> bool:
     return LABWARE[item.labware].is_tip_rack
 
 
-def _by_hand(path: Path, lab: LabNow, python: Path | None) -> Checked:
+def _by_hand(path: Path, lab: LabNow, robot: RobotDeck | None, at: datetime | None, python: Path | None) -> Checked:
     analysis = analyze(path, python)
     problems: list[Problem] = []
     if not analysis.is_ok:
@@ -164,7 +167,9 @@ def _by_hand(path: Path, lab: LabNow, python: Path | None) -> Checked:
         ]
     books = account(analysis.commands, {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock})
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
-    return Checked(what, (*problems, *books.problems), tuple(books.notes))
+    today = None if at is None else at.date()
+    problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
+    return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))
 
 
 def as_body(checked: Checked) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.clock import WallClock
 from controller.devices import make_device
 from controller.settings import Settings
-from controller.state import AGAIN
+from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
         ]
     )
     lab.deliver_tips({rack.barcode: rack.labware for rack in store.tip_racks_now()})
+    lab.deliver_spares(fold(store.events()).spares)
     n_plates = settings.campaign.rounds + 50
     lab.deliver_assay_plates([f"{settings.plate.barcode_prefix}-{n + 1:04d}" for n in range(n_plates)])
 

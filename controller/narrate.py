@@ -8,6 +8,7 @@ from controller.state import EventLike
 from controller.told_beside import beside_text
 
 JSON = Mapping[str, Any]
+_WELLS_SHOWN = 5
 
 
 class Narrator:
@@ -68,7 +69,8 @@ def _pick(r: JSON, _n: int) -> str:
 
 def _compile(r: JSON, _n: int) -> str:
     s = r["summary"]
-    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads"
+    diluted = f", dilutions made in {', '.join(s['dilution_plates'])}" if s.get("dilution_plates") else ""
+    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads{diluted}"
 
 
 def _check(r: JSON, _n: int) -> str:
@@ -77,10 +79,11 @@ def _check(r: JSON, _n: int) -> str:
 
 
 def _run(r: JSON, n: int) -> str:
-    short = len(r.get("short", ()))
-    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers" + (
-        f", {short} short" if short else ""
-    )
+    short = r.get("short", ())
+    wells = ", ".join([*dict.fromkeys(well for well, *_ in short)][:_WELLS_SHOWN])
+    more = ", .." if len(short) > _WELLS_SHOWN else ""
+    told = f", {len(short)} short: {wells}{more}" if short else ""
+    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers{told}"
 
 
 def _acquire(r: JSON, _n: int) -> str:

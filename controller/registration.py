@@ -11,6 +11,7 @@ from controller.files import full_disk_named
 from controller.intake import Added, add_library, add_stock, read_stock
 from controller.lab import Lab
 from controller.snapshots import LIBRARIES, library_folder
+from controller.state import fold
 from controller.store import NewEvent, RowWrite
 from nextplate.errors import DataError
 
@@ -181,8 +182,14 @@ def register_care(lab: Lab, store: "Store", path: Path) -> int:
 
 
 def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
-    """Register further full tip racks, numbered on from those there are; return their barcodes."""
+    """Register further full tip racks, numbered on from those there are; return their barcodes.
+
+    Raises:
+        DataError: the lab's liquid handler has no tips.
+    """
     robot = lab.settings.device_of("liquid-handler").robot or "flex"
+    if robot not in TIP_RACKS:
+        raise DataError(f"robot = {robot!r} in lab.toml has no tips: nothing was added")
     first = len(store.tip_racks_now())
     barcodes = tuple(f"TIPS-{first + n + 1:04d}" for n in range(n_racks))
     rows = [
@@ -191,4 +198,26 @@ def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
     now = lab_time(lab.folder, lab.settings)
     event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
     store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
+    return barcodes
+
+
+def register_spares(lab: Lab, store: "Store", n_plates: int) -> tuple[str, ...]:
+    """Register further empty plates for dilutions, numbered on from those there are; return their barcodes.
+
+    Raises:
+        DataError: lab.toml names no labware for them, or a source plate or tip rack has such a barcode already.
+    """
+    kind = lab.settings.deck.dilution
+    if not kind:
+        raise DataError("lab.toml says nothing of dilutions: name the plates' labware there, [deck] dilution = NAME")
+    head = store.head()
+    first = len(fold(store.events()).spares)
+    barcodes = tuple(f"DIL-{first + n + 1:04d}" for n in range(n_plates))
+    taken = {row["source_plate"] for row in store.select("stock")} | {r.barcode for r in store.tip_racks_now()}
+    if clashes := [barcode for barcode in barcodes if barcode in taken]:
+        raise DataError(f"a plate called {clashes[0]} is in the lab already; give that one another barcode")
+    event = NewEvent(
+        "spares.added", lab_time(lab.folder, lab.settings), None, {"plates": list(barcodes), "labware": kind}
+    )
+    store.append([event], expected_seq=head.seq)
     return barcodes

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.actions import PROFILES, Compute
+from controller.actions import OFFSETS, PROFILES, Compute
 from controller.files import write_bytes
 from nextplate.errors import PlanError
 from protocols.stock import unusable_plates
@@ -22,7 +22,7 @@ LIBRARIES = "library"
 
 
 def resolve(lab: Path, store: "Store", library: str, action: Compute, today: date) -> Compute:
-    """Replace @library, @stock, @tips and @profiles in a step's inputs by paths of files that hold them now.
+    """Replace @library, @stock, @tips, @profiles and @offsets in a step's inputs by paths of files that hold them now.
 
     Args:
         lab: its folder.
@@ -51,13 +51,19 @@ def _resolved(lab: Path, store: "Store", library: str, path: str, today: date) -
         case "@tips":
             return _keep(lab, "tips", "json", _tips(store))
         case _ if path.startswith(PROFILES):
-            given = path.removeprefix(PROFILES)
-            file = lab / given
-            # What is not there fails the step: a fault that a person can answer, where an error here ends the loop.
-            return _keep(lab, "profiles", file.suffix[1:] or "csv", file.read_bytes()) if file.is_file() else given
+            return _file(lab, "profiles", path.removeprefix(PROFILES), "csv")
+        case _ if path.startswith(OFFSETS):
+            return _file(lab, "offsets", path.removeprefix(OFFSETS), "json")
         case _ if path.startswith("@"):
             raise PlanError(f"no snapshot is called {path}")
     return path
+
+
+def _file(lab: Path, name: str, given: str, suffix: str) -> str:
+    """Freeze a file of the operator's; its name ends as the operator's does, else as said."""
+    file = lab / given
+    # What is not there fails the step: a fault that a person can answer, where an error here ends the loop.
+    return _keep(lab, name, file.suffix[1:] or suffix, file.read_bytes()) if file.is_file() else given
 
 
 def _keep(lab: Path, name: str, suffix: str, content: bytes) -> str:

@@ -5,7 +5,9 @@ Event kinds, in the order a round meets them:
 =================  =========================================================================================
 library.added      library: digest of a library that was registered
 stock.added        source wells were registered
+stock.care         thaws, expiry and evaporation of source plates were told
 tips.added         tip racks were registered
+spares.added       plates (barcodes) and labware of empty plates for dilutions
 campaign.started   name, seed, rounds, library digest and the settings that shape decisions
 settings.adopted   settings: what lab.toml may change while a campaign runs was changed
 controller.started a process took over; with attempt and accepted, the kinds in which a disturbed run may differ
@@ -133,6 +135,8 @@ class LabState:
     """Keys that a device was seen to have, and since when."""
     places: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Where each plate that ever moved is, by confirmed moves."""
+    spares: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Load name of every plate for dilutions that was ever registered; one that ever moved counts as used."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
     withdrawn: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
@@ -154,6 +158,10 @@ class LabState:
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered."""
         return tuple(f for f in self.faults.values() if f.answer is None)
+
+    def free_spares(self, load_name: str) -> tuple[str, ...]:
+        """Return the plates for dilutions of a kind that are empty still, in the order of their registration."""
+        return tuple(b for b, kind in self.spares.items() if kind == load_name and b not in self.places)
 
     def outcome(self, task: str, round_number: int) -> Outcome | None:
         """Return the outcome of a task's latest attempt; None while there is none."""
@@ -201,6 +209,7 @@ class _Draft:
     proposals: dict[int, str]
     accepted: dict[str, datetime]
     places: dict[str, str]
+    spares: dict[str, str]
     withdrawn: dict[int, str]
     is_paused: bool
     is_aborted: bool
@@ -231,6 +240,10 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.library = p["library"]
+
+
+def _spares_added(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.spares.update(dict.fromkeys(p["plates"], p["labware"]))
 
 
 def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
@@ -348,7 +361,9 @@ def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
 _HANDLERS = {
     "library.added": _library_added,
     "stock.added": _nothing,
+    "stock.care": _nothing,
     "tips.added": _nothing,
+    "spares.added": _spares_added,
     "campaign.started": _campaign_started,
     "settings.adopted": _settings_adopted,
     "controller.started": _controller_started,

@@ -86,7 +86,7 @@ def status_text(body: JSON) -> str:
         lines += [f"  nextplate answer {fault['fault']} {choice}" for choice in fault["choices"]]
     for number, question in body["waiting_for_approval"].items():
         lines.append(f"{question}\n  nextplate approve {number}   or   nextplate reject {number}")
-    away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/"))}
+    away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/", "waste"))}
     lines += [f"plate {barcode}: {place}" for barcode, place in away.items()]
     lines.append(f"lab time {body['time']}; journal: {body['journal_seq']} events, {body['journal_hash'][:16]}")
     return "\n".join(lines)

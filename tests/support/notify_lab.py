@@ -28,11 +28,11 @@ class Diary:
     events: list[Event] = field(default_factory=list)
     campaign: str = "first"
 
-    def add(self, minute: float, kind: str, **payload: Any) -> "Diary":
+    def add(self, minute: float, event: str, /, **payload: Any) -> "Diary":
         seq = len(self.events) + 1
-        digest = hashlib.sha256(f"{seq}{kind}{payload}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{seq}{event}{payload}".encode()).hexdigest()
         time = START + timedelta(minutes=minute)
-        self.events.append(Event(seq, time, kind, self.campaign, payload, "", digest))
+        self.events.append(Event(seq, time, event, self.campaign, payload, "", digest))
         return self
 
     def begin(self, minute: float = 0) -> "Diary":

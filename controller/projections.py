@@ -91,10 +91,12 @@ def _debits(status: str, load: DeckLoad, key: str, result: JSON, message: str) -
         RowWrite("stock_movements", list(_movements(key, load, found))),
         RowWrite("tips_used", [{"rack": rack, "well": well, "key": key} for rack, well in found.tips]),
     ]
+    spares = {item.barcode for item in load.deck if item.role is DeckRole.INTERMEDIATE}
     short = [
         [t.destination_well, dosed.low_nl, t.volume_nl]
         for t in load.transfers
-        if (dosed := found.arrived.get(t.transfer_id, NOTHING)).low_nl < t.volume_nl
+        if t.destination_plate not in spares
+        and (dosed := found.arrived.get(t.transfer_id, NOTHING)).low_nl < t.volume_nl
     ]
     return [r for r in rows if r.rows], {**result, **trouble, "short": short}
 

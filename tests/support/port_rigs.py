@@ -82,9 +82,10 @@ def _incubator_port(labs: "Folders[incubator_rig.WireLab]", folder: Path) -> Por
 INCUBATORS = {"liconic": "liconic-stx", "cytomat": "cytomat", "liconic-service": "liconic-service"}
 
 
-def _incubators() -> dict[str, Rig]:
+def incubator_rigs(drivers: Mapping[str, str] = INCUBATORS) -> dict[str, Rig]:
+    """Return the rigs of incubators: names in `incubator_rig.WIRED`, and those of their entry points."""
     rigs = {}
-    for short, driver in INCUBATORS.items():
+    for short, driver in drivers.items():
         stores, fetches = (FOLDERS.add(partial(_incubator_lab, short, is_stored)) for is_stored in (False, True))
         rigs[f"{short}-store"] = _rig(
             partial(_incubator_port, stores), StorePlate("P1"), FetchPlate("P2"), {"slot"}, driver
@@ -384,5 +385,5 @@ FOLDERS = _Kinds()
 def port_rigs() -> Mapping[str, Rig]:
     """Return the rigs of every driver on a wire but the Opentrons's."""
     return {
-        **_incubators(), **_washers(), **_movers(), **_imagers(), **_shakers(), **_readers(), **_bridges(),
+        **incubator_rigs(), **_washers(), **_movers(), **_imagers(), **_shakers(), **_readers(), **_bridges(),
     }  # fmt: skip

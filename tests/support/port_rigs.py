@@ -60,8 +60,7 @@ def _rig(
 
 def _incubator_lab(driver: str, is_stored: bool, folder: Path) -> incubator_rig.WireLab:
     lab = ServiceLab(folder) if driver == "liconic-service" else incubator_rig.WireLab(folder, driver)
-    lab.stored() if is_stored else lab.put_on_station("P1")
-    lab.clear_station() if is_stored else None
+    lab.shelve("P1") if is_stored else lab.put_on_station("P1")
     lab.device.close()  # type: ignore[attr-defined]
     lab.time.run_at(0.0)
     return lab

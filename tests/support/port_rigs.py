@@ -166,12 +166,11 @@ def _mover_port(labs: Folders[_GatedMover], folder: Path) -> Port:
 
 
 def _movers() -> dict[str, Rig]:
-    first, second = Move("P1", "stack/new", "incubator"), Move("P2", "deck/A2", "imager")
-    fails = MovePlates((first, Move("P2", "imager", "deck/A2")))
-    labs = FOLDERS.add(_GatedMover)
-    return {
-        "pf400": _rig(partial(_mover_port, labs), MovePlates((first, second)), fails, {"moved"}, "pf400", Left.TOLD)
-    }
+    works, fails = (
+        MovePlates((Move(*words),)) for words in (("P1", "stack/new", "incubator"), ("P2", "imager", "deck/A2"))
+    )
+    labs = FOLDERS.add(_GatedMover)  # of several plates: test_movers, test_mover_faults, test_mover_killed
+    return {"pf400": _rig(partial(_mover_port, labs), works, fails, {"moved"}, "pf400", Left.TOLD)}
 
 
 # imagers: a run takes for ever until the lab works

@@ -60,8 +60,9 @@ class Held(Failing):
         self._is_held, self._at = True, ""
 
     def hold(self, at: str = "") -> None:
-        """Stop at the next operation, or only at this one."""
-        self._is_held, self._at = not at, at
+        """Stop at the next operation, or only at this one; where that was reached already, nothing changes."""
+        if at not in self.log:
+            self._is_held, self._at = not at, at
 
     def go(self) -> None:
         self._is_held, self._at = False, ""

@@ -38,7 +38,7 @@ class Standing:
     stand: Callable[[], None]
     """Let none pass."""
     set_out: Callable[[], None] = lambda: None
-    """Let it come to the beginning; where that takes time."""
+    """Let it come to the beginning, where that takes time; nothing happens where it has."""
 
     def port(self) -> Port:
         """Return it as the suite wants it; its memory can be taken away, and its files be made unwritable."""
@@ -83,20 +83,21 @@ class Gate:
     """Between a driver and its wire: shut, nothing that the device says comes through."""
 
     def __init__(self) -> None:
-        self.is_shut, self._shuts_at = True, b""
+        self.is_shut, self._shuts_at, self._was_shut_at = True, b"", b""
 
     def shut(self) -> None:
         """Let nothing through."""
         self.is_shut = True
 
     def open(self, until: bytes = b"") -> None:
-        """Let all through, until the driver writes this."""
-        self._shuts_at, self.is_shut = until, False
+        """Let all through, until the driver writes this; nothing, where it has written it already."""
+        if not until or until != self._was_shut_at:
+            self._shuts_at, self.is_shut = until, False
 
     def wrote(self, data: bytes) -> None:
         """Hear what the driver writes."""
         if self._shuts_at and self._shuts_at in data:
-            self.is_shut = True
+            self.is_shut, self._was_shut_at = True, self._shuts_at
 
     def line(self, port: str, settings: LineSettings) -> Line:
         """Open a port behind the gate."""

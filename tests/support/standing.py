@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from device_rig import Port
+from device_rig import Left, Port, Rig
 
 from drivers.ports import Status
 from drivers.wire import Line, LineSettings, line_at
@@ -153,3 +153,35 @@ class Folders(Generic[Lab]):
         for lab in self._labs.values():
             lab.close()  # type: ignore[attr-defined]
         self._labs.clear()
+
+
+class Kinds:
+    """Every kind of lab here, to close what a test opened."""
+
+    def __init__(self) -> None:
+        self._kinds: list[Folders[Any]] = []
+
+    def add(self, make: Callable[[Path], Any]) -> Folders[Any]:
+        """Return the labs of a kind."""
+        self._kinds.append(Folders(make))
+        return self._kinds[-1]
+
+    def close(self) -> None:
+        """Close them all."""
+        for kind in self._kinds:
+            kind.close()
+
+
+FOLDERS = Kinds()
+
+
+def _of(command: Any) -> Callable[[Path], Any]:
+    return lambda folder: command
+
+
+def standing_rig(
+    open_port: Callable[[Path], Port], works: Any, fails: Any, keys: set[str], driver: str, left: Left = Left.GOES_ON
+) -> Rig:
+    """Return the rig of a port that stands; a command, or what makes one in a folder."""
+    made = [command if callable(command) else _of(command) for command in (works, fails)]
+    return Rig(open_port, made[0], made[1], frozenset(keys), STANDING_FAULTS, driver=driver, left=left)

@@ -242,6 +242,21 @@ def driver_of(module: str) -> str:
     return names[max(whose, key=len)] if whose else ""
 
 
+@pytest.mark.parametrize(
+    ("module", "driver"),
+    [
+        ("drivers.liconic", "liconic-stx"),
+        ("drivers.liconic_words", "liconic-stx"),
+        ("drivers.liconic_service_words", "liconic-service"),
+        ("drivers.pylabrobot_shaker", "pylabrobot"),
+        ("drivers.worker", ""),
+        ("sim.wire.liconic", ""),
+    ],
+)
+def test_a_module_is_of_the_driver_with_the_longest_name(module: str, driver: str) -> None:
+    assert driver_of(module) == driver
+
+
 @pytest.mark.parametrize("name", sorted(name for name in RIGS if RIGS[name].driver in drivers_of_ours()))
 def test_a_rig_runs_the_driver_that_it_names(name: str, tmp_path: Path) -> None:
     """Its device, or the machine or handler in it, is of the driver's module or of one of its own."""

@@ -163,7 +163,7 @@ def _port(lab: OmeroLab) -> Port:
 
 
 def port_rigs() -> dict[str, Rig]:
-    """Return the rig of the suite of all devices."""
+    """Return the rig of the suite of every port."""
     keys = frozenset({"folder", "images"})
     return {
         "omero": Rig(
@@ -172,6 +172,7 @@ def port_rigs() -> dict[str, Rig]:
             lambda _: AcquirePlate("P2"),
             keys,
             frozenset({"refused", "offline"}),
+            driver="omero",
         )
     }
 

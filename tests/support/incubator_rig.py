@@ -12,9 +12,12 @@ from typing import Any, Protocol
 
 from device_rig import Port, Rig
 
-from drivers import cytomat, liconic
+from drivers import cytomat, inheco_link, liconic
 from drivers.incubator import IncubatorMachine
 from drivers.incubator_handler import Handler, Pace
+from drivers.inheco_incubator import InhecoIncubator
+from drivers.inheco_link import Link
+from drivers.inheco_unit import Unit
 from drivers.inventory import Inventory
 from drivers.ports import Device, FetchPlate, Move, MovePlates, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, Wire, line_at
@@ -23,6 +26,7 @@ from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
 from sim.wire.cytomat import CytomatEmulator
 from sim.wire.faults import Fault, FaultScript
+from sim.wire.inheco import IncubatorShaker
 from sim.wire.liconic import LiconicStx
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
@@ -102,6 +106,8 @@ class Wired:
     settings: LineSettings
     go: str
     """Regular expression of the frames that start a motion."""
+    is_drawer: bool = False
+    """One slot, which is its own transfer station."""
 
 
 def blind_liconic(wire: Wire) -> Handler:
@@ -121,6 +127,13 @@ WIRED: Mapping[str, Wired] = {
         lambda wire: cytomat.Cytomat(wire, 12, reply_s=REPLY_S, again_s=0.002),
         cytomat.SETTINGS,
         "mv:(st|ts)",
+    ),
+    "inheco": Wired(
+        lambda clock: IncubatorShaker(clock, handling_s=20.0),
+        lambda wire: InhecoIncubator(Unit(Link(wire, dip=2, unit=0, reply_s=REPLY_S)), 37.0),
+        inheco_link.SETTINGS,
+        "A[OC]D",
+        is_drawer=True,
     ),
 }
 

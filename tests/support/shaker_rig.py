@@ -14,7 +14,10 @@ from typing import Any, Protocol
 import acme_shaker
 from acme_orbit import AcmeOrbit
 
-from drivers import bioshake
+from drivers import bioshake, inheco_link
+from drivers.inheco_link import Link
+from drivers.inheco_shaker import InhecoShaker
+from drivers.inheco_unit import Unit
 from drivers.ports import Device, Move, MovePlates, Report, ShakePlate, Status
 from drivers.shaker import ShakerMachine
 from drivers.shaker_handler import ShakerHandler, ShakerPace
@@ -25,6 +28,7 @@ from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
 from sim.wire.bioshake import BioShake3000
 from sim.wire.faults import Fault, FaultScript
+from sim.wire.inheco import IncubatorShaker
 from sim.wire.rotor import Phase, RotorPhysics
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
@@ -160,6 +164,16 @@ WIRED: dict[str, Wired] = {
         "^shakeOn",
         "^shakeOff",
         b"3\r\n",
+        has_timer=False,
+    ),
+    # its drawer is its clamp
+    "inheco": Wired(
+        lambda clock: IncubatorShaker(clock, handling_s=1.0),
+        lambda wire: InhecoShaker(Unit(Link(wire, dip=2, unit=0, reply_s=REPLY_S))),
+        inheco_link.SETTINGS,
+        "ASEND",
+        "ASE0",
+        b"\xb20\xb2 `",
         has_timer=False,
     ),
     # the example of the guide, drivers/__init__.py

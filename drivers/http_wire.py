@@ -296,16 +296,17 @@ class _Connection(io.RawIOBase):
     def _connected(self, host: str) -> socket.socket:
         last: OSError = TimeoutError("timed out")
         for address in _addresses(host, self._port, self._until):
+            wait_s = max(TICK_S, self._until.left_s())  # before there is a socket: it may raise that the process ends
             line = socket.socket(address[0], socket.SOCK_STREAM)
             try:
-                line.settimeout(max(TICK_S, self._until.left_s()))
+                line.settimeout(wait_s)
                 line.connect(address[1])
+                line.settimeout(TICK_S)
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 line.close()
                 last = error
                 continue
-            line.settimeout(TICK_S)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return line
         raise last
 

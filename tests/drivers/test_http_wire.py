@@ -1,5 +1,6 @@
 """The HTTP wire against a server that says any bytes at any pace: each call ends in time, nothing wrong is believed."""
 
+import gc
 import os
 import random
 import socket
@@ -161,6 +162,14 @@ def test_a_process_that_ends_lets_go(server: RawServer) -> None:
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(Stopped):
         wire(server).ask("GET", "/", Deadline.after(30, stop=stop))
+
+
+def test_a_process_that_ends_before_it_connects_leaves_no_socket(server: RawServer) -> None:
+    ends = threading.Event()
+    ends.set()
+    with pytest.raises(Stopped):
+        wire(server).ask("GET", "/", Deadline.after(30, stop=ends))
+    gc.collect()  # a socket left to it is a warning, and an error here
 
 
 def test_what_was_certainly_not_sent(server: RawServer) -> None:

@@ -57,10 +57,10 @@ class PassingTime(threading.Event):
 
 
 class TickingLine:
-    """A port on which a tick in which nothing came is one of the emulated time too."""
+    """A port on which a tick in which nothing came is one of the emulated time too, unless that stands."""
 
-    def __init__(self, line: Line, clock: EmulatedTime) -> None:
-        self.__dict__.update(_line=line, _clock=clock)
+    def __init__(self, line: Line, clock: EmulatedTime, is_frozen: Callable[[], bool]) -> None:
+        self.__dict__.update(_line=line, _clock=clock, _is_frozen=is_frozen)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._line, name)
@@ -70,7 +70,7 @@ class TickingLine:
 
     def read(self, size: int = 1) -> bytes:
         data: bytes = self._line.read(size)
-        if not data:
+        if not data and not self._is_frozen():
             self._clock.skip(TICK_S)
         return data
 
@@ -221,8 +221,10 @@ class WireShakerLab:
     def open(
         self, open_line: Callable[[str, LineSettings], Line] = line_at, lookup_wait_s: float = LOOKUP_WAIT_S
     ) -> None:
+        passing = PassingTime(self.time)
+
         def opened(port: str, settings: LineSettings) -> Line:
-            return TickingLine(open_line(port, settings), self.time)  # type: ignore[return-value]
+            return TickingLine(open_line(port, settings), self.time, lambda: passing.is_frozen)  # type: ignore[return-value]
 
         self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.folder / "wire.log"), open_line=opened)
         memory = Memory(self.folder / "memory")
@@ -230,7 +232,7 @@ class WireShakerLab:
         trail = TrailFile(self.folder / "memory" / "rotor.json", lambda: self.boot)
         machine = ShakerMachine(self.wired.handler(self.wire), trail, self.pace)
         device = WorkerDevice(machine, memory, monotonic=self.time.now_s, lookup_wait_s=lookup_wait_s)
-        self.passing = device._stop = PassingTime(self.time)
+        self.passing = device._stop = passing
         self.device: Device = device
 
     def put(self, barcode: str) -> None:

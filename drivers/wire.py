@@ -279,10 +279,11 @@ class Wire:
         line = self._opened()
         try:
             chunk = line.read(1)
-            if chunk and (more := line.in_waiting):
-                chunk += line.read(more)
         except _FAULTS as error:
             raise self._lost(error) from error
+        with suppress(*_FAULTS):  # a peer that hung up after its last byte: the next read tells, and what came is kept
+            if chunk and (more := line.in_waiting):
+                chunk += line.read(more)
         if chunk:
             self._trace(Way.IN, chunk)
             self._waiting += chunk

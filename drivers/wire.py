@@ -34,6 +34,8 @@ MAX_LINE = 65536
 """Bytes without a terminator after which a line is taken for noise."""
 _RETRY_S = 0.2
 _WRITE_S = 1.0
+_LATE_S = 1.0
+"""Nothing is sent so long after its deadline; a last question just after it may be."""
 _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.EWOULDBLOCK})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FAULTS = (OSError, termios.error)
@@ -160,12 +162,12 @@ class Wire:
         """Send bytes.
 
         Raises:
-            Silent: the port took not all of them in time (flow control, or a full network buffer), or the time was over
-                before, and nothing was sent.
+            Silent: the port took not all of them in time (flow control, or a full network buffer), or its time was over
+                long before, and nothing was sent.
             Gone: the port went away, or is not open.
         """
         line = self._opened()
-        if until.is_over:
+        if until.is_over and until.monotonic() > until.at_s + _LATE_S:
             raise Silent(f"{self.port}: the time was over before {printable(data[:40])} was sent")
         self._trace(Way.OUT, data)  # before, so that the log has what may have been sent
         try:

@@ -189,8 +189,9 @@ class Opentrons:
 
     def perform(self, command: KeyedLoad, plan: JSON, until: Deadline) -> Report:
         """Make the run, play it once, follow it to its end."""
-        planned, key = read_planned(command, needs_file=False), command.run_key
+        key = command.run_key
         try:
+            planned = read_planned(command, needs_file=False)
             run = self._runs.made(key, str(plan["protocol_id"]), list(plan["offsets"]), until)
         except DeviceError as error:
             return _not_begun(error)

@@ -125,7 +125,10 @@ class DispensePlate:
 
 @dataclass(frozen=True, slots=True)
 class ShakePlate:
-    """Shake the plate on the shaker, then stand still again (Shaker). Result: ``shaken_s``, also when FAILED."""
+    """Shake the plate on the shaker, then stand still again (Shaker).
+
+    Result: ``shaken_s``, also when FAILED, except where the device does not tell for how long a shake that failed was.
+    """
 
     barcode: str
     speed_rpm: int

@@ -126,6 +126,11 @@ class Opentrons:
         self._is_flex = robot == "flex"
         self._runs = Runs(api, intents, is_flex=self._is_flex)
 
+    @property
+    def trouble(self) -> str:
+        """Say since when the robot does not answer; "" while it does (drivers.worker.Machine)."""
+        return self._runs.trouble
+
     def time_s(self, command: Any) -> float:  # noqa: ARG002
         """Return the time after which a load counts as stalled."""
         return self._api.pace.whole_s

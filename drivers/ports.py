@@ -34,7 +34,7 @@ class Report:
     result: Mapping[str, Any] = field(default_factory=dict)
     """JSON values only; see each command for its keys. Empty while running."""
     message: str = ""
-    """For people; empty unless FAILED or UNKNOWN."""
+    """For people; empty unless FAILED or UNKNOWN, or RUNNING with a trouble that may pass."""
     ready_at: datetime | None = None
     """When a RUNNING command is expected to end (UTC); None when the device does not say."""
 

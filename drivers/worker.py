@@ -44,7 +44,8 @@ class Machine(Protocol):
     """A device as its driver knows it: blocking calls from one thread, each of which ends by its deadline.
 
     What a call raises when it does not succeed is a DeviceError (`drivers.wire.WireError` is one); `Stopped`, which
-    every wait raises when the process ends, is let through.
+    every wait raises when the process ends, is let through. One with a text ``trouble`` is asked for what it waits for
+    while a command is under way; "" while all is well.
     """
 
     name: str
@@ -98,7 +99,7 @@ class Machine(Protocol):
 
 @runtime_checkable
 class Releasing(Protocol):
-    """A machine whose `Machine.prepare` takes what others may want: a port, a batch."""
+    """A machine whose `Machine.prepare` takes what others may want."""
 
     def release(self) -> None:
         """Undo it: the command is not begun after all. Raises nothing."""
@@ -254,7 +255,7 @@ class WorkerDevice:
             return Report(Status.UNKNOWN, message=f"{self._death}; look at the {self._machine.name}")
         if self._monotonic() > task.overdue_at:
             return Report(Status.UNKNOWN, message=f"the {self._machine.name} hangs: {task.key} should have ended")
-        return Report(Status.RUNNING)
+        return Report(Status.RUNNING, message=getattr(self._machine, "trouble", ""))
 
     def _settle(self, key: str) -> Report:
         """Have the sensors asked about a command that a killed process began."""

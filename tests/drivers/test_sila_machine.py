@@ -1,4 +1,4 @@
-"""The SiLA bridge on a server that is a few functions: what is told of a call that went wrong, and of one never sent."""
+"""The SiLA bridge on a server that is a few functions: what is told of a call that went wrong, or was never sent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,8 @@ class Link:
 
 
 class Mapping:
-    state: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
 
     def calls(self, command: Any) -> list[Any]:
         n = len(command.moves) if isinstance(command, MovePlates) else 1

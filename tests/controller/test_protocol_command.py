@@ -168,3 +168,10 @@ def test_every_slot_of_a_robot_has_a_place(robot: str) -> None:
     deck = ROBOTS[robot]
     assert set(deck.slots) | set(deck.staging) <= set(places)
     assert len(places) == len({*sum(FLEX_ROWS if robot == "flex" else OT2_ROWS, ())})
+
+
+def test_help_of_render_names_the_tables_of_a_mapping(run):
+    code, out, _ = run("protocol", "render", "--help")
+    assert code == 0
+    words = " ".join(out.replace("│", " ").split())
+    assert "and the tables gwl, echo, result, trace" in words

@@ -19,7 +19,8 @@ from drivers.program_trace import Mark, Trace
 from drivers.worker_memory import JSON
 from nextplate.errors import DeviceError, NeedsOperator
 
-_TIDY_S = 10.0
+_TIDY_S = 4.0
+"""Less than drivers.worker.GRACE_S, lest a program that ended well is told of as hanging."""
 
 
 class ProgramMachine:

@@ -108,7 +108,7 @@ def transfers_once(folder: Path) -> str:
     from protocols.model import Protocol
 
     lab = open_lab(folder)
-    hardware = connect(folder, lab.settings)
+    hardware = connect(lab)
     try:
         log = hardware.simulated.log("handler") if hardware.simulated else ()
     finally:

@@ -1,17 +1,19 @@
 """What decide may ask for, and how a device command is written into the journal and read back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from drivers.ports import AcquirePlate, Command, FetchPlate, Move, MovePlates, RunLoad, StorePlate
+from drivers.ports import AcquirePlate, Command, FetchPlate, Move, MovePlates, ProvenFile, RunLoad, StorePlate
 from nextplate.errors import PlanError
 
 JSON = Mapping[str, Any]
 PROFILES = "@profiles:"
 """Begins the input that is a file of image profiles; the file's path follows."""
+OFFSETS = "@offsets:"
+"""Begins the input that is a file of labware offsets; the file's path follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,18 @@ def load_command(protocol: str, rendered: str, digest: str, load: int, rendered_
     return {"verb": "run-load", **files, "digest": digest, "load": load}
 
 
+def with_files(command: JSON, tables: JSON, offsets: Sequence[str]) -> dict[str, Any]:
+    """Add to a RunLoad what goes with its file.
+
+    Args:
+        command: as `load_command` wrote it.
+        tables: path, relative to the lab folder, and sha256 of each CSV parameter, by name.
+        offsets: likewise of the labware offsets; empty: there are none.
+    """
+    more = {"tables": {name: list(pair) for name, pair in tables.items()}, "offsets": list(offsets)}
+    return {**command, **{name: value for name, value in more.items() if value}}
+
+
 def plate_command(verb: str, barcode: str) -> dict[str, Any]:
     """Write a store, fetch or acquire."""
     return {"verb": verb, "barcode": barcode}
@@ -99,9 +113,7 @@ def read_command(body: JSON, lab: Path) -> Command:
         case "move":
             return MovePlates(tuple(Move(*m) for m in body["moves"]))
         case "run-load":
-            return RunLoad(
-                lab / body["protocol"], lab / body["rendered"], body["digest"], body["load"], body["rendered_sha256"]
-            )
+            return _read_load(body, lab)
         case "store":
             return StorePlate(body["barcode"])
         case "fetch":
@@ -110,3 +122,10 @@ def read_command(body: JSON, lab: Path) -> Command:
             return AcquirePlate(body["barcode"])
         case verb:
             raise PlanError(f"the journal holds a device command {verb!r} that this version does not know")
+
+
+def _read_load(body: JSON, lab: Path) -> RunLoad:
+    tables = tuple(ProvenFile(name, lab / path, sha256) for name, (path, sha256) in body.get("tables", {}).items())
+    offsets = ProvenFile("offsets", lab / body["offsets"][0], body["offsets"][1]) if "offsets" in body else None
+    rendered = lab / body["rendered"], body["digest"], body["load"], body["rendered_sha256"]
+    return RunLoad(lab / body["protocol"], *rendered, tables, offsets)

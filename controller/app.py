@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from controller.clock import WallClock
 from controller.devices import make_device
+from controller.lab import Lab
 from controller.settings import Settings
-from controller.state import AGAIN
+from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
 if TYPE_CHECKING:
@@ -37,56 +38,56 @@ class Hardware:
     close: Callable[[], None]
 
 
-def connect(folder: Path, settings: Settings) -> Hardware:
+def connect(lab: Lab) -> Hardware:
     """Open the devices that lab.toml names.
 
     Raises:
         SettingsError: a driver is not installed, or refuses its options.
     """
-    return _simulated(folder, settings) if settings.is_simulated else _real(folder, settings)
+    return _simulated(lab) if lab.settings.is_simulated else _real(lab)
 
 
-def lab_time(folder: Path, settings: Settings) -> datetime:
+def lab_time(lab: Lab) -> datetime:
     """Tell the lab's own time, which in a simulated lab is not the wall's; no real device is opened for it."""
-    if not settings.is_simulated:
+    if not lab.settings.is_simulated:
         return WallClock().now()
-    hardware = _simulated(folder, settings)
+    hardware = _simulated(lab)
     try:
         return hardware.clock.now()
     finally:
         hardware.close()
 
 
-def _real(folder: Path, settings: Settings) -> Hardware:
+def _real(lab: Lab) -> Hardware:
     with ExitStack() as opened:
         devices: dict[str, Device] = {}
-        for section in settings.device:
-            devices[section.kind] = make_device(section, folder)
+        for section in lab.settings.device:
+            devices[section.kind] = make_device(section, lab.folder)
             if close := getattr(devices[section.kind], "close", None):
                 opened.callback(close)
         close_all = opened.pop_all().close
         return Hardware(WallClock(), devices, lambda _store: None, lambda *_: None, None, close_all)
 
 
-def _simulated(folder: Path, settings: Settings) -> Hardware:
+def _simulated(lab: Lab) -> Hardware:
     from sim.lab import SimLab
 
-    lab = SimLab.open(folder, sim_settings(settings))
+    simulated = SimLab.open(lab.folder, sim_settings(lab.settings))
     devices: Mapping[str, Device] = {
-        "liquid-handler": lab.handler,
-        "plate-mover": lab.mover,
-        "incubator": lab.incubator,
-        "imager": lab.imager,
-        "shaker": lab.shaker,
-        "barcode-reader": lab.barcode_reader,
+        "liquid-handler": simulated.handler,
+        "plate-mover": simulated.mover,
+        "incubator": simulated.incubator,
+        "imager": simulated.imager,
+        "shaker": simulated.shaker,
+        "barcode-reader": simulated.barcode_reader,
     }
     return Hardware(
-        lab.clock,
+        simulated.clock,
         devices,
-        lambda store: _deliver(lab, settings, store),
-        lambda command, choice, assay_plate: _lend_hand(lab, command, choice, assay_plate),
-        lab,
-        lab.close,
+        lambda store: _deliver(simulated, lab.campaigns, store),
+        lambda command, choice, assay_plate: _lend_hand(simulated, command, choice, assay_plate),
+        simulated,
+        simulated.close,
     )
 
 
@@ -116,10 +117,10 @@ def sim_settings(settings: Settings) -> Any:
     )
 
 
-def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
+def _deliver(lab: "SimLab", campaigns: Sequence[Settings], store: "Store") -> None:
     from sim.lab import SourceWell
 
-    controls = {settings.assay.negative_control, settings.assay.positive_control}
+    controls = {liquid for c in campaigns for liquid in (c.assay.negative_control, c.assay.positive_control)}
     smiles = {c["compound_id"]: c["smiles"] for c in store.select("compounds")}
     rows: Sequence[Mapping[str, Any]] = store.select("stock")
     lab.deliver(
@@ -137,8 +138,10 @@ def _deliver(lab: "SimLab", settings: Settings, store: "Store") -> None:
         ]
     )
     lab.deliver_tips({rack.barcode: rack.labware for rack in store.tip_racks_now()})
-    n_plates = settings.campaign.rounds + 50
-    lab.deliver_assay_plates([f"{settings.plate.barcode_prefix}-{n + 1:04d}" for n in range(n_plates)])
+    lab.deliver_spares(fold(store.events()).spares)
+    n_plates = sum(c.campaign.rounds for c in campaigns) + 50
+    prefixes = dict.fromkeys(c.plate.barcode_prefix for c in campaigns)
+    lab.deliver_assay_plates([f"{prefix}-{n + 1:04d}" for prefix in prefixes for n in range(n_plates)])
 
 
 def write_vendor_files(folder: Path, settings: Settings, n_compounds: int) -> None:

@@ -118,8 +118,8 @@ TRIALS: Mapping[str, Trial] = {
         lambda barcode: (("store", StorePlate(barcode)), ("fetch", FetchPlate(barcode))),
     ),
     "shaker": Trial(
-        "Is plate {barcode} on the shaker, clamped? Shake it for 2 s at 300 rpm?",
-        lambda barcode: (("shake", ShakePlate(barcode, 300, 2)),),
+        "Is plate {barcode} on the shaker, clamped? Shake it for 2 s at 400 rpm?",
+        lambda barcode: (("shake", ShakePlate(barcode, 400, 2)),),  # a speed that all shakers have
     ),
     "barcode-reader": Trial(
         "Is plate {barcode} in front of the reader? Read it?",

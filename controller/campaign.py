@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from controller.actions import Compute
 from controller.app import Hardware, connect, lab_time
 from controller.executor import LocalExecutor, Progress
 from controller.lab import Lab
@@ -16,6 +17,8 @@ from controller.operators import sort_out
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
+from controller.reservations import NOTHING, reserved
+from controller.settings import Settings
 from controller.snapshots import resolve
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
@@ -41,78 +44,87 @@ class Ending:
     """How a run ended."""
 
     state: LabState
+    """With lab.toml's campaign in focus."""
     head: Head
     """Sequence number and hash of the journal's last event."""
     was_interrupted: bool
     settings_changed: bool
-    """lab.toml says something else than the settings the campaign was started with, which still hold."""
+    """A campaign's file says something else than the settings it was started with, which still hold."""
+    campaigns: tuple[str, ...]
+    """Those that were run."""
 
     @property
     def needs_person(self) -> bool:
-        """Tell whether the campaign cannot go on, or did not end well, without a person."""
-        return not self.state.is_finished
+        """Tell whether a campaign cannot go on, or did not end well, without a person."""
+        return not all(self.state.focused(name).is_finished for name in self.campaigns)
 
 
 def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
-    """Run the campaign that lab.toml names until it is over or a person is needed.
+    """Run the campaigns that lab.toml and ``campaigns/`` name until all are over or a person is needed.
 
     Raises:
-        PlanError: nothing to start with (no library, no stock), or the campaign was aborted.
+        PlanError: nothing to start with (no library, no stock), or a campaign was aborted.
         JournalBroken: the journal was changed; nothing is done on the strength of it.
     """
     store.verify()
     before = fold(store.events())
-    if not (before.is_finished and before.campaign and before.campaign.name == lab.settings.campaign.name):
-        check_ready(lab.settings, store, before.library, lab.folder, _unusable(lab, store))
-    hardware = connect(lab.folder, lab.settings)
-    executor = LocalExecutor(lab.folder, progress=watcher.step)
+    for settings in lab.campaigns:
+        if not before.focused(settings.campaign.name).is_finished:
+            check_ready(settings, store, before.library, lab.folder, _unusable(lab, store))
+    hardware = connect(lab)
+    executor = LocalExecutor(lab.folder, n_workers=min(2, len(lab.campaigns)), progress=watcher.step)
     try:
         hardware.prepare(store)
         state = _begun(lab, store, hardware, before)
-        plan = plan_of(state)
-        loop = _loop(lab, store, hardware, executor, plan, state, watcher)
-        if not state.is_finished:
+        plans = [plan_of(state.focused(settings.campaign.name)) for settings in lab.campaigns]
+        loop = _loop(lab, store, hardware, executor, plans, state, watcher)
+        if not all(state.focused(plan.name).is_finished for plan in plans):
             with _stopping_on_signals(loop):
                 loop.run()
-        changed = dict(plan.settings) != settings_body(lab)
-        return Ending(loop.state, store.head(), loop.is_stopping, changed)
+        changed = any(dict(p.settings) != s.journal_body() for p, s in zip(plans, lab.campaigns, strict=True))
+        ended = loop.state.focused(lab.settings.campaign.name)
+        return Ending(ended, store.head(), loop.is_stopping, changed, tuple(plan.name for plan in plans))
     finally:
         executor.close()
         hardware.close()
 
 
-def settings_body(lab: Lab) -> dict[str, Any]:
-    """Return the settings that shape a campaign's decisions, as the journal keeps them."""
-    return lab.settings.journal_body()
-
-
 def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:
-    """Return the state of the campaign to run, starting it when its name is new."""
-    wanted = lab.settings.campaign
-    if state.campaign is not None and state.campaign.name == wanted.name:
-        if state.is_aborted and not state.pending():
-            raise PlanError(f"campaign {wanted.name!r} was aborted; give the next one another name in lab.toml")
-        return _with_adopted(lab, store, hardware, state, state.campaign)
-    if state.campaign is not None and not (state.is_finished or state.is_aborted):
+    """Return the state with every campaign that is to run, starting those whose name is new."""
+    wanted = {settings.campaign.name: settings for settings in lab.campaigns}
+    left = [c.name for c in state.campaigns.values() if not c.is_over and c.name not in wanted]
+    if left:
+        now = ", ".join(map(repr, wanted))
         raise PlanError(
-            f"campaign {state.campaign.name!r} is not over, but lab.toml now names {wanted.name!r}; "
+            f"campaign {left[0]!r} is not over, but lab.toml now names {now}; "
             f"put the old name back, or end it with: nextplate abort"
         )
-    return _start(lab, store, hardware, state)
+    for name, settings in wanted.items():
+        view = state.focused(name)
+        if view.campaign is None:
+            state = _start(settings, store, hardware, state)
+        elif view.is_aborted and not any(view.campaign.owns(i.key) for i in view.pending()):
+            if len(wanted) == 1:
+                raise PlanError(f"campaign {name!r} was aborted; give the next one another name in lab.toml")
+        else:
+            state = _with_adopted(settings, store, hardware, view, view.campaign)
+    return state
 
 
-def _with_adopted(lab: Lab, store: "Store", hardware: Hardware, state: LabState, campaign: Campaign) -> LabState:
+def _with_adopted(
+    settings: Settings, store: "Store", hardware: Hardware, state: LabState, campaign: Campaign
+) -> LabState:
     """Adopt from lab.toml what may change while a campaign runs: policies, the prover, how plates are read.
 
     What decides which liquid goes where stays as the campaign began.
     """
-    now = settings_body(lab)
+    now = settings.journal_body()
     assay = {**campaign.settings["assay"], **{k: now["assay"][k] for k in _ADOPTED_OF_ASSAY}}
     began = {k: v for k, v in campaign.settings.items() if k not in _ADOPTED}
-    settings = {**began, **{k: now[k] for k in _ADOPTED if k in now}, "assay": assay}
-    if settings == campaign.settings or state.is_finished:
+    adopted = {**began, **{k: now[k] for k in _ADOPTED if k in now}, "assay": assay}
+    if adopted == campaign.settings or campaign.is_finished:
         return state
-    event = NewEvent("settings.adopted", hardware.clock.now(), campaign.name, {"settings": settings})
+    event = NewEvent("settings.adopted", hardware.clock.now(), campaign.name, {"settings": adopted})
     return fold(store.append([event], expected_seq=store.head().seq), state)
 
 
@@ -122,15 +134,13 @@ _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
 
 def _unusable(lab: Lab, store: "Store") -> Mapping[str, str]:
     care = store.plate_care()
-    return unusable_plates(care, lab_time(lab.folder, lab.settings).date()) if care else {}
+    return unusable_plates(care, lab_time(lab).date()) if care else {}
 
 
-def _start(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:
-    if store.select("campaigns", {"campaign": lab.settings.campaign.name}):
-        raise PlanError(
-            f"campaign {lab.settings.campaign.name!r} was run before; give the new one its own name in lab.toml"
-        )
-    wanted, body, now = lab.settings.campaign, settings_body(lab), hardware.clock.now()
+def _start(settings: Settings, store: "Store", hardware: Hardware, state: LabState) -> LabState:
+    wanted, body, now = settings.campaign, settings.journal_body(), hardware.clock.now()
+    if store.select("campaigns", {"campaign": wanted.name}):
+        raise PlanError(f"campaign {wanted.name!r} was run before; give the new one its own name in lab.toml")
     library = state.library or ""
     payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
     payload |= {"library": library, "settings": body}
@@ -144,20 +154,19 @@ def _loop(
     store: "Store",
     hardware: Hardware,
     executor: LocalExecutor,
-    plan: Plan,
+    plans: Sequence[Plan],
     state: LabState,
     watcher: Watcher,
 ) -> Loop:
-    library = state.campaign.library if state.campaign else ""
     rim = Rim(
-        resolve=lambda action: resolve(lab.folder, store, library, action, hardware.clock.now().date()),
-        rows=lambda *told: rows_of(lab.folder, plan.name, *told),
+        resolve=lambda view, action: _resolve(lab, store, hardware, plans, view, action),
+        rows=lambda *told: rows_of(lab.folder, *told),
         inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,
     )
     return Loop(
         lab=lab.folder,
-        plan=plan,
+        plans=plans,
         journal=store,
         clock=hardware.clock,
         executor=executor,
@@ -168,16 +177,26 @@ def _loop(
     )
 
 
+def _resolve(
+    lab: Lab, store: "Store", hardware: Hardware, plans: Sequence[Plan], view: LabState, action: Compute
+) -> Compute:
+    library = view.campaign.library if view.campaign else ""
+    draws = {"@stock", "@tips"} & set(action.inputs.values())
+    spoken_for = reserved(lab.folder, view, plans) if draws else NOTHING
+    return resolve(lab.folder, store, library, action, hardware.clock.now().date(), spoken_for)
+
+
 def _inbox(
     store: "Store", hardware: Hardware, state: LabState
-) -> tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]:
+) -> tuple[Sequence[tuple[str, str | None, JSON]], Sequence[RowWrite]]:
     waiting = store.waiting_decisions()
     taken = [RowWrite("inbox", [row], mode="upsert", event=n) for n, row in enumerate(waiting)]
     decisions = sort_out(state, [json.loads(row["decision"]) for row in waiting])
-    for kind, decision in decisions:
+    for kind, name, decision in decisions:
         if kind == "decision" and decision["what"] == "answer":
-            intent = state.intents[state.faults[decision["fault"]].key]
-            plate = barcode_of(state, plan_of(state), intent.round)
+            view = state.focused(name) if name else state
+            intent = view.intents[view.faults[decision["fault"]].key]
+            plate = barcode_of(view, plan_of(view), intent.round)
             hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate)
     return decisions, taken
 

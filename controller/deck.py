@@ -1,26 +1,40 @@
 """Where plates belong, and the moves that turn the deck as it stands into the deck that is wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from controller.state import LabState
 from drivers.ports import Move
 
+WASTE = "waste"
+"""Where used plates for dilutions end."""
 
-def set_deck(state: LabState, deck: Sequence[tuple[str, str, str]]) -> tuple[Move, ...]:
-    """Plan the moves for a deck given as (slot, barcode, role): first what is in the way, then what is missing."""
+
+def set_deck(
+    state: LabState, deck: Sequence[tuple[str, str, str]], spares: Collection[str] = frozenset()
+) -> tuple[Move, ...]:
+    """Plan the moves for a deck given as (slot, barcode, role): first what is in the way, then what is missing.
+
+    Args:
+        state: of the lab.
+        deck: as it shall be.
+        spares: plates for dilutions that the protocol still needs; others that stand there are used up.
+    """
     wanted = {f"deck/{slot}": barcode for slot, barcode, _role in deck}
     roles = {barcode: role for _slot, barcode, role in deck}
     standing = on_deck(state)
     in_the_way = sorted((p, b) for p, b in standing.items() if wanted.get(p) != b)
-    away = tuple(Move(b, p, home_of(state, b)) for p, b in in_the_way)
+    away = tuple(Move(b, p, home_of(state, b) if b in spares else _away(state, b)) for p, b in in_the_way)
     missing = sorted((p, b) for p, b in wanted.items() if standing.get(p) != b)
     return away + tuple(Move(b, _source(state, b, roles[b]), p) for p, b in missing)
 
 
 def clear_deck(state: LabState, assay_plate: str) -> tuple[Move, ...]:
-    """Plan the moves that empty the deck: the assay plate to the incubator, everything else home."""
+    """Plan the moves that empty the deck: the assay plate to the incubator, dilutions to the waste, the rest home."""
     standing = sorted(on_deck(state).items())
-    return tuple(Move(b, p, "incubator" if b == assay_plate else home_of(state, b)) for p, b in standing)
+    from_deck = tuple(Move(b, p, "incubator" if b == assay_plate else _away(state, b)) for p, b in standing)
+    # A plate for dilutions that was carried home between two loads is used up as well.
+    homes = sorted((b, f"hotel/{b}") for b in state.spares)
+    return from_deck + tuple(Move(b, home, WASTE) for b, home in homes if state.places.get(b) == home)
 
 
 def on_deck(state: LabState) -> dict[str, str]:
@@ -29,13 +43,19 @@ def on_deck(state: LabState) -> dict[str, str]:
 
 
 def home_of(state: LabState, barcode: str) -> str:
-    """Tell where a plate on the deck belongs: assay plates to the done stack, tips and sources to their homes."""
+    """Tell where a plate on the deck belongs: assay plates to the done stack, all else to its home."""
+    if barcode in state.spares:
+        return f"hotel/{barcode}"
     for outcome in state.outcomes.values():
         for load in outcome.result.get("summary", {}).get("loads", ()):
             for _slot, item, role in load["deck"]:
                 if item == barcode:
                     return "stack/done" if role == "destination" else _home(role, barcode)
     return "stack/done"
+
+
+def _away(state: LabState, barcode: str) -> str:
+    return WASTE if barcode in state.spares else home_of(state, barcode)
 
 
 def _source(state: LabState, barcode: str, role: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from controller.database import database_url
 from controller.files import write_text
 from controller.lock import lab_lock
-from controller.settings import Settings, load_settings
+from controller.settings import Settings, load_campaigns, load_settings
 from controller.store import open_store
 from nextplate.errors import DataError
 
@@ -26,6 +26,14 @@ class Lab:
 
     folder: Path
     settings: Settings
+    """Of lab.toml."""
+    more: tuple[Settings, ...] = ()
+    """Of the campaigns in ``campaigns/*.toml``: lab.toml with the tables that each changes."""
+
+    @property
+    def campaigns(self) -> tuple[Settings, ...]:
+        """Return the settings of every campaign that the lab is to run."""
+        return (self.settings, *self.more)
 
     @property
     def database(self) -> str:
@@ -37,11 +45,11 @@ def open_lab(folder: Path) -> Lab:
     """Read and check a lab's settings.
 
     Raises:
-        SettingsError: no lab there, or a mistake in lab.toml.
+        SettingsError: no lab there, or a mistake in lab.toml or in a file of ``campaigns/``.
     """
     settings = load_settings(folder / "lab.toml")
     # Absolute from here on: devices and workers need not share this process's working folder.
-    return Lab(folder.resolve(), settings)
+    return Lab(folder.resolve(), settings, load_campaigns(folder, settings))
 
 
 def init_lab(folder: Path, text: str | None = None) -> Lab:

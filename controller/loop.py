@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from controller.actions import Action, Compute, Note, Operate, Resubmit, Wait, read_command
-from controller.decide import decide, unknown_fate
+from controller.decide import decide
 from controller.executor import Executor, Job
+from controller.faults import unknown_fate
+from controller.floor import turns
 from controller.recipe import Plan
 from controller.state import Intent, LabState, fold
 from controller.store import Event, NewEvent, RowWrite
@@ -17,6 +19,8 @@ from nextplate.errors import NeedsOperator, Transient
 
 JSON = Mapping[str, Any]
 _SCAN_S = 0.5
+_PATIENCE = 0.01
+"""Share of an action's age after which a device that does not say when it will be ready is asked again."""
 
 
 class Journal(Protocol):
@@ -32,22 +36,25 @@ class Journal(Protocol):
 class Rim:
     """The effects the loop needs beside journal, devices and executor."""
 
-    resolve: Callable[[Compute], Compute]
-    """Replace @library, @stock and @tips by paths of files that hold them now."""
-    rows: Callable[[str, Intent, JSON, str], tuple[Sequence[RowWrite], JSON]]
-    """From a status, a result and a message make the projected rows, and the result as the journal shall keep it."""
-    inbox: Callable[[LabState], tuple[Sequence[tuple[str, JSON]], Sequence[RowWrite]]]
-    """Operator decisions not yet in the journal, each with its kind of event, and the rows that mark them taken."""
+    resolve: Callable[[LabState, Compute], Compute]
+    """Replace @library, @stock and @tips by paths of files that hold them now, for the campaign in focus."""
+    rows: Callable[[str, str, Intent, JSON, str], tuple[Sequence[RowWrite], JSON]]
+    """From a campaign, a status, a result and a message make the projected rows, and the result as the journal shall
+    keep it."""
+    inbox: Callable[[LabState], tuple[Sequence[tuple[str, str | None, JSON]], Sequence[RowWrite]]]
+    """Operator decisions not yet in the journal, each with its kind of event and its campaign, and the rows that mark
+    them taken."""
     watch: Callable[[Event], None]
     """Told of every event as it is written; for progress."""
 
 
 @dataclass(slots=True)
 class Loop:
-    """Runs one campaign. The journal decides what is true; this object only carries its folded state."""
+    """Runs the campaigns of a lab. The journal decides what is true; this object only carries its folded state."""
 
     lab: Path
-    plan: Plan
+    plans: Sequence[Plan]
+    """At least one."""
     journal: Journal
     clock: Clock
     executor: Executor
@@ -62,39 +69,73 @@ class Loop:
     """Keys this process has handed over or looked up; the rest came from before a crash."""
 
     def run(self) -> None:
-        """Scan until the campaign is over, a person is needed, or somebody asks to stop."""
-        self._record([NewEvent("controller.started", self.clock.now(), self.plan.name, {})])
+        """Scan until every campaign is over, a person is needed, or somebody asks to stop."""
+        only = self.plans[0].name if len(self.plans) == 1 else None
+        self._record([NewEvent("controller.started", self.clock.now(), only, {})])
         while not self.is_stopping:
-            reports = self._observe()
-            actions = decide(self.state, self.clock.now(), self.plan)
-            todo = [action for action in actions if not isinstance(action, Wait)]
-            for action in todo:
-                self._act(action)
-            if not todo and not self._rest(actions, reports):
+            running = self._observe()
+            waits, is_idle = self._take_turns()
+            if is_idle and not self._rest(waits, running):
                 return
+
+    def _take_turns(self) -> tuple[list[Wait], bool]:
+        """Let every campaign do what it can now; return what they wait for, and whether nobody did anything."""
+        waits: list[Wait] = []
+        is_idle = True
+        for plan in turns(self.state, self.clock.now(), self.plans):
+            view = self.state.focused(plan.name)
+            for action in decide(view, self.clock.now(), plan, self.plans):
+                if isinstance(action, Wait):
+                    waits.append(action)
+                else:
+                    is_idle = False
+                    self._act(plan.name, action)
+        return waits, is_idle
 
     def _observe(self) -> dict[str, Report]:
         """Poll what is in flight and the operators; journal what is new; return the reports still running."""
         decisions, taken = self.rim.inbox(self.state)
         if decisions:
             now = self.clock.now()
-            self._record([NewEvent(kind, now, self.plan.name, d) for kind, d in decisions], taken)
+            self._record([NewEvent(kind, now, name, told) for kind, name, told in decisions], taken)
+        if self.clock.is_virtual and (computing := self._computing()):
+            return computing
         running: dict[str, Report] = {}
         for intent in self.state.pending():
             report = self._ask(intent)
-            if report.status in (Status.DONE, Status.FAILED):
-                self._conclude(intent, report)
-            elif report.status is Status.UNKNOWN and intent.key not in self.state.faults:
-                self._note(unknown_fate(intent, report.message))
-            elif report.status is Status.NOT_FOUND and self._was_taken(intent.key):
-                self._note(unknown_fate(intent, "the device took it and knows nothing of it now"))
-            elif report.status is Status.RUNNING:
+            self._take_word(intent, report)
+            if report.status is Status.RUNNING:
                 running[intent.key] = report
-                if "step" in intent.action:
-                    continue
-                if intent.key not in self.state.accepted or intent.key in self.state.faults:
-                    self._note(Note("accepted", {"key": intent.key}))
         return running
+
+    def _computing(self) -> dict[str, Report]:
+        """Return the computing steps that still run: in virtual time they take none, and are waited for together.
+
+        So two runs of several campaigns write the same journal, whichever step ends first.
+        """
+        asked = {i.key: self._ask(i) for i in self.state.pending() if "step" in i.action}
+        return {key: report for key, report in asked.items() if report.status is Status.RUNNING}
+
+    def _take_word(self, intent: Intent, report: Report) -> None:
+        """Journal what is new about an action."""
+        if report.status in (Status.DONE, Status.FAILED):
+            self._conclude(intent, report)
+        elif report.status is Status.UNKNOWN and not self.state.doubted(intent.key):
+            self._note(self._owner(intent.key), unknown_fate(intent, report.message))
+        elif report.status is Status.NOT_FOUND and self._was_taken(intent.key):
+            lost = unknown_fate(intent, "the device took it and knows nothing of it now")
+            self._note(self._owner(intent.key), lost)
+        elif report.status is Status.RUNNING and self._is_news(intent):
+            self._note(self._owner(intent.key), Note("accepted", {"key": intent.key}))
+
+    def _is_news(self, intent: Intent) -> bool:
+        """Tell whether it was not known, or doubted, that a device has an action."""
+        is_known = intent.key in self.state.accepted and not self.state.doubted(intent.key)
+        return "step" not in intent.action and not is_known
+
+    def _owner(self, key: str) -> str:
+        """Return the campaign of a key; that of a campaign nobody knows is told as the first one's."""
+        return self.state.owner(key) or self.plans[0].name
 
     def _ask(self, intent: Intent) -> Report:
         """Poll a key; one from before a crash is looked up first, and handed over if it never arrived."""
@@ -117,20 +158,21 @@ class Loop:
         """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
         s = self.state
         is_taken = key in s.accepted or (key in self._known and key not in s.attempts)
-        return is_taken and not (key in s.outcomes or key in s.faults)
+        return is_taken and not (key in s.outcomes or s.doubted(key))
 
     def _may_hand_over(self, intent: Intent) -> bool:
         """Tell whether what a killed process announced may still be begun: not against anybody's word."""
-        s = self.state
-        is_stopped = s.is_paused or s.is_aborted or s.is_finished
+        name = self._owner(intent.key)
+        s = self.state.focused(name)
+        is_stopped = s.is_paused or s.is_aborted or s.is_finished or name not in [plan.name for plan in self.plans]
         is_spoken_for = intent.key in s.faults or intent.key in s.accepted
-        return not (is_stopped or is_spoken_for) and intent.key.startswith(f"{self.plan.name}.r")
+        return not (is_stopped or is_spoken_for)
 
     def _conclude(self, intent: Intent, report: Report) -> None:
-        status = "done" if report.status is Status.DONE else "failed"
-        rows, result = self.rim.rows(status, intent, report.result, report.message)
+        status, name = "done" if report.status is Status.DONE else "failed", self._owner(intent.key)
+        rows, result = self.rim.rows(name, status, intent, report.result, report.message)
         payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
-        self._record([NewEvent("outcome", self.clock.now(), self.plan.name, payload)], rows)
+        self._record([NewEvent("outcome", self.clock.now(), name, payload)], rows)
 
     def _tell(self, told: Note) -> None:
         """Conclude an action of unknown fate from a person's word."""
@@ -138,26 +180,26 @@ class Loop:
         intent = self.state.intents[told.payload["key"]]
         self._conclude(intent, Report(status, told.payload["result"], told.payload["message"]))
 
-    def _act(self, action: Action) -> None:
+    def _act(self, campaign: str, action: Action) -> None:
         match action:
             case Note(kind="outcome"):
                 self._tell(action)
             case Note():
-                self._note(action)
+                self._note(campaign, action)
             case Resubmit(key):
                 self._hand_over_again(self.state.intents[key])
             case Compute() | Operate():
-                self._announce(action)
+                self._announce(campaign, action)
 
-    def _note(self, note: Note) -> None:
-        self._record([NewEvent(note.kind, self.clock.now(), self.plan.name, note.payload)])
+    def _note(self, campaign: str, note: Note) -> None:
+        self._record([NewEvent(note.kind, self.clock.now(), campaign, note.payload)])
 
-    def _announce(self, action: Compute | Operate) -> None:
+    def _announce(self, campaign: str, action: Compute | Operate) -> None:
         """Commit the intent, then try it."""
         if isinstance(action, Compute):
-            action = self.rim.resolve(action)
+            action = self.rim.resolve(self.state.focused(campaign), action)
         payload = {"key": action.key, "task": action.task, "round": action.round, "action": action.body()}
-        self._record([NewEvent("intent", self.clock.now(), self.plan.name, payload)])
+        self._record([NewEvent("intent", self.clock.now(), campaign, payload)])
         intent = self.state.intents[action.key]
         self._known.add(action.key)
         if isinstance(action, Compute):
@@ -180,7 +222,7 @@ class Loop:
 
     def _attempt(self, intent: Intent, message: str) -> None:
         payload = {"key": intent.key, "message": message}
-        self._record([NewEvent("attempt", self.clock.now(), self.plan.name, payload)])
+        self._record([NewEvent("attempt", self.clock.now(), self._owner(intent.key), payload)])
 
     def _hand_over_again(self, intent: Intent) -> None:
         """Submit once more, but only where the device is certain that it never had the key."""
@@ -195,21 +237,24 @@ class Loop:
         for event in written:
             self.rim.watch(event)
 
-    def _rest(self, actions: Sequence[Action], running: Mapping[str, Report]) -> bool:
+    def _rest(self, waits: Sequence[Wait], running: Mapping[str, Report]) -> bool:
         """Wait for whatever comes first; False when nothing can come without a person, or nothing is left."""
         computing = [k for k in running if "step" in self.state.intents[k].action]
         if computing:
             self.executor.wait(_SCAN_S)
             return True
-        times = [a.until for a in actions if isinstance(a, Wait)]
+        times = [wait.until for wait in waits]
         now = self.clock.now()
-        soon = now + timedelta(seconds=_SCAN_S)
-        # a device that is later than it said is asked again in a moment, not without rest
-        times += [r.ready_at if r.ready_at and r.ready_at > now else soon for r in running.values()]
+        times += [r.ready_at if r.ready_at and r.ready_at > now else self._soon(k, now) for k, r in running.items()]
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))
         return True
+
+    def _soon(self, key: str, now: datetime) -> datetime:
+        """Return when a device is asked again that is later than it said: in a moment, later the longer it takes."""
+        age_s = (now - self.state.intents[key].time).total_seconds()
+        return now + timedelta(seconds=max(_SCAN_S, _PATIENCE * age_s))
 
     def _wake(self, when: datetime) -> datetime:
         """A real clock wakes now and then to see what operators want; a virtual one jumps."""

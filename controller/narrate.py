@@ -8,6 +8,7 @@ from controller.state import EventLike
 from controller.told_beside import beside_text
 
 JSON = Mapping[str, Any]
+_WELLS_SHOWN = 5
 
 
 class Narrator:
@@ -15,23 +16,27 @@ class Narrator:
 
     def __init__(self) -> None:
         self._tasks: dict[str, tuple[str, int]] = {}
-        self._rounds: int | None = None
+        self._rounds: dict[str | None, int] = {}
 
     def line(self, event: EventLike) -> str | None:
         """Return the line of an event; None for events nobody needs to hear of."""
         p = event.payload
         if event.kind == "campaign.started":
-            self._rounds = p["rounds"]
+            self._rounds[event.campaign] = p["rounds"]
         if event.kind == "intent":
             self._tasks[p["key"]] = (p["task"], p["round"])
             return None
         if event.kind == "outcome":
             task, number = self._tasks.get(p["key"], (p["key"], 0))
             said = _outcome(task, p)
-            name = "closing" if self._rounds == number else f"round {number + 1}"
-            return said and _stamp(event.time, f"{name}  {said}")
+            name = "closing" if self._rounds.get(event.campaign) == number else f"round {number + 1}"
+            return said and _stamp(event.time, f"{self._of(event)}{name}  {said}")
         told = _TOLD.get(event.kind)
-        return _stamp(event.time, told(p)) if told else None
+        return _stamp(event.time, f"{self._of(event)}{told(p)}") if told else None
+
+    def _of(self, event: EventLike) -> str:
+        """Name the campaign where there are several."""
+        return f"{event.campaign}  " if event.campaign and len(self._rounds) > 1 else ""
 
 
 def _stamp(time: datetime, text: str) -> str:
@@ -68,7 +73,8 @@ def _pick(r: JSON, _n: int) -> str:
 
 def _compile(r: JSON, _n: int) -> str:
     s = r["summary"]
-    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads"
+    diluted = f", dilutions made in {', '.join(s['dilution_plates'])}" if s.get("dilution_plates") else ""
+    return f"compiled {s['n_transfers']} transfers in {len(s['loads'])} deck loads{diluted}"
 
 
 def _check(r: JSON, _n: int) -> str:
@@ -77,10 +83,11 @@ def _check(r: JSON, _n: int) -> str:
 
 
 def _run(r: JSON, n: int) -> str:
-    short = len(r.get("short", ()))
-    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers" + (
-        f", {short} short" if short else ""
-    )
+    short = r.get("short", ())
+    wells = ", ".join([*dict.fromkeys(well for well, *_ in short)][:_WELLS_SHOWN])
+    more = ", .." if len(short) > _WELLS_SHOWN else ""
+    told = f", {len(short)} short: {wells}{more}" if short else ""
+    return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers{told}"
 
 
 def _acquire(r: JSON, _n: int) -> str:

@@ -15,7 +15,12 @@ JSON = Mapping[str, Any]
 def why_not(state: LabState, decision: JSON) -> str | None:
     """Say why a decision cannot be taken now; None when it can."""
     if state.campaign is None:
-        return "no campaign has been started; start one with: nextplate run"
+        known = ", ".join(state.campaigns)
+        return (
+            f"no campaign is called {state.focus!r} (there are: {known})"
+            if known
+            else "no campaign has been started; start one with: nextplate run"
+        )
     owed = [f.fault for f in state.open_faults() if f.key not in state.outcomes]
     is_owed = decision["what"] == "answer" and decision["fault"] in owed
     if (state.is_finished or state.is_aborted) and not is_owed:
@@ -93,23 +98,54 @@ class _Taken:
     """A decision as if it were in the journal already."""
 
     payload: JSON
+    campaign: str | None
     kind: str = "decision"
     time: datetime = _SOME_TIME
 
 
-def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, JSON], ...]:
-    """Pair each waiting decision with the kind of event it becomes: decision, or decision.refused with a reason.
+def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, str | None, JSON], ...]:
+    """Tell of each waiting decision which kind of event it becomes, of which campaign, and what is kept of it.
 
-    Each is judged after those before it: of two answers to one fault the first counts.
+    The kind is decision, or decision.refused with a reason. Each is judged after those before it: of two answers to
+    one fault the first counts.
     """
-    sorted_out: list[tuple[str, JSON]] = []
-    for decision in waiting:
-        if reason := why_not(state, decision):
-            sorted_out.append(("decision.refused", {**decision, "why": reason}))
+    sorted_out: list[tuple[str, str | None, JSON]] = []
+    for posted in waiting:
+        name, decision = addressed(state, posted)
+        if reason := why_not(state.focused(name) if name else state, decision):
+            sorted_out.append(("decision.refused", name, {**decision, "why": reason}))
         else:
-            sorted_out.append(("decision", decision))
-            state = fold([_Taken(decision)], state)
+            sorted_out.append(("decision", name, decision))
+            state = fold([_Taken(decision, name)], state)
     return tuple(sorted_out)
+
+
+def addressed(state: LabState, posted: JSON) -> tuple[str | None, JSON]:
+    """Tell which campaign a decision is about, and the decision without its address.
+
+    An answer is about the fault's campaign; other decisions name theirs, or mean the one that is looked at.
+    """
+    decision = {name: value for name, value in posted.items() if name != "campaign"}
+    owner = state.owner(decision["fault"]) if decision["what"] == "answer" else None
+    return owner or posted.get("campaign") or state.focus, decision
+
+
+def which_campaign(state: LabState, decision: JSON, named: str | None) -> str | None:
+    """Find the campaign that an operator means; None: an answer, which says it itself, or no campaign was started.
+
+    Raises:
+        DataError: several are running, and it is not clear which is meant.
+    """
+    if named is not None or decision["what"] == "answer":
+        return named
+    running = [c for c in state.campaigns.values() if not c.is_over]
+    if len(running) > 1 and decision["what"] in ("approve", "reject"):
+        waiting = [c for c in running if decision["round"] in state.focused(c.name).open_proposals()]
+        running = waiting if len(waiting) == 1 else running
+    if len(running) > 1:
+        names = ", ".join(c.name for c in running)
+        raise DataError(f"several campaigns are running ({names}); say which one you mean: --campaign NAME")
+    return running[0].name if running else state.focus
 
 
 def require(state: LabState, waiting: Sequence[JSON], decision: JSON) -> None:
@@ -118,6 +154,6 @@ def require(state: LabState, waiting: Sequence[JSON], decision: JSON) -> None:
     Raises:
         DataError: with the reason.
     """
-    kind, told = sort_out(state, [*waiting, decision])[-1]
+    kind, _, told = sort_out(state, [*waiting, decision])[-1]
     if kind != "decision":
         raise DataError(told["why"])

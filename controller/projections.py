@@ -11,7 +11,7 @@ from typing import Any
 
 from controller.state import Intent
 from controller.store import RowWrite
-from protocols.model import Protocol, Transfer
+from protocols.model import DeckRole, Protocol, Transfer
 
 JSON = Mapping[str, Any]
 Rows = list[RowWrite]
@@ -81,20 +81,51 @@ def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows,
     unless the answer was that it was not done: a well believed emptier than it is costs a compound, a well
     believed fuller costs a plate.
     """
-    planned = _planned(lab, intent)
+    protocol = _protocol(lab, intent)
+    planned = {t.transfer_id: t for t in protocol.loads[intent.action["command"]["load"]].transfers}
+    spares = _spares(protocol)
     moved = _moved(status, planned, result)
     begun = _touched(status, planned, moved)
     drawn = {t: _drawn_nl(t, planned, moved, result) for t in begun}
     rows = [
-        RowWrite("stock_movements", [_movement(intent.key, planned[t], nl) for t, nl in drawn.items() if nl]),
+        RowWrite(
+            "stock_movements",
+            [
+                _movement(intent.key, planned[t], nl)
+                for t, nl in drawn.items()
+                if nl and planned[t].source_plate not in spares
+            ],
+        ),
         RowWrite("tips_used", _tips(intent.key, [planned[t] for t in begun])),
     ]
     # A load written off has debited everything and dosed nothing that anybody can vouch for.
     dosed = {} if result.get("choice") == "write-off" else moved
     short = [
-        [p.destination_well, dosed.get(t, 0), p.volume_nl] for t, p in planned.items() if dosed.get(t, 0) < p.volume_nl
+        [p.destination_well, dosed.get(t, 0), p.volume_nl]
+        for t, p in planned.items()
+        if dosed.get(t, 0) < p.volume_nl and p.destination_plate not in spares
     ]
-    return [r for r in rows if r.rows], {**result, "short": short}
+    kept = {**result, "short": short}
+    if diluted := [_of_dilution(p, dosed.get(t, 0)) for t, p in planned.items() if spares & _plates(p)]:
+        kept["diluted"] = diluted
+    return [r for r in rows if r.rows], kept
+
+
+def _spares(protocol: Protocol) -> frozenset[str]:
+    """Return the plates that dilutions are made in: they are in no stock table, and no assay well is theirs."""
+    decks = (item for load in protocol.loads for item in load.deck)
+    return frozenset(item.barcode for item in decks if item.role is DeckRole.INTERMEDIATE)
+
+
+def _plates(t: Transfer) -> frozenset[str]:
+    return frozenset((t.source_plate, t.destination_plate))
+
+
+def _of_dilution(t: Transfer, moved_nl: int) -> list[Any]:
+    """Return a transfer into or out of a dilution as the journal keeps it: ends, moved and planned nanolitres."""
+    return [
+        t.source_plate, t.source_well, t.destination_plate, t.destination_well, moved_nl, t.volume_nl,
+    ]  # fmt: skip
 
 
 def _drawn_nl(t: int, planned: Mapping[int, Transfer], moved: Mapping[int, int], result: JSON) -> int:
@@ -126,10 +157,8 @@ def _moved(status: str, planned: Mapping[int, Transfer], result: JSON) -> dict[i
     return {}
 
 
-def _planned(lab: Path, intent: Intent) -> dict[int, Transfer]:
-    command = intent.action["command"]
-    protocol = Protocol.from_json((lab / command["protocol"]).read_text())
-    return {t.transfer_id: t for t in protocol.loads[command["load"]].transfers}
+def _protocol(lab: Path, intent: Intent) -> Protocol:
+    return Protocol.from_json((lab / intent.action["command"]["protocol"]).read_text())
 
 
 def _movement(key: str, t: Transfer, moved_nl: int) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from controller.protocoltables import analyzed
 from controller.stockfile import read_stock
 from nextplate.errors import DataError
-from protocols.analyze import analyze
 from protocols.carry_over import carry_over
 from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
@@ -80,7 +80,14 @@ def read_sound(path: Path) -> Protocol:
 
 
 def check_file(
-    path: Path, lab: LabNow, *, robot: RobotDeck | None = None, at: datetime | None = None, python: Path | None = None
+    path: Path,
+    lab: LabNow,
+    *,
+    robot: RobotDeck | None = None,
+    at: datetime | None = None,
+    python: Path | None = None,
+    tables: Mapping[str, Path] | None = None,
+    is_attended: bool = False,
 ) -> Checked:
     """Check a file; one that ends in .py goes through the vendor's interpreter first.
 
@@ -90,12 +97,18 @@ def check_file(
         robot: as it stands in the lab; None: any of the protocol's kind.
         at: when it shall run; None: nothing is said of expiry.
         python: interpreter that has the vendor's package; None: nextplate's own.
+        tables: CSV runtime parameters of a file that ends in .py, by variable name; None: it takes none.
+        is_attended: a person stands by while it runs: a file may then wait for one.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file or a table cannot be read, or the file does not take these tables.
         StepError: there is no interpreter for it.
     """
-    return _by_hand(path, lab, python) if path.suffix == ".py" else _ours(read_protocol(path), lab, robot, at)
+    if path.suffix == ".py":
+        return _by_hand(path, lab, python, tables or {}, is_attended=is_attended)
+    if tables:
+        raise DataError(f"{path}: only an Opentrons file that ends in .py takes tables; leave --table out")
+    return _ours(read_protocol(path), lab, robot, at)
 
 
 def stock_of(path: Path) -> tuple[StockWell, ...]:
@@ -155,14 +168,15 @@ def _is_rack(item: DeckItem) -> bool:
     return LABWARE[item.labware].is_tip_rack
 
 
-def _by_hand(path: Path, lab: LabNow, python: Path | None) -> Checked:
-    analysis = analyze(path, python)
+def _by_hand(path: Path, lab: LabNow, python: Path | None, tables: Mapping[str, Path], *, is_attended: bool) -> Checked:
+    analysis = analyzed(path, python, tables)
     problems: list[Problem] = []
     if not analysis.is_ok:
         problems = [
             Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
         ]
-    books = account(analysis.commands, {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock})
+    known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
+    books = account(analysis.commands, known, is_attended=is_attended)
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
     return Checked(what, (*problems, *books.problems), tuple(books.notes))
 

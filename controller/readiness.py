@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING
 
 from controller.settings import BeliefSection, Settings
 from controller.settings.whole import giving_of
+from controller.state import fold
 from nextplate.errors import DataError, PlanError
 from nextplate.models.kinds import CELL_COUNT
+from protocols.acoustic import in_window
 from protocols.forecast import Need, dry
 from protocols.giving import Giving
+from protocols.labware import LABWARE
+from protocols.offsets import read_offsets
 from protocols.stock import StockWell
 
 if TYPE_CHECKING:
     from controller.store.store import Store
 
 _SHOWN = 3
+SOUND_PLATES = tuple(name for name, kind in LABWARE.items() if kind.acoustic_max_nl)
+"""Load names of plates that an acoustic dispenser draws from."""
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,7 +39,7 @@ def check_ready(
         unusable: source plates that may not leave the cold any more, and why.
 
     Raises:
-        DataError: the image profiles cannot be used.
+        DataError: the image profiles or the labware offsets cannot be used.
         PlanError: what is missing, and the command or key that mends it.
     """
     if library is None:
@@ -42,11 +48,18 @@ def check_ready(
     kept = "".join(f" ({plate} is left out: {why})" for plate, why in unusable.items())
     if not wells:
         raise PlanError(f"this lab has no stock that may be used; add it with: nextplate stock add FILE{kept}")
-    if not store.tip_racks_now():
+    if not store.tip_racks_now() and giving_of(settings).by_sound is None:
         raise PlanError("this lab has no tips; register full racks with: nextplate tips add N")
+    if settings.deck.dilution and not fold(store.events()).spares:
+        raise PlanError(
+            f"lab.toml has small doses diluted ([deck] dilution) and there is no plate for it: put empty "
+            f"{settings.deck.dilution} into the hotel and register them with: nextplate spares add N"
+        )
     known = {row["compound_id"] for row in store.select("compounds")}
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems) + kept)
+    if settings.deck.offsets:
+        read_offsets(lab / settings.deck.offsets)
     if settings.belief.profiles is not None:
         _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 
@@ -76,9 +89,26 @@ def _problems(settings: Settings, wells: Sequence[StockWell], known: Collection[
         first = ", ".join(f"{w.compound_id!r} in {w.source_plate} {w.source_well}" for w in strangers[:_SHOWN])
         yield f"{len(strangers)} stock wells hold what is neither in the library nor a control in lab.toml: {first}"
     samples = [w for w in wells if w.compound_id in known]
+    yield from _sound_problems(settings, wells)
     yield from _dose_problem(settings, samples)
     yield from _series_problem(settings, samples)
     yield from _dry_problems(settings, wells)
+
+
+def _sound_problems(settings: Settings, wells: Sequence[StockWell]) -> Iterator[str]:
+    """Tell where an acoustic dispenser is to draw from plates or wells that it cannot draw from."""
+    tool, controls = giving_of(settings).by_sound, (settings.assay.negative_control, settings.assay.positive_control)
+    if tool is None:
+        return
+    for name in controls:
+        mine = [w for w in wells if w.compound_id == name]
+        if mine and not any(map(in_window, mine)):
+            first = mine[0]
+            yield (
+                f"{tool.load_name} cannot draw {name} from {first.source_plate} {first.source_well}: it takes plates "
+                f"that sound goes through, filled to their window, and this is a {first.labware} with "
+                f"{first.volume_nl} nl; put it into one of {', '.join(SOUND_PLATES)}"
+            )
 
 
 def _dose_problem(settings: Settings, samples: Sequence[StockWell]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from controller.files import full_disk_named
 from controller.intake import Added, add_library, add_stock, read_stock
 from controller.lab import Lab
 from controller.snapshots import LIBRARIES, library_folder
+from controller.state import fold
 from controller.store import NewEvent, RowWrite
 from nextplate.errors import DataError
 
@@ -92,7 +93,7 @@ def register_library(
             features, issues, damage = _streamed(lab, path, how, with_alerts, progress)
         else:
             features, issues, damage = _read(lab, path, how, progress)
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     added = add_library(store, features, name=path.name, now=now)
     return LibraryAdded(added, features, issues, "" if added.is_new else damage)
 
@@ -159,7 +160,7 @@ def register_stock(lab: Lab, store: "Store", path: Path) -> Added:
     known = {row["compound_id"] for row in store.select("compounds")}
     assay = lab.settings.assay
     controls = (assay.negative_control, assay.positive_control)
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     return add_stock(store, read_stock(path), known, controls, now=now)
 
 
@@ -175,20 +176,46 @@ def register_care(lab: Lab, store: "Store", path: Path) -> int:
     if not care:
         raise DataError(f"{path} has a header and no rows; write one line per plate")
     rows = [care_row(plate, one) for plate, one in care.items()]
-    event = NewEvent("stock.care", lab_time(lab.folder, lab.settings), None, {"plates": rows})
+    event = NewEvent("stock.care", lab_time(lab), None, {"plates": rows})
     store.append([event], [RowWrite("plate_care", rows, "upsert")], expected_seq=store.head().seq)
     return len(rows)
 
 
 def register_tips(lab: Lab, store: "Store", n_racks: int) -> tuple[str, ...]:
-    """Register further full tip racks, numbered on from those there are; return their barcodes."""
+    """Register further full tip racks, numbered on from those there are; return their barcodes.
+
+    Raises:
+        DataError: the lab's liquid handler has no tips.
+    """
     robot = lab.settings.device_of("liquid-handler").robot or "flex"
+    if robot not in TIP_RACKS:
+        raise DataError(f"robot = {robot!r} in lab.toml has no tips: nothing was added")
     first = len(store.tip_racks_now())
     barcodes = tuple(f"TIPS-{first + n + 1:04d}" for n in range(n_racks))
     rows = [
         {"barcode": barcode, "labware": TIP_RACKS[robot], "position": first + n} for n, barcode in enumerate(barcodes)
     ]
-    now = lab_time(lab.folder, lab.settings)
+    now = lab_time(lab)
     event = NewEvent("tips.added", now, None, {"racks": list(barcodes), "labware": TIP_RACKS[robot]})
     store.append([event], [RowWrite("tip_racks", rows)], expected_seq=store.head().seq)
+    return barcodes
+
+
+def register_spares(lab: Lab, store: "Store", n_plates: int) -> tuple[str, ...]:
+    """Register further empty plates for dilutions, numbered on from those there are; return their barcodes.
+
+    Raises:
+        DataError: lab.toml names no labware for them, or a source plate or tip rack has such a barcode already.
+    """
+    kind = lab.settings.deck.dilution
+    if not kind:
+        raise DataError("lab.toml says nothing of dilutions: name the plates' labware there, [deck] dilution = NAME")
+    head = store.head()
+    first = len(fold(store.events()).spares)
+    barcodes = tuple(f"DIL-{first + n + 1:04d}" for n in range(n_plates))
+    taken = {row["source_plate"] for row in store.select("stock")} | {r.barcode for r in store.tip_racks_now()}
+    if clashes := [barcode for barcode in barcodes if barcode in taken]:
+        raise DataError(f"a plate called {clashes[0]} is in the lab already; give that one another barcode")
+    event = NewEvent("spares.added", lab_time(lab), None, {"plates": list(barcodes), "labware": kind})
+    store.append([event], expected_seq=head.seq)
     return barcodes

@@ -8,8 +8,13 @@ from controller.lab import Lab
 PAGE = "report.html"
 
 
-def write_report(lab: Lab, out: Path) -> Path:
-    """Write the report of the latest campaign, finished or not, into a folder; return the page.
+def write_report(lab: Lab, out: Path, name: str | None = None) -> Path:
+    """Write the report of a campaign, finished or not, into a folder; return the page.
+
+    Args:
+        lab: whose.
+        out: the folder.
+        name: the campaign's; None: lab.toml's, else the one started last.
 
     Raises:
         PlanError: no campaign has been started.
@@ -21,7 +26,7 @@ def write_report(lab: Lab, out: Path) -> Path:
     from controller.report.gather import gather
     from controller.report.page import render_page
 
-    campaign = gather(lab)
+    campaign = gather(lab, campaign=name)
     drawn = draw(campaign)
     for name, image in drawn.pngs.items():
         write_bytes(out / name, image)

@@ -9,8 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.actions import PROFILES, Compute
+from controller.actions import OFFSETS, PROFILES, Compute
 from controller.files import write_bytes
+from controller.reservations import NOTHING, Reserved
 from nextplate.errors import PlanError
 from protocols.stock import unusable_plates
 
@@ -21,8 +22,10 @@ LIBRARIES = "library"
 """Folder of the lab that holds the feature folders."""
 
 
-def resolve(lab: Path, store: "Store", library: str, action: Compute, today: date) -> Compute:
-    """Replace @library, @stock, @tips and @profiles in a step's inputs by paths of files that hold them now.
+def resolve(
+    lab: Path, store: "Store", library: str, action: Compute, today: date, spoken_for: Reserved = NOTHING
+) -> Compute:
+    """Replace @library, @stock, @tips, @profiles and @offsets in a step's inputs by paths of files that hold them now.
 
     Args:
         lab: its folder.
@@ -30,11 +33,13 @@ def resolve(lab: Path, store: "Store", library: str, action: Compute, today: dat
         library: digest.
         action: a step.
         today: by which plates keep or have expired (UTC).
+        spoken_for: liquid and tips that other campaigns are going to draw; the step does not see them.
 
     Raises:
         PlanError: an input this version does not know.
     """
-    return replace(action, inputs={n: _resolved(lab, store, library, p, today) for n, p in action.inputs.items()})
+    inputs = {n: _resolved(lab, store, library, p, today, spoken_for) for n, p in action.inputs.items()}
+    return replace(action, inputs=inputs)
 
 
 def library_folder(digest: str) -> str:
@@ -42,22 +47,28 @@ def library_folder(digest: str) -> str:
     return f"{LIBRARIES}/{digest[:16]}"
 
 
-def _resolved(lab: Path, store: "Store", library: str, path: str, today: date) -> str:
+def _resolved(lab: Path, store: "Store", library: str, path: str, today: date, spoken_for: Reserved) -> str:
     match path:
         case "@library":
             return library_folder(library)
         case "@stock":
-            return _keep(lab, "stock", "parquet", _stock(store, today))
+            return _keep(lab, "stock", "parquet", _stock(store, today, spoken_for))
         case "@tips":
-            return _keep(lab, "tips", "json", _tips(store))
+            return _keep(lab, "tips", "json", _tips(store, spoken_for))
         case _ if path.startswith(PROFILES):
-            given = path.removeprefix(PROFILES)
-            file = lab / given
-            # What is not there fails the step: a fault that a person can answer, where an error here ends the loop.
-            return _keep(lab, "profiles", file.suffix[1:] or "csv", file.read_bytes()) if file.is_file() else given
+            return _file(lab, "profiles", path.removeprefix(PROFILES), "csv")
+        case _ if path.startswith(OFFSETS):
+            return _file(lab, "offsets", path.removeprefix(OFFSETS), "json")
         case _ if path.startswith("@"):
             raise PlanError(f"no snapshot is called {path}")
     return path
+
+
+def _file(lab: Path, name: str, given: str, suffix: str) -> str:
+    """Freeze a file of the operator's; its name ends as the operator's does, else as said."""
+    file = lab / given
+    # What is not there fails the step: a fault that a person can answer, where an error here ends the loop.
+    return _keep(lab, name, file.suffix[1:] or suffix, file.read_bytes()) if file.is_file() else given
 
 
 def _keep(lab: Path, name: str, suffix: str, content: bytes) -> str:
@@ -67,7 +78,7 @@ def _keep(lab: Path, name: str, suffix: str, content: bytes) -> str:
     return path
 
 
-def _stock(store: "Store", today: date) -> bytes:
+def _stock(store: "Store", today: date, spoken_for: Reserved) -> bytes:
     """Write the source wells; where somebody spoke of plates, also what of them may not be used, and why."""
     import polars as pl
 
@@ -80,7 +91,12 @@ def _stock(store: "Store", today: date) -> bytes:
         "concentration_um": pl.Float64,
         "labware": pl.String,
     }
-    frame = pl.DataFrame(list(store.stock_now()), schema=dict(schema), orient="row")
+    planned = spoken_for.volumes_nl
+    left = [
+        well._replace(volume_nl=well.volume_nl - planned.get((well.source_plate, well.source_well), 0))
+        for well in store.stock_now()
+    ]
+    frame = pl.DataFrame(left, schema=dict(schema), orient="row")
     if care := store.plate_care():
         why = unusable_plates(care, today)
         thaws = {plate: one.n_thaws for plate, one in care.items()}
@@ -95,9 +111,11 @@ def _stock(store: "Store", today: date) -> bytes:
     return out.getvalue()
 
 
-def _tips(store: "Store") -> bytes:
+def _tips(store: "Store", spoken_for: Reserved) -> bytes:
+    taken = {rack: {well for r, well in spoken_for.tips if r == rack} for rack, _ in spoken_for.tips}
     racks = [
-        {"barcode": r.barcode, "labware": r.labware, "free_wells": _free(set(r.used))} for r in store.tip_racks_now()
+        {"barcode": r.barcode, "labware": r.labware, "free_wells": _free({*r.used, *taken.get(r.barcode, ())})}
+        for r in store.tip_racks_now()
     ]
     return json.dumps([r for r in racks if r["free_wells"]], sort_keys=True).encode()
 

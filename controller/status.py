@@ -1,10 +1,11 @@
 """What runs, what waits and for whom: the state of a lab for people and programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from controller.recipe import chain, current, judged_task, plan_of
+from controller.floor import why_wait
+from controller.recipe import Plan, chain, current, judged_task, plan_of
 from controller.state import LabState
 
 JSON = Mapping[str, Any]
@@ -18,6 +19,7 @@ def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None)
         "campaign": campaign.name if campaign else None,
         "state": state_word(state),
         "doing": _doing(state),
+        "campaigns": campaign_lines(state),
         "time": now.isoformat() if now else None,
         "rounds": [_round(state, r) for r in range(campaign.rounds)] if campaign else [],
         "in_flight": [{"key": i.key, "since": i.time.isoformat()} for i in state.pending()],
@@ -30,6 +32,20 @@ def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None)
     }
 
 
+def campaign_lines(state: LabState) -> list[dict[str, Any]]:
+    """Tell how the other campaigns stand that are not over, and for whom they wait."""
+    running = [c for c in state.campaigns.values() if not c.is_over]
+    plans = [plan_of(state.focused(c.name)) for c in running]
+    others = [plan for plan in plans if plan.name != state.focus]
+    return [_campaign_line(state.focused(plan.name), plan, plans) for plan in others]
+
+
+def _campaign_line(state: LabState, plan: Plan, plans: Sequence[Plan]) -> dict[str, Any]:
+    place = current(state, plan)
+    waits = why_wait(state, plan, plans, place[1]) if place else None
+    return {"campaign": plan.name, "state": state_word(state), "doing": _doing(state), "waits_for": waits}
+
+
 def state_word(state: LabState) -> str:
     """Say in one word how the campaign stands."""
     if state.campaign is None:
@@ -38,7 +54,7 @@ def state_word(state: LabState) -> str:
         return "finished"
     if state.is_aborted:
         return "aborted"
-    if state.open_faults():
+    if state.own_faults() or (len(state.campaigns) == 1 and state.open_faults()):
         return "needs a person"
     if state.open_proposals():
         return "waits for approval"
@@ -79,6 +95,10 @@ def status_text(body: JSON) -> str:
         )
         return f"{library}; no campaign yet (nextplate run)"
     lines = [f"campaign {body['campaign']}: {body['state']}" + (f", at {body['doing']}" if body["doing"] else "")]
+    for other in body["campaigns"]:
+        at = f", at {other['doing']}" if other["doing"] else ""
+        waits = f"; {other['waits_for']}" if other["waits_for"] else ""
+        lines.append(f"  beside it {other['campaign']}: {other['state']}{at}{waits}")
     lines += [_round_line(r) for r in body["rounds"] if r["tasks_done"]]
     lines += [f"in flight: {i['key']} since {i['since']}" for i in body["in_flight"]]
     for fault in body["faults"]:
@@ -86,7 +106,7 @@ def status_text(body: JSON) -> str:
         lines += [f"  nextplate answer {fault['fault']} {choice}" for choice in fault["choices"]]
     for number, question in body["waiting_for_approval"].items():
         lines.append(f"{question}\n  nextplate approve {number}   or   nextplate reject {number}")
-    away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/"))}
+    away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/", "waste"))}
     lines += [f"plate {barcode}: {place}" for barcode, place in away.items()]
     lines.append(f"lab time {body['time']}; journal: {body['journal_seq']} events, {body['journal_hash'][:16]}")
     return "\n".join(lines)

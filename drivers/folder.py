@@ -27,7 +27,7 @@ from drivers.in_time import LOOKUP_S, POLL_S, InTime
 from drivers.key_files import file_name, write_whole
 from drivers.options import checked
 from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
-from drivers.proven import proven_file
+from drivers.proven import proven_file, proven_with
 from nextplate.errors import DataError, NeedsOperator, SettingsError, Transient
 from protocols.model import DeckLoad, Protocol
 
@@ -247,9 +247,10 @@ def _load_described(command: RunLoad, name: str) -> tuple[dict[str, Any], dict[s
     rendered_file = proven_file(command)
     if command.rendered_path is not None and rendered_file is not None:
         files[command.rendered_path.name] = rendered_file
+    files |= proven_with(command)
     load = _load_of(protocol, command)
     rendered = None if command.rendered_path is None else f"{name}.files/{command.rendered_path.name}"
-    body = {
+    body: dict[str, Any] = {
         "verb": "run-load",
         "protocol_digest": command.protocol_digest,
         "load": command.load,
@@ -260,6 +261,10 @@ def _load_described(command: RunLoad, name: str) -> tuple[dict[str, Any], dict[s
         "deck": [asdict(item) for item in load.deck],
         "transfers": [asdict(transfer) for transfer in load.transfers],
     }
+    if command.tables:
+        body["files"]["tables"] = {table.name: f"{name}.files/{table.path.name}" for table in command.tables}
+    if command.offsets is not None:
+        body["files"]["offsets"] = f"{name}.files/{command.offsets.path.name}"
     return body, files
 
 

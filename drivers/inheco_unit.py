@@ -37,11 +37,16 @@ class Unit:
         self._model: Model | None = None
 
     def model(self, until: Deadline) -> Model:
-        """Return what it is; asked for until it was heard twice the same."""
-        while self._model is None:
-            first = model(self.link.ask("RTS", until))
-            if model(self.link.ask("RTS", until)) == first:
-                self._model = first
+        """Return what it is, heard twice the same.
+
+        Raises:
+            DeviceError: it was not.
+        """
+        if self._model is None:
+            first, second = (model(self.link.ask("RTS", until)) for _ in range(2))
+            if first != second:
+                raise Garbled(f"the Inheco says it is an {first.name}, and then an {second.name}")
+            self._model = first
         return self._model
 
     def sight(self, until: Deadline) -> Sight:

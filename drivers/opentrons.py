@@ -8,12 +8,13 @@
     options = { url = "http://192.168.1.20:31950", robot = "flex" }
 
 Options besides those of every HTTP device (drivers.http_options): ``robot`` (flex or ot2), ``offsets`` (a file,
-protocols.offsets), and seconds: ``poll_s``, ``patience_s`` (a robot that does not answer, before anything moves),
-``lost_s`` (during a run), ``analysis_s``, ``load_s`` (after which a run is stopped), ``settle_s``, ``stop_s``.
+protocols.offsets, for loads that bring none), and seconds: ``poll_s``, ``patience_s`` (a robot that does not answer,
+before anything moves), ``lost_s`` (during a run), ``analysis_s``, ``load_s`` (after which a run is stopped),
+``settle_s``, ``stop_s``.
 
 What happens to one load::
 
-    prepare   files, health, pipettes, door, e-stop, nobody else's run; upload; the robot's own analysis = the plan
+    prepare   files, health, pipettes, door, e-stop, nobody else's run; tables and file up; the robot's analysis = plan
     perform   make the run - policy - play, once - poll - read every command - close the run
     crash     find the run by its protocol, which holds the key; follow it, or say for certain that it never began
 
@@ -23,6 +24,7 @@ is that of this key alone, and a run of it is this key's run, whoever's memory w
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ from drivers.opentrons_checks import (
 from drivers.opentrons_memory import Intents
 from drivers.opentrons_run import NotPlayed, Runs
 from drivers.ports import Report, RunLoad, Status
+from drivers.proven import proven_bytes
 from drivers.wire import Silent
 from drivers.worker import LOOKUP_WAIT_S, NOTHING_MOVED, WorkerDevice
 from drivers.worker_memory import JSON, Memory
@@ -145,11 +148,13 @@ class Opentrons:
         planned = read_planned(command, needs_file=True)
         self._require_fit(planned, until)
         self._runs_free(command, until)
-        stored = self._uploaded(command, planned, until)
+        tables = self._tables(command, until)
+        stored = self._uploaded(command, planned, tables, until)
         analysis = self._analysed(stored.id, until)
         require_analysis(analysis, stored, planned)
-        offsets = [offset.body() for offset in run_offsets(analysis.labware, self._offsets)]
-        return {"protocol_id": stored.id, "offsets": offsets}
+        measured = planned.offsets or self._offsets
+        offsets = [offset.body() for offset in run_offsets(analysis.labware, measured)]
+        return {"protocol_id": stored.id, "offsets": offsets, **({"tables": tables} if tables else {})}
 
     def _require_fit(self, planned: Planned, until: Deadline) -> None:
         ask = self._api.patiently
@@ -169,13 +174,30 @@ class Opentrons:
         if self._intents.of(command.run_key) is None:
             self._runs.require_free(until)
 
-    def _uploaded(self, command: KeyedLoad, planned: Planned, until: Deadline) -> words.Stored:
+    def _tables(self, command: KeyedLoad, until: Deadline) -> dict[str, str]:
+        """Put the tables of a load on the robot, as often as need be: the same one again is the same file there."""
+        ids: dict[str, str] = {}
+        for table in command.tables:
+            content = proven_bytes(table)
+            try:
+                ids[table.name] = self._api.patiently(partial(self._api.upload_table, table.path.name, content), until)
+            except Refused as error:
+                told = words.refusal(error.answer.body)
+                raise NeedsOperator(
+                    f"the robot does not take table {table.path}: {told}; its software may be older than 8.0, which "
+                    "knows tables: update it, or leave tables out of [deck] in lab.toml"
+                ) from error
+        return ids
+
+    def _uploaded(
+        self, command: KeyedLoad, planned: Planned, tables: Mapping[str, str], until: Deadline
+    ) -> words.Stored:
         path = command.rendered_path
         name = f"{path.stem if path is not None else 'load'}.py"
         key = file_name(command.run_key)[:100]
         content = marked(planned.content, self._intents.lab_id, command.run_key)
         try:
-            return self._api.patiently(lambda end: self._api.upload(name, content, key, end), until)
+            return self._api.patiently(lambda end: self._api.upload(name, content, key, end, tables), until)
         except Refused as error:
             raise NeedsOperator(f"the robot does not take {path}: {words.refusal(error.answer.body)}") from error
 
@@ -197,7 +219,8 @@ class Opentrons:
         key = command.run_key
         try:
             planned = read_planned(command, needs_file=False)
-            run = self._runs.made(key, str(plan["protocol_id"]), list(plan["offsets"]), until)
+            what = words.RunWish(str(plan["protocol_id"]), list(plan["offsets"]), dict(plan.get("tables", {})))
+            run = self._runs.made(key, what, until)
         except DeviceError as error:
             return _not_begun(error)
         try:

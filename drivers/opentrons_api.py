@@ -6,6 +6,7 @@ Nothing is retried here but by `patiently`, which is for calls that change nothi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from drivers import opentrons_words as words
@@ -18,6 +19,7 @@ HEADERS: Mapping[str, str] = {"Opentrons-Version": "3"}
 MAX_COMMANDS = 200_000
 """Of one run; a robot that names more is not believed."""
 PAGE = 200
+NO_TABLES: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -110,9 +112,22 @@ class OpentronsApi:
         """Ask for one run."""
         return words.run(self._get(f"/runs/{run_id}", until), run_id)
 
-    def upload(self, name: str, content: bytes, key: str, until: Deadline) -> words.Stored:
-        """Put a protocol on the robot; the same bytes again are the same protocol."""
+    def upload_table(self, name: str, content: bytes, until: Deadline) -> str:
+        """Put a CSV file on the robot and return its id; the same bytes again are the same file."""
+        body = form_body([Part("file", content, name, "text/csv")])
+        answer = self._wire.ask("POST", "/dataFiles", until.within(self.pace.upload_s), body)
+        return words.data_file(answer.json())
+
+    def upload(
+        self, name: str, content: bytes, key: str, until: Deadline, tables: Mapping[str, str] = NO_TABLES
+    ) -> words.Stored:
+        """Put a protocol on the robot; the same bytes again are the same protocol.
+
+        ``tables`` are the ids of its CSV parameters on the robot, by name, for the robot's own analysis.
+        """
         parts = [Part("files", content, name, "text/x-python"), Part("key", key.encode("ascii"))]
+        if tables:
+            parts.append(Part("runTimeParameterFiles", json_body(dict(tables)).content))
         answer = self._wire.ask("POST", "/protocols", until.within(self.pace.upload_s), form_body(parts))
         return words.stored(answer.json())
 
@@ -127,12 +142,14 @@ class OpentronsApi:
         """Ask for an analysis; None while it is under way."""
         return words.analysis(self._get(f"/protocols/{protocol_id}/analyses/{analysis_id}", until), analysis_id)
 
-    def create(self, protocol_id: str, offsets: list[Any], until: Deadline) -> words.Run:
+    def create(self, wish: words.RunWish, until: Deadline) -> words.Run:
         """Make a run. Once: two requests make two runs."""
-        body = {"data": {"protocolId": protocol_id, "labwareOffsets": offsets}}
-        made = words.run(self._send("POST", "/runs", body, until))
-        if made.protocol_id != protocol_id:
-            raise Garbled(f"the run made is of protocol {made.protocol_id!a}, not {protocol_id}")
+        data: dict[str, Any] = {"protocolId": wish.protocol_id, "labwareOffsets": wish.offsets}
+        if wish.tables:
+            data["runTimeParameterFiles"] = wish.tables
+        made = words.run(self._send("POST", "/runs", {"data": data}, until))
+        if made.protocol_id != wish.protocol_id:
+            raise Garbled(f"the run made is of protocol {made.protocol_id!a}, not {wish.protocol_id}")
         return made
 
     def act(self, run_id: str, action: str, until: Deadline) -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from drivers.key_files import file_name
 from drivers.opentrons_words import Analysis, Health, Mounted, Stored
 from drivers.ports import RunLoad
-from drivers.proven import proven_file
+from drivers.proven import proven_bytes, proven_file
 from nextplate.errors import DataError, NeedsOperator
 from protocols.labware import pipette, robot_deck
 from protocols.model import DeckLoad, Protocol
+from protocols.offsets import Offset, read_offsets
 from protocols.proof import compare_commands
 from protocols.render import other_mount
 from protocols.render_rows import uses_eight
@@ -26,6 +27,8 @@ class Planned:
     load: DeckLoad
     content: bytes = field(repr=False)
     """The rendered file, as it was proven; empty where it was not asked for."""
+    offsets: tuple[Offset, ...] = ()
+    """Of labware, that the load brings; of a file that was not asked for, none."""
 
 
 def read_planned(command: RunLoad, *, needs_file: bool) -> Planned:
@@ -48,7 +51,17 @@ def read_planned(command: RunLoad, *, needs_file: bool) -> Planned:
     content = proven_file(command) if needs_file else b""
     if content is None:
         raise NeedsOperator(f"protocol {where} was not rendered; an Opentrons needs the Python file of each load")
-    return Planned(protocol, load, content)
+    return Planned(protocol, load, content, _offsets(command) if needs_file else ())
+
+
+def _offsets(command: RunLoad) -> tuple[Offset, ...]:
+    if command.offsets is None:
+        return ()
+    proven_bytes(command.offsets)
+    try:
+        return read_offsets(command.offsets.path)
+    except DataError as error:
+        raise NeedsOperator(f"the labware offsets of the load cannot be used: {error}") from error
 
 
 def marked(content: bytes, lab_id: str, key: str) -> bytes:

@@ -6,7 +6,6 @@ a run by its protocol, which is this key's alone; play by the run's own list of 
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from drivers import opentrons_words as words
 from drivers.deadline import Deadline
@@ -14,7 +13,7 @@ from drivers.http_wire import Refused
 from drivers.opentrons_api import OpentronsApi
 from drivers.opentrons_memory import Intent, Intents
 from drivers.opentrons_record import policy, report_of
-from drivers.opentrons_words import IDLE, Run
+from drivers.opentrons_words import IDLE, Run, RunWish
 from drivers.ports import Report, Status
 from drivers.wire import Garbled, WireError
 from nextplate.errors import NeedsOperator
@@ -78,12 +77,13 @@ class Runs:
             before = now
         raise Garbled(f"the robot tells something else each time of the runs of protocol {protocol_id}")
 
-    def made(self, key: str, protocol_id: str, offsets: list[Any], until: Deadline) -> Run:
+    def made(self, key: str, wish: RunWish, until: Deadline) -> Run:
         """Return the run of a protocol: the one that is there, or a new one.
 
         Raises:
             DeviceError: there is none; nothing moved.
         """
+        protocol_id = wish.protocol_id
         if there := self._usable(
             self.settled(protocol_id, until) if self._intents.of(key) else self.of(protocol_id, until)
         ):
@@ -92,7 +92,7 @@ class Runs:
             self.require_free(until)
             self._intents.note(Intent(key, protocol_id))
             try:
-                return self._api.create(protocol_id, offsets, until)
+                return self._api.create(wish, until)
             except WireError:
                 # it may have been made
                 if there := self._usable(self.settled(protocol_id, until)):

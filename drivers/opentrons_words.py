@@ -102,6 +102,17 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWish:
+    """What a run is made of."""
+
+    protocol_id: str
+    offsets: list[Any]
+    """As POST /runs takes them."""
+    tables: dict[str, str]
+    """Ids of data files on the robot, by CSV parameter."""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """What the robot made of a protocol."""
 
@@ -235,6 +246,11 @@ def stored(body: Any) -> Stored:
     status = _text(newest, "status") if newest else ""
     analysis_id = _identifier(newest.get("id")) if newest else ""
     return Stored(_identifier(said.get("id")), _words(said.get("robotType")), analysis_id, status == "completed")
+
+
+def data_file(body: Any) -> str:
+    """Read POST /dataFiles: the file's id."""
+    return _identifier(_data(body).get("id"))
 
 
 def analysis(body: Any, analysis_id: str) -> Analysis | None:

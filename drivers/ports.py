@@ -40,6 +40,16 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenFile:
+    """A file that goes with a load, as it was proven; a driver refuses another one."""
+
+    name: str
+    """What it is for: of a table, the parameter of the protocol file that takes it."""
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunLoad:
     """Pipette one deck load of a protocol (LiquidHandler).
 
@@ -57,13 +67,18 @@ class RunLoad:
     load: int
     rendered_sha256: str = ""
     """Of the rendered file as it was proven; a driver that sends the file refuses another one. "" when unknown."""
+    tables: tuple[ProvenFile, ...] = ()
+    """CSV runtime parameters that the rendered file takes; the steps of the load are in them."""
+    offsets: ProvenFile | None = None
+    """Labware offsets, protocols.offsets.read_offsets, that a run is given beside those the file sets; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """One plate from one place to another.
 
-    Places: ``hotel/<barcode>`` (each source plate's home), ``stack/new`` and ``stack/done`` (assay plates),
+    Places: ``hotel/<barcode>`` (each source plate's home, and that of an empty plate for dilutions), ``waste`` (where
+    one that is used up ends), ``stack/new`` and ``stack/done`` (assay plates),
     ``deck/<slot>``, ``tips/<barcode>`` (a tip rack's home), ``incubator``, ``imager``, ``washer``, ``dispenser``,
     ``shaker`` and ``reader`` (transfer stations).
     """

@@ -27,5 +27,5 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> Device:
         SettingsError: an option is missing, unknown or wrong, the extra is not installed, or there is no such kind.
     """
     if kind not in KINDS:
-        raise SettingsError(f"driver 'pylabrobot' is for a {', a '.join(KINDS)}, not for a {kind}")
+        raise SettingsError(f"driver 'pylabrobot' is for a liquid-handler, an incubator or a shaker, not for a {kind}")
     return KINDS[kind](kind, options, lab)

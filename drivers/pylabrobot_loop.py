@@ -68,7 +68,7 @@ class Loop:
 
     def let_go(self, machine: Any, until: Deadline) -> None:
         """Let go of a machine's port, so that the next command, or another program, can take it."""
-        # whatever it says, what the command came to is settled; only the end of the process goes through
+        # whatever it says, also that the process ends, what the command came to is settled
         with suppress(Exception, asyncio.CancelledError):
             self.run(machine.stop(), until.renewed(_STOP_S))
             return

@@ -74,13 +74,25 @@ def compile_acoustic(
     return Compiled(Protocol(name, deck.robot, deck.pipette, deck.mount, loads), (), {}, wanted.made_um)
 
 
+def in_window(item: StockWell) -> bool:
+    """Tell whether sound draws from a well: its plate is made for it, and it is not too full."""
+    return 0 < item.volume_nl <= LABWARE[item.labware].acoustic_max_nl
+
+
+def near_droplets_nl(exact_nl: float, total_nl: int, tool: Pipette) -> int | None:
+    """Return the whole droplets nearest to an exact volume; None: too few or too many, or not near enough."""
+    volume_nl = in_droplets(exact_nl, tool)
+    is_possible = tool.min_nl <= volume_nl <= total_nl and abs(volume_nl / exact_nl - 1) <= MAX_ROUNDING
+    return volume_nl if is_possible else None
+
+
 def _in_window(stock: Sequence[StockWell], wanted: set[str], tool: Pipette) -> list[StockWell]:
     """Return the wells that can be drawn from.
 
     Raises:
         PlanError: a compound that is wanted is in others only; names a well of it and why.
     """
-    usable = [i for i in stock if 0 < i.volume_nl <= LABWARE[i.labware].acoustic_max_nl]
+    usable = [item for item in stock if in_window(item)]
     held = {item.compound_id for item in usable}
     for item in stock:
         if item.compound_id in wanted and item.compound_id not in held and item.volume_nl > 0:

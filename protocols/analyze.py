@@ -33,9 +33,19 @@ _RUNNER = """
 import json, os, sys
 
 def offline(event, args):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        if not (event == "socket.connect" and isinstance(args[1], (str, bytes))):
-            raise PermissionError("an analysis has no network: a protocol may not reach for " + repr(args[1:])[:80])
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        there = args[1]  # (host, port, ..); a path is a socket of this machine, None one that is connected already
+        if there is None or isinstance(there, (str, bytes)):
+            return
+        there = there if isinstance(there, tuple) else (there, None)
+    elif event == "socket.getaddrinfo":
+        there = args[:2]
+    elif event in ("socket.gethostbyname", "socket.gethostbyaddr"):
+        there = (args[0], None)
+    else:
+        return
+    place = " port ".join(str(part)[:200] for part in there[:2] if part is not None)
+    raise PermissionError("an analysis has no network: the protocol reaches for " + (place or "some host"))
 
 sys.addaudithook(offline)
 try:
@@ -82,6 +92,8 @@ class Analysis:
     """As it stands at the end, with definitionUri, loadName and location."""
     offsets: tuple[Mapping[str, Any], ...] = ()
     """Labware offsets that the file sets: definitionUri, location, vector."""
+    tables: tuple[str, ...] = ()
+    """Variable names of the CSV runtime parameters that the file takes; none where it failed before it said so."""
 
     @property
     def is_ok(self) -> bool:
@@ -198,7 +210,7 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
         return Analysis(
             path, str(body["result"]), str(body["robotType"]), errors,
             tuple(body["commands"]), tuple(body["pipettes"]), tuple(body.get("labware", ())),
-            tuple(body.get("labwareOffsets", ())),
+            tuple(body.get("labwareOffsets", ())), _tables(body.get("runTimeParameters", ())),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         # The interpreter refused the file before it ran it; its words are the only record.
@@ -208,10 +220,15 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
         return Analysis(path, "no-result", "", tuple(words), (), ())
 
 
+def _tables(parameters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(item["variableName"]) for item in parameters if item.get("type") == "csv_file")
+
+
 def _error_words(error: Mapping[str, Any]) -> str:
+    """Say what went wrong; of the errors inside only those that say something else."""
     words = f"{error.get('errorType')} {error.get('errorCode')}: {error.get('detail')}"
-    inner = [_error_words(e) for e in error.get("wrappedErrors", [])]
-    return " <- ".join([words, *inner])
+    inner = [e for e in error.get("wrappedErrors", []) if str(e.get("detail")).rpartition(": ")[2] not in words]
+    return " <- ".join([words, *map(_error_words, inner)])
 
 
 def transfers_of(analysis: Analysis) -> tuple[SeenTransfer, ...]:

@@ -19,6 +19,8 @@ from protocols.volumes import WellKey
 
 FACTOR = 10.0
 """Most that one dilution thins."""
+ALLOWANCE = 1.1
+"""How much more of a dilution is made than is drawn and stays: a pipette that gave a little less leaves no air."""
 MAX_FACTOR = 1e6
 """Most that dilutions in a row thin: a dose further off is a mistake in the order."""
 
@@ -190,20 +192,52 @@ def _thinned(
 ) -> tuple[Dilution, int] | None:
     """Return the least dilution of the weakest strength from which the dose can be made; None: there is none."""
     for um in sorted(usable):
-        exact_nl = wanted / um
-        if exact_nl > total_nl or usable[um] < tool.min_nl:
-            continue
-        factor = FACTOR
-        while factor <= MAX_FACTOR and exact_nl * factor <= total_nl * FACTOR:
-            volume_nl = near_nl(exact_nl * factor, total_nl, tool)
-            if volume_nl is not None:
-                return Dilution(order.compound_id, um, factor), volume_nl
-            factor *= FACTOR
-        # No power of ten will do: thin it so that nothing has to be filled up.
-        factor = total_nl / exact_nl
-        if factor <= MAX_FACTOR and tool.min_nl <= total_nl <= tool.max_nl:
-            return Dilution(order.compound_id, um, round(factor, 6)), total_nl
+        if usable[um] >= tool.min_nl and (found := _thin(wanted / um, total_nl, tool)) is not None:
+            factor, volume_nl = found
+            return Dilution(order.compound_id, um, factor), volume_nl
     return None
+
+
+def _thin(exact_nl: float, total_nl: int, tool: Pipette) -> tuple[float, int] | None:
+    """Return how far to thin what a dose takes ``exact_nl`` of, and the volume of it; None: it needs none, or no
+    dilution helps.
+    """
+    if exact_nl > total_nl:
+        return None
+    factor = FACTOR
+    while factor <= MAX_FACTOR and exact_nl * factor <= total_nl * FACTOR:
+        volume_nl = near_nl(exact_nl * factor, total_nl, tool)
+        if volume_nl is not None:
+            return factor, volume_nl
+        factor *= FACTOR
+    # No power of ten will do: thin it so that nothing has to be filled up.
+    factor = total_nl / exact_nl
+    if factor <= MAX_FACTOR and tool.min_nl <= total_nl <= tool.max_nl:
+        return round(factor, 6), total_nl
+    return None
+
+
+def diluted_nl(exact_nl: float, total_nl: int, spare: str, tool: Pipette) -> int | None:
+    """Return how much stock one dose takes that has to be diluted first; None: no dilution makes it.
+
+    Doses of one compound that share a dilution take less.
+
+    Args:
+        exact_nl: of the stock, undiluted.
+        total_nl: of stock and solvent together, into the well.
+        spare: load name of the plate for dilutions.
+        tool: that moves all of it.
+    """
+    if (found := _thin(exact_nl, total_nl, tool)) is None:
+        return None
+    liquid, volume_nl = Dilution("", None, found[0]), found[1]
+    while liquid.factor > 1:
+        try:
+            (mixture,) = mixtures(liquid, [Portion("", ("",), volume_nl)], spare, tool)
+        except PlanError:
+            return None
+        liquid, volume_nl = parent_of(liquid), mixture.taken_nl
+    return volume_nl
 
 
 def parent_of(dilution: Dilution) -> Dilution:
@@ -244,11 +278,11 @@ def mixtures(dilution: Dilution, portions: Sequence[Portion], load_name: str, to
     made, waiting = list[Mixture](), list(portions)
     while waiting:
         part, volume_nl = list[Portion](), kind.dead_volume_nl
-        # A tenth is kept free: rounding up adds a few nanolitres.
+        # A tenth is kept free, for the allowance.
         while waiting and volume_nl + waiting[0].total_nl <= kind.max_volume_nl * 0.9:
             volume_nl += waiting[0].total_nl
             part.append(waiting.pop(0))
-        taken_nl = math.ceil(max(volume_nl, least_nl) / ratio)
+        taken_nl = math.ceil(max(volume_nl * ALLOWANCE, least_nl) / ratio)
         mixture = Mixture(dilution, taken_nl, round(taken_nl * (ratio - 1)), tuple(part))
         if not part or mixture.volume_nl > kind.max_volume_nl:
             raise PlanError(

@@ -12,12 +12,13 @@ from typing import Any
 from nextplate.plate import parse_well, well_name
 from protocols.labware import LABWARE, PIPETTES, Pipette
 from protocols.problems import Problem, ProblemKind
+from protocols.proof_reader import PAUSES, said_by
 from protocols.volumes import WellKey
 
 HARMLESS = frozenset(
     {
         "home", "comment", "custom", "configureForVolume", "moveToAddressableArea", "moveToAddressableAreaForDropTip",
-        "waitForDuration", "waitForResume", "pause", "setRailLights", "loadModule", "moveRelative", "savePosition",
+        "waitForDuration", "setRailLights", "loadModule", "moveRelative", "savePosition",
         "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "airGapInPlace", "loadLid",
         "moveToCoordinates", "retractAxis", "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
@@ -76,17 +77,22 @@ class _Reader:
     given: set[WellKey] = field(default_factory=set)
     """Wells that something is known of."""
     reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
+    is_attended: bool = False
 
 
-def account(commands: Sequence[Command], known: Mapping[WellKey, int] | None = None) -> Account:
+def account(
+    commands: Sequence[Command], known: Mapping[WellKey, int] | None = None, *, is_attended: bool = False
+) -> Account:
     """Go through the commands of an analysis.
 
     Args:
         commands: in order.
         known: nanolitres in wells of labelled labware, by label and zero-padded well; for these a lab's books hold,
             whatever the file declares. Of other wells the file's own ``load_liquid`` counts.
+        is_attended: a person stands by; a step that waits for one is then a note and not a problem.
     """
-    reader = _Reader(Account(volumes=dict(known or {})), known or {}, given=set(known or {}))
+    books = Account(volumes=dict(known or {}))
+    reader = _Reader(books, known or {}, given=set(known or {}), is_attended=is_attended)
     for number, command in enumerate(commands, start=1):
         try:
             _step(reader, number, command)
@@ -123,9 +129,29 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
             head.at = head.at if kind == "blowout" else None
             _dispense(reader, number, head, sum(nl for nl, _ in head.held))
         case "moveLabware":
-            pass  # Known by its id, wherever it stands.
+            _carry(reader, number, params)
+        case _ if kind in PAUSES:
+            _wait(reader, number, f"the file pauses {said_by(params)}and waits for a person")
         case _ if kind not in HARMLESS and not kind.startswith(_HARMLESS_MODULES):
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
+
+
+def _carry(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
+    """Look who carries; where the labware stands does not matter, it is known by its id."""
+    if (how := str(params.get("strategy", "usingGripper"))) == "manualMoveWithPause":
+        plate = reader.plates.get(str(params.get("labwareId")))
+        what = plate.name if plate else "labware"
+        _wait(reader, number, f"the file waits for a person to carry {what} ({how})")
+
+
+def _wait(reader: _Reader, number: int, words: str) -> None:
+    """Enter a step that somebody has to be there for, after the last draw that was followed."""
+    where = f" (after draw {reader.account.n_draws})" if reader.account.n_draws else ""
+    if reader.is_attended:
+        reader.account.notes.append(f"command {number}{where}: {words}; somebody has to stand by")
+        return
+    words = f"{words}; nobody is there at night: take it out, or check it with --attended"
+    _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
 
 
 def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> _Plate:

@@ -28,6 +28,8 @@ class ProblemKind(StrEnum):
     STROKE = "stroke"
     """Transfers that eight channels cannot make at once."""
     SEAL = "seal"
+    ATTENDED = "attended"
+    """A step that waits for a person, where nobody stands by."""
     EXPIRED = "expired"
     THAWED = "thawed"
 

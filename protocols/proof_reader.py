@@ -16,10 +16,13 @@ from protocols.seen import SeenMix, SeenMove, SeenStep, SeenTransfer, SeenWait, 
 
 HARMLESS = frozenset(
     {
-        "home", "comment", "moveToAddressableAreaForDropTip", "reloadLabware", "waitForResume", "setRailLights",
+        "home", "comment", "moveToAddressableAreaForDropTip", "reloadLabware", "setRailLights",
     }
 )  # fmt: skip
 """Commands that neither move liquid nor labware; offsets, which reloadLabware applies, are compared as a list."""
+
+PAUSES = frozenset({"waitForResume", "pause"})
+"""Commands at which the robot stands still until somebody presses a button: ``pause`` is the older name."""
 
 MAX_DEPTH_MM = 60.0
 """Deepest a tip may go under a well's top, or highest over its bottom; deep-well plates are 41 mm."""
@@ -116,8 +119,23 @@ def _step(reader: _Reader, command: Command) -> None:
             reader.done.append(SeenWait(_finite(params["seconds"])))
         case "moveLabware":
             _carry(reader, params)
+        case _ if kind in PAUSES:
+            reader.seen.problems.append(_paused(reader, params))
         case _ if kind not in HARMLESS:
             reader.seen.problems.append(f"the file does {kind}, which no plan of nextplate asks for")
+
+
+def _paused(reader: _Reader, params: Mapping[str, Any]) -> str:
+    """Say where a file waits for a person."""
+    n, last = len(reader.done), f": it {reader.done[-1]}" if reader.done else ""
+    where = f"after step {n}{last}" if n else "before its first step"
+    return f"{where}, the file pauses {said_by(params)}and waits for a person; nobody is there at night: take it out"
+
+
+def said_by(params: Mapping[str, Any]) -> str:
+    """Quote what a pause tells the person it waits for, with a blank after it; nothing where it tells nothing."""
+    message = params.get("message")
+    return f"({str(message)[:80]!r}) " if message else ""
 
 
 def _load(reader: _Reader, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ from protocols.model import DeckItem, DeckLoad, Protocol, Transfer
 from protocols.offsets import Offset
 from protocols.render_rows import EIGHT, ONE, Row, RowKind, is_plain, rows_of, uses_eight
 
+STEPS = "steps"
+"""Name of the CSV parameter of a file of render_for_csv."""
 CSV_FORMAT = "1"
 """Of the table that protocols.render_csv writes and render_for_csv reads."""
 DECK_COLUMNS = ("#deck", "slot", "labware", "barcode", "role")

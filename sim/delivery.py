@@ -64,6 +64,17 @@ def deliver_tips(world: World, racks: Mapping[str, str]) -> None:
             add_plate(world, barcode, "tips", labware, home_of(barcode, labware))
 
 
+def deliver_spares(world: World, plates: Mapping[str, str]) -> None:
+    """Put empty plates for dilutions (barcode to load name) into the hotel; one that was delivered stays as it is.
+
+    Raises:
+        DataError: the simulated lab does not know the labware; nothing is delivered.
+    """
+    with world.transaction():
+        for barcode, labware in plates.items():
+            add_plate(world, barcode, "dilution", find_labware(labware).load_name, home_of(barcode, labware))
+
+
 def deliver_assay_plates(world: World, plates: int | Iterable[str]) -> None:
     """Fill the stack of new assay plates: with named ones, or up to a count of unlabelled ones.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.ports import RunLoad
-from drivers.proven import proven_file
+from drivers.proven import proven_file, proven_with
 from nextplate.errors import DataError, NeedsOperator
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol
 from protocols.sentences import said
@@ -24,6 +24,8 @@ from sim.world import from_ms
 DECK_CHECK_S = 20.0
 TRANSFER_S = 9.0
 """Pick up a tip, draw, dispense, mix, drop the tip: one channel of a Flex."""
+SHOT_S = 1.0
+"""Droplets from one well into another, by sound; the plates move in between."""
 CYCLE_S = 2.0
 """One cycle of mixing."""
 BULK_S = 60.0
@@ -47,6 +49,7 @@ class SimHandler(SimDevice):
             raise self._wrong_command(command)
         load = self._read_load(command)
         proven_file(command)
+        proven_with(command)
         first: dict[str, Any] = {"transfers": []}
         if len(load.transfers) < len(load.steps):
             first["steps"] = []
@@ -150,9 +153,14 @@ class SimHandler(SimDevice):
         work.result["transfers"].append([transfer.transfer_id, told_nl])
 
     def _use_tip(self, rack: str, well: str) -> None:
-        self._world.run("INSERT OR IGNORE INTO tips_used VALUES (?, ?)", (rack, well))
+        if rack:  # sound needs none
+            self._world.run("INSERT OR IGNORE INTO tips_used VALUES (?, ?)", (rack, well))
 
     def _tip_problem(self, transfer: Transfer) -> str:
+        if not transfer.tip_rack:
+            return (
+                "" if self._shoots(transfer) else f"no tip is named, and {transfer.source_plate} is no plate for sound"
+            )
         where = f"tip {transfer.tip_well} of rack {transfer.tip_rack}"
         row = self._world.row("SELECT place, labware FROM plates WHERE barcode = ?", (transfer.tip_rack,))
         if row is None or not is_tip_rack(row["labware"]) or not row["place"].startswith("deck/"):
@@ -160,6 +168,11 @@ class SimHandler(SimDevice):
         sql = "SELECT 1 FROM tips_used WHERE rack = ? AND tip = ?"
         is_used = self._world.row(sql, (transfer.tip_rack, transfer.tip_well)) is not None
         return f"{where} is missing: it was used before" if is_used else ""
+
+    def _shoots(self, transfer: Transfer) -> bool:
+        """Tell whether a transfer without a tip is an acoustic dispenser's: from its one source to its one plate."""
+        places = (("deck/source", transfer.source_plate), ("deck/destination", transfer.destination_plate))
+        return all(plate_at(self._world, place) == barcode for place, barcode in places)
 
     def _well_problem(self, transfer: Transfer) -> str:
         for plate, well in (
@@ -222,6 +235,8 @@ def _seconds(step: Step) -> float:
             return BULK_S
         case Incubate():
             return float(step.wait_s)
+        case Transfer() if not step.tip_rack:
+            return SHOT_S
     return TRANSFER_S
 
 

@@ -19,13 +19,13 @@ from typing import Any
 
 from nextplate.errors import DataError
 from sim.clock import SimClock
-from sim.delivery import SourceWell, deliver, deliver_assay_plates, deliver_tips
+from sim.delivery import SourceWell, deliver, deliver_assay_plates, deliver_spares, deliver_tips
 from sim.device import SimDevice
 from sim.handler import SimHandler
 from sim.imager import SimImager
 from sim.incubator import SimIncubator
 from sim.mover import SimMover
-from sim.plates import is_place, place_of, plate_at, set_place
+from sim.plates import holds_many, is_place, place_of, plate_at, set_place
 from sim.referee import Confusion, Referee, RefereeReport, RoundCurve
 from sim.scanning import SimBarcodeReader
 from sim.settings import FaultKind, FaultSettings, SimSettings
@@ -98,6 +98,10 @@ class SimLab:
         """Put full tip racks, barcode to load name, at ``tips/<barcode>``; delivering again changes nothing."""
         deliver_tips(self._world, racks)
 
+    def deliver_spares(self, plates: Mapping[str, str]) -> None:
+        """Put empty plates for dilutions, barcode to load name, into the hotel; delivering again changes nothing."""
+        deliver_spares(self._world, plates)
+
     def deliver_assay_plates(self, plates: int | Iterable[str]) -> None:
         """Fill ``stack/new`` with named plates, or up to a count of unlabelled ones; cells stand in every well."""
         deliver_assay_plates(self._world, plates)
@@ -133,7 +137,7 @@ class SimLab:
             standing = plate_at(self._world, place)
             if place_of(self._world, barcode) is None or not is_place(place, barcode):
                 raise DataError(f"plate {barcode} cannot be put at {place}: no such plate, or no such place for it")
-            if standing not in (None, barcode) and not place.startswith("stack/"):
+            if standing not in (None, barcode) and not holds_many(place):
                 raise DataError(f"{place} is taken by {standing}; put {standing} away first")
             set_place(self._world, barcode, place)
 

@@ -29,6 +29,8 @@ _PLATES = (
     Labware("biorad_384_wellplate_50ul", PLATE_384, 50_000, 3_000),
     Labware("corning_96_wellplate_360ul_flat", PLATE_96, 360_000, 15_000),
     Labware("nest_96_wellplate_200ul_flat", PLATE_96, 200_000, 10_000),
+    Labware("labcyte_384_pp", PLATE_384, 65_000, 15_000),
+    Labware("labcyte_384_ldv", PLATE_384, 14_000, 2_500),
     Labware("nest_12_reservoir_15ml", RESERVOIR_12, 15_000_000, 600_000),
 )
 BY_NAME = {item.load_name: item for item in _PLATES}

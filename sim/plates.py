@@ -6,8 +6,9 @@ from sim.labware import is_tip_rack
 from sim.world import World
 
 FLOOR = "floor"
-_SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9])$")
-_STACKS = ("stack/new", "stack/done")
+_SLOT = re.compile(r"^deck/(?:[A-D][1-4]|1[0-2]|[1-9]|source|destination)$")
+_STACKS = ("stack/new", "stack/done", "waste")
+"""Places of many plates."""
 _STATIONS = ("incubator", "imager", "shaker", "reader", "washer", "dispenser")
 _OWNER = {"deck": "handler", **{name: name for name in _STATIONS}, "reader": "barcode_reader"}
 
@@ -57,7 +58,7 @@ def why_not(world: World, barcode: str, source: str, target: str) -> str:
 
 
 def _bad_target(world: World, barcode: str, target: str) -> str:
-    if target == "stack/done":
+    if target in ("stack/done", "waste"):
         return ""
     is_home = target in (f"hotel/{barcode}", f"tips/{barcode}")
     if not (is_home or target in _STATIONS or _SLOT.match(target)):
@@ -78,6 +79,11 @@ def _locked(world: World, place: str) -> str:
 def home_of(barcode: str, labware: str) -> str:
     """Return the home of a source plate or a tip rack."""
     return f"tips/{barcode}" if is_tip_rack(labware) else f"hotel/{barcode}"
+
+
+def holds_many(place: str) -> bool:
+    """Tell whether more than one plate may stand at a place."""
+    return place in _STACKS
 
 
 def is_place(place: str, barcode: str) -> bool:

@@ -9,6 +9,7 @@ import typer
 from controller.cli import (
     answers,
     bench,
+    foreseeing,
     images,
     intake,
     measuring,
@@ -19,6 +20,7 @@ from controller.cli import (
     protocols,
     replaying,
     running,
+    scheduling,
     showing,
 )
 from controller.files import is_full
@@ -38,6 +40,8 @@ _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, Model
 
 _MODULES = (
     running,
+    foreseeing,
+    scheduling,
     intake,
     answers,
     showing,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, say
+from controller.cli.common import HERE, CampaignOption, JsonOption, LabOption, say
 
 RoundArgument = Annotated[int, typer.Argument(min=1, help="Round number, counting from 1.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
@@ -21,47 +21,55 @@ def register(app: typer.Typer) -> None:
 
 
 def approve(
-    number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False
+    number: RoundArgument,
+    lab: LabOption = HERE,
+    reason: ReasonOption = "",
+    campaign: CampaignOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a proven round be pipetted.
 
     Example: nextplate approve 2 --reason "checked the deck"
     """
-    decide_in(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json)
+    decide_in(lab, {"what": "approve", "round": number - 1, "reason": reason}, as_json, campaign)
 
 
 def reject(
-    number: RoundArgument, lab: LabOption = HERE, reason: ReasonOption = "", as_json: JsonOption = False
+    number: RoundArgument,
+    lab: LabOption = HERE,
+    reason: ReasonOption = "",
+    campaign: CampaignOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Refuse a proven round: nothing of it is pipetted and the campaign ends.
 
     Example: nextplate reject 2 --reason "wrong library"
     """
-    decide_in(lab, {"what": "reject", "round": number - 1, "reason": reason}, as_json)
+    decide_in(lab, {"what": "reject", "round": number - 1, "reason": reason}, as_json, campaign)
 
 
-def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def pause(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonOption = False) -> None:
     """Start nothing new; what runs is finished.
 
     Example: nextplate pause
     """
-    decide_in(lab, {"what": "pause"}, as_json)
+    decide_in(lab, {"what": "pause"}, as_json, campaign)
 
 
-def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def resume(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonOption = False) -> None:
     """Go on after a pause.
 
     Example: nextplate resume && nextplate run
     """
-    decide_in(lab, {"what": "resume"}, as_json)
+    decide_in(lab, {"what": "resume"}, as_json, campaign)
 
 
-def abort(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def abort(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonOption = False) -> None:
     """End the campaign; what runs is finished, plates stay where they are.
 
     Example: nextplate abort
     """
-    decide_in(lab, {"what": "abort"}, as_json)
+    decide_in(lab, {"what": "abort"}, as_json, campaign)
 
 
 def answer(
@@ -77,17 +85,19 @@ def answer(
     decide_in(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
 
 
-def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool) -> None:
+def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool, campaign: str | None = None) -> None:
     """Put a decision into the inbox, whence the loop takes it into the journal, now or when it next runs."""
     from controller.lab import open_lab
-    from controller.operators import require
+    from controller.operators import require, which_campaign
     from controller.state import fold
     from controller.store import open_store
 
     with open_store(open_lab(folder).database) as store:
         waiting = [json.loads(row["decision"]) for row in store.waiting_decisions()]
-        signed = {**decision, "by": getpass.getuser()}
-        require(fold(store.events()), waiting, signed)
+        state = fold(store.events())
+        meant = which_campaign(state, decision, campaign)
+        signed = {**decision, "by": getpass.getuser(), **({"campaign": meant} if meant else {})}
+        require(state, waiting, signed)
         store.post_decision(json.dumps(signed, sort_keys=True))
     said = f"{decision['what']}: noted; a running `nextplate run` takes it up now, else the next one does"
     say({"noted": decision}, said, as_json)

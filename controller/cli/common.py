@@ -16,6 +16,10 @@ LabOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
+CampaignOption = Annotated[
+    str | None, typer.Option("--campaign", help="Which campaign, where the lab runs several.", show_default="the one")
+]
+
 HERE = Path()
 """Default of the lab option."""
 

@@ -32,6 +32,9 @@ def register(app: typer.Typer) -> None:
     tips = typer.Typer(no_args_is_help=True, help="Tip racks.")
     tips.command("add")(tips_add)
     app.add_typer(tips, name="tips")
+    spares = typer.Typer(no_args_is_help=True, help="Empty plates for dilutions.")
+    spares.command("add")(spares_add)
+    app.add_typer(spares, name="spares")
 
 
 def library_add(
@@ -229,3 +232,24 @@ def tips_add(
     with locked_store(opened, "nextplate tips add") as store:
         barcodes = register_tips(opened, store, racks)
     say({"racks": barcodes}, f"{len(barcodes)} racks: {barcodes[0]} to {barcodes[-1]}", as_json)
+
+
+def spares_add(
+    plates: Annotated[int, typer.Argument(min=1, max=1000, help="How many empty plates were put into the hotel.")],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Register empty plates for dilutions, of the labware that [deck] dilution in lab.toml names.
+
+    Each is used for the plate of one night and goes to the waste.
+
+    Example: nextplate spares add 4 --lab mylab
+    """
+    from controller.lab import locked_store, open_lab
+    from controller.registration import register_spares
+
+    opened = open_lab(lab)
+    with locked_store(opened, "nextplate spares add") as store:
+        barcodes = register_spares(opened, store, plates)
+    homes = f"{barcodes[0]} at hotel/{barcodes[0]}" + (f" to {barcodes[-1]}" if len(barcodes) > 1 else "")
+    say({"plates": barcodes}, f"{len(barcodes)} plates: {homes}", as_json)

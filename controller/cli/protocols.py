@@ -38,16 +38,25 @@ def check(
         Path | None,
         typer.Option(help="CSV of plates: n_thaws, max_thaws, expires, evaporation_nl_per_h.", show_default="none"),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="A CSV runtime parameter of an Opentrons file; again for each."),
+    ] = None,
+    attended: Annotated[
+        bool, typer.Option("--attended", help="Somebody stands by: an Opentrons file may pause for a person.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a protocol against volumes, tips, wells and deck; a vendor's file runs in the vendor's interpreter first.
 
-    Every problem names its well, tip or slot. Exit code 0: it may run; 2: it may not.
+    Every problem names its well, tip or slot. A pause that waits for a person is refused, unless --attended
+    is said. Exit code 0: it may run; 2: it may not.
 
-    Example: nextplate protocol check hand.py --stock plates.csv
+    Example: nextplate protocol check hand.py --stock plates.csv --table steps=load-0.csv
     """
     from controller.clock import WallClock
     from controller.protocolfile import LabNow, as_body, as_text, check_file, stock_of
+    from controller.protocoltables import read_tables
     from nextplate.errors import DataError
 
     if lab is not None and stock is not None:
@@ -63,7 +72,8 @@ def check(
 
         now = replace(now, care={**now.care, **read_care(care)})
     at = WallClock().now() if now.care else None
-    checked = check_file(file, now, robot=robot, at=at, python=python)
+    tables = read_tables(table or ())
+    checked = check_file(file, now, robot=robot, at=at, python=python, tables=tables, is_attended=attended)
     say({**as_body(checked)}, as_text(checked), as_json)
     if checked.problems:
         raise typer.Exit(2)

@@ -10,6 +10,7 @@ from controller.cli.common import HERE, Bars, JsonOption, LabOption, say
 
 if TYPE_CHECKING:
     from controller.campaign import Ending, Watcher
+    from controller.state import LabState
 
 
 def register(app: typer.Typer) -> None:
@@ -74,6 +75,8 @@ def demo(
 
 def ending_body(ending: "Ending") -> dict[str, Any]:
     """Tell an ending to programs."""
+    from controller.status import state_word
+
     state = ending.state
     return {
         "campaign": state.campaign.name if state.campaign else None,
@@ -87,6 +90,7 @@ def ending_body(ending: "Ending") -> dict[str, Any]:
         "journal_hash": ending.head[1],
         "state_digest": state.digest(),
         "settings_changed": ending.settings_changed,
+        "campaigns": {name: state_word(state.focused(name)) for name in ending.campaigns},
     }
 
 
@@ -101,15 +105,27 @@ def ending_text(ending: "Ending") -> str:
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
-    for number in state.open_proposals():
-        lines.append(f"waits for approval: {state.proposals[number]}")
-        lines.append(f"  nextplate approve {number + 1}   or   nextplate reject {number + 1}")
+    for name in ending.campaigns or ():
+        lines += _proposals(state.focused(name), len(ending.campaigns) > 1)
     lines.append(_last_line(ending))
     return "\n".join(lines)
 
 
+def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
+    which = f" --campaign {state.focus}" if is_one_of_several else ""
+    lines = []
+    for number in state.open_proposals():
+        lines.append(f"waits for approval: {state.proposals[number]}")
+        lines.append(f"  nextplate approve {number + 1}{which}   or   nextplate reject {number + 1}{which}")
+    return lines
+
+
 def _last_line(ending: "Ending") -> str:
-    state = ending.state
+    told = [_how_it_ended(ending, ending.state.focused(name)) for name in ending.campaigns]
+    return "\n".join(dict.fromkeys(told))
+
+
+def _how_it_ended(ending: "Ending", state: "LabState") -> str:
     name = state.campaign.name if state.campaign else ""
     if state.is_finished:
         return f"campaign {name} is finished; journal of {ending.head[0]} events ends with {ending.head[1][:16]}"

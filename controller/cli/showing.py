@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, progress_bar, say
+from controller.cli.common import HERE, CampaignOption, JsonOption, LabOption, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def status(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonOption = False) -> None:
     """Tell what runs, what waits and for whom.
 
     Example: nextplate status --lab mylab
@@ -32,11 +32,16 @@ def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     from controller.state import fold
     from controller.status import status_body, status_text
     from controller.store import GENESIS, read_journal
+    from nextplate.errors import DataError
 
     events = read_journal(_database(lab))
     last = events[-1] if events else None
     head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
-    body = status_body(fold(events), *head)
+    state = fold(events)
+    if campaign is not None and campaign not in state.campaigns:
+        known = ", ".join(state.campaigns) or "none"
+        raise DataError(f"no campaign is called {campaign!r} (there are: {known})")
+    body = status_body(state.focused(campaign) if campaign else state, *head)
     say(body, status_text(body), as_json)
 
 
@@ -125,6 +130,7 @@ def _is_folder(plate: str) -> bool:
 def report(
     lab: LabOption = HERE,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: reports/ in the lab.")] = None,
+    campaign: CampaignOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the campaign's report: one self-contained HTML page and its figures as PNGs.
@@ -135,7 +141,7 @@ def report(
     from controller.reporting import write_report
 
     opened = open_lab(lab)
-    page = write_report(opened, out or opened.folder / "reports")
+    page = write_report(opened, out or opened.folder / "reports", campaign)
     say({"report": str(page)}, f"wrote {page}", as_json)
 
 

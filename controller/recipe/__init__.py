@@ -12,6 +12,7 @@ from controller.recipe.context import barcode_of
 from controller.recipe.order import (
     AFTER_LOADS,
     BELIEF,
+    PARKED_FROM,
     PLANNING,
     WITH_PLATE,
     accepted_rounds,
@@ -27,6 +28,7 @@ from controller.recipe.plan import Plan, plan_of
 __all__ = [
     "AFTER_LOADS",
     "BELIEF",
+    "PARKED_FROM",
     "PLANNING",
     "WITH_PLATE",
     "Plan",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from controller.recipe.beliefs import calibrate, evaluate, fit
 from controller.recipe.context import Built, Context
-from controller.recipe.handling import clear, deck, move, plate, run
+from controller.recipe.handling import clear, deck, move, park, plate, run
 from controller.recipe.measuring import measure, normalise
 from controller.recipe.plan import Plan
 from controller.recipe.planning import approve, check, compile_layout, layout, pick
@@ -34,6 +34,7 @@ _BUILDERS: Mapping[str, Callable[[Context], Built]] = {
     "stage": move("incubator", "imager"),
     "acquire": plate("imager", "acquire"),
     "unstage": move("imager", "stack/done"),
+    "park": park,
     "measure": measure,
     "normalise": normalise,
     "admit": normalise,

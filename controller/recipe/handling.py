@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 
-from controller.actions import load_command, moves_command, plate_command
+from controller.actions import load_command, moves_command, plate_command, with_files
 from controller.deck import clear_deck, set_deck
 from controller.recipe.context import Built, Context
 from drivers.ports import Move
+from protocols.render import STEPS
 
 
 def deck(c: Context) -> Built:
     """Set the deck for one load."""
-    wanted = c.outcome("compile").result["summary"]["loads"][c.load]["deck"]
-    return c.operate("plate-mover", moves_command(set_deck(c.state, wanted)))
+    summary = c.outcome("compile").result["summary"]
+    wanted, spares = summary["loads"][c.load]["deck"], summary.get("dilution_plates", ())
+    return c.operate("plate-mover", moves_command(set_deck(c.state, wanted, spares)))
 
 
 def run(c: Context) -> Built:
@@ -22,7 +24,13 @@ def run(c: Context) -> Built:
     file = summary["loads"][c.load]["file"]
     proven = compiled.result["outputs"][file]
     command = load_command(f"{folder}/protocol.json", f"{folder}/{file}", summary["digest"], c.load, proven)
-    return c.operate("liquid-handler", command)
+    outputs, table = compiled.result["outputs"], summary["loads"][c.load].get("table")
+    tables = {STEPS: (f"{folder}/{table}", outputs[table])} if table else {}
+    offsets = summary.get("offsets")
+    return c.operate(
+        "liquid-handler",
+        with_files(command, tables, (f"{folder}/{offsets}", outputs[offsets]) if offsets else ()),
+    )
 
 
 def clear(c: Context) -> Built:
@@ -38,3 +46,8 @@ def plate(device: str, verb: str) -> Callable[[Context], Built]:
 def move(source: str, target: str) -> Callable[[Context], Built]:
     """Return the task in which the assay plate is moved."""
     return lambda c: c.operate("plate-mover", moves_command((Move(c.barcode, source, target),)))
+
+
+def park(c: Context) -> Built:
+    """Carry the assay plate from where it stands to the done stack."""
+    return c.operate("plate-mover", moves_command((Move(c.barcode, c.state.places[c.barcode], "stack/done"),)))

@@ -1,6 +1,6 @@
 """Which tasks a round has, which are over, and which comes next."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.recipe.plan import Plan
 from controller.state import LabState, Outcome
@@ -9,7 +9,10 @@ BELIEF = ("fit", "calibrate")
 PLANNING = ("pick", "layout", "compile", "check", "approve")
 AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise")
 
-WITH_PLATE = frozenset((*AFTER_LOADS, "admit", "evaluate"))
+PARKED_FROM = frozenset(("store", "fetch", "acquire"))
+"""Tasks after whose failure the arm can take the assay plate out of the way; in the incubator it is out of the way."""
+CARRIED_FROM = frozenset(("store", "acquire"))
+WITH_PLATE = frozenset((*AFTER_LOADS, "park", "admit", "evaluate"))
 """Tasks, beside the loads, after whose failure the assay plate can be given up and the campaign go on."""
 
 
@@ -28,9 +31,13 @@ def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
 
 def _until_lost(state: LabState, round_number: int, tasks: tuple[str, ...]) -> tuple[str, ...]:
     """End a round with the task at which its plate was given up."""
-    answers = (state.faults.get(state.latest_key(t, round_number)) for t in tasks)
-    lost = next((n for n, f in enumerate(answers) if f is not None and f.answer == "lose-plate"), None)
-    return tasks if lost is None else tasks[: lost + 1]
+    answers = [state.faults.get(state.latest_key(t, round_number)) for t in tasks]
+    lost = next((n for n, f in enumerate(answers) if f is not None and f.answer in ("lose-plate", "park")), None)
+    if lost is None:
+        return tasks
+    fault = answers[lost]
+    is_carried = fault is not None and fault.answer == "park" and tasks[lost] in CARRIED_FROM
+    return tasks[: lost + 1] + (("park",) if is_carried else ())
 
 
 def is_admitted(state: LabState, round_number: int) -> bool:
@@ -76,6 +83,16 @@ def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> dat
         return None
     stored = state.outcome("store", round_number)
     return stored.time + plan.incubation if stored else None
+
+
+def late_min(state: LabState, plan: Plan, round_number: int) -> float | None:
+    """Return how many minutes too late a plate was imaged; None: in time, or nobody cares."""
+    stored = state.outcome("store", round_number)
+    imaged = state.intents.get(state.latest_key("acquire", round_number))
+    if plan.tolerance is None or stored is None or imaged is None:
+        return None
+    over = imaged.time - stored.time - plan.incubation - plan.tolerance
+    return round(over.total_seconds() / 60, 1) if over > timedelta(0) else None
 
 
 def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:

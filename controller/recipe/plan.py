@@ -29,6 +29,12 @@ class Plan:
         """Time between the plate's entry into the incubator and its fetch."""
         return timedelta(hours=self.section("assay")["incubation_h"])
 
+    @property
+    def tolerance(self) -> timedelta | None:
+        """By how much a plate may incubate too long; None: nobody cares."""
+        minutes: float | None = self.section("assay").get("incubation_tolerance_min")
+        return None if minutes is None else timedelta(minutes=minutes)
+
 
 def plan_of(state: LabState) -> Plan:
     """Return the plan of the state's campaign, by the settings it was started with.

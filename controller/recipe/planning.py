@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.actions import Note
+from controller.actions import OFFSETS, Note
 from controller.recipe.beliefs import deployed_round, met
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds
@@ -68,8 +68,14 @@ def compile_layout(c: Context) -> Built:
         "negative": assay["negative_control"],
         "positive": assay["positive_control"],
         "labware": c.plan.section("plate")["labware"],
+        **_spares(c),
     }
     inputs = {"layout": c.file("layout", "layout.csv"), "stock": "@stock", "tips": "@tips"}
+    deck = c.plan.settings.get("deck", {})
+    if deck.get("tables"):
+        params["tables"] = True
+    if deck.get("offsets"):
+        inputs["offsets"] = f"{OFFSETS}{deck['offsets']}"
     return c.compute(inputs, params)
 
 
@@ -87,13 +93,31 @@ def _proof(c: Context) -> dict[str, Any]:
 
 def _deck(c: Context) -> dict[str, Any]:
     """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
-    return {"deck": said} if (said := c.plan.settings.get("deck")) else {}
+    said = {k: v for k, v in c.plan.settings.get("deck", {}).items() if k not in _APART}
+    return {"deck": said} if said else {}
+
+
+_APART = ("dilution", "tables", "offsets")
+"""Settings of the deck that steps are told apart from what stands on it."""
+
+
+def _dilution(c: Context) -> str:
+    """Load name of the plates for dilutions; "" where nothing is diluted."""
+    name: str = c.plan.settings.get("deck", {}).get("dilution", "")
+    return name
+
+
+def _spares(c: Context) -> dict[str, Any]:
+    """Plates for dilutions that are empty, where doses are diluted; nothing where they are not, so that keys stay."""
+    return {"spares": list(c.state.free_spares(kind))} if (kind := _dilution(c)) else {}
 
 
 def _by_volume(c: Context) -> dict[str, Any]:
     """What a step is told where doses are made by volume; nothing where they are not, so that keys stay."""
     percent = c.plan.section("assay").get("final_dmso_percent")  # settings of before there was back-fill have none
-    return {} if percent is None else {"final_dmso_percent": percent, "robot": _robot(c)}
+    if percent is None:
+        return {"robot": "echo"} if _robot(c) == "echo" else {}
+    return {"final_dmso_percent": percent, "robot": _robot(c)} | ({"dilution": kind} if (kind := _dilution(c)) else {})
 
 
 def check(c: Context) -> Built:
@@ -106,6 +130,8 @@ def check(c: Context) -> Built:
         **_proof(c),
         **_deck(c),
     }
+    if used := c.outcome("compile").result["summary"].get("dilution_plates"):
+        params["spares"] = {barcode: c.state.spares[barcode] for barcode in used}
     return c.compute(inputs, params)
 
 

@@ -99,7 +99,9 @@ def _liquid(source: Source, plate: PlateView, well: WellView) -> tuple[Link, ...
     if folder is None:
         return (Link("transfer", "not known", "no compiled protocol"),)
     protocol = Protocol.from_json((source.folder / folder / "protocol.json").read_text(encoding="utf-8"))
-    found = next(((i.index, t) for i in protocol.loads for t in i.transfers if t.destination_well == well.well), None)
+    into = [(i.index, t) for i in protocol.loads for t in i.transfers if _ends(t) == (plate.barcode, well.well)]
+    # Where solvent fills wells up, the compound is what is asked for.
+    found = next((pair for pair in into if pair[1].compound_id == well.compound_id), into[0] if into else None)
     if found is None:
         return (Link("transfer", f"none into {well.well}", f"{folder}/protocol.json"),)
     load, transfer = found
@@ -107,11 +109,31 @@ def _liquid(source: Source, plate: PlateView, well: WellView) -> tuple[Link, ...
         Link(
             "transfer", _transfer(source, r, load, transfer), f"{folder}/protocol.json, transfer {transfer.transfer_id}"
         ),
+        *_dilution(source, r, protocol, transfer),
         Link("protocol", f"digest {protocol.digest[:_SHORT]}", f"{folder}/protocol.json"),
         Link("proof", _proof(source, r), _at(source, "check", r, "record.json")),
         Link("approval", _approval(source, r), "journal, kind decision"),
         Link("run", source.state.latest_key(f"run-{load}", r), _seq(source, f"run-{load}", r)),
     )
+
+
+def _ends(t: Transfer) -> tuple[str, str]:
+    return t.destination_plate, t.destination_well
+
+
+def _dilution(source: Source, r: int, protocol: Protocol, drawn: Transfer) -> tuple[Link, ...]:
+    """Tell what a dilution was made from, back to the stock; nothing where the stock itself was drawn from."""
+    made = [
+        (load.index, t)
+        for load in protocol.loads
+        for t in load.transfers
+        if _ends(t) == (drawn.source_plate, drawn.source_well)
+    ]
+    links = tuple(Link("dilution", _transfer(source, r, load, t), f"transfer {t.transfer_id}") for load, t in made)
+    before = (
+        link for _, t in made if t.source_plate == drawn.source_plate for link in _dilution(source, r, protocol, t)
+    )
+    return (*links, *before)
 
 
 def _transfer(source: Source, r: int, load: int, t: Transfer) -> str:

@@ -20,15 +20,15 @@ from controller.step import code_digest
 _PACKAGES = ("nextplate", "numpy", "polars", "rdkit", "lightgbm", "scikit-learn", "ortools", "opentrons", "tifffile")
 
 
-def gather(lab: Lab, ask: Ask = ask_referee) -> Campaign:
-    """Gather the lab's latest campaign, finished or not.
+def gather(lab: Lab, ask: Ask = ask_referee, campaign: str | None = None) -> Campaign:
+    """Gather a campaign, finished or not; without a name lab.toml's, else the one started last.
 
     Raises:
         PlanError: no campaign has been started.
         DataError: a step's folder that the journal names is gone or damaged.
         StoreError: the database cannot be read, or its journal was changed.
     """
-    source = read_source(lab)
+    source = read_source(lab, campaign)
     rounds = gather_rounds(source)
     tested = batches(source, rounds)
     compounds = source.compounds()

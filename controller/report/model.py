@@ -151,6 +151,8 @@ class RoundView:
     """Task -> seconds of computing, in order of the tasks."""
     lab_hours: float | None
     """Lab time from the first intent to the last outcome."""
+    dilution_plates: tuple[str, ...] = ()
+    """Barcodes of the plates that doses too small for the pipette were diluted in."""
     beside: Mapping[str, Any] | None = None
     """Of a belief that sees images: how it, chemistry, images and cell counts alone did on the plate
     (controller.steps.beside); None of others."""

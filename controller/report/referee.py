@@ -76,7 +76,7 @@ def _kept(path: Path, head: str) -> JSON | None:
 def _asked(lab: Lab, tested_by_round: Sequence[Sequence[str]], called: Sequence[str]) -> JSON:
     from controller.app import connect
 
-    hardware = connect(lab.folder, lab.settings)
+    hardware = connect(lab)
     try:
         if hardware.simulated is None:
             raise DataError("its devices are not simulated")

@@ -38,12 +38,19 @@ def _round(source: Source, r: int) -> RoundView:
         n_planned=summary.get("n_transfers"),
         n_moved=None if transfers is None else sum(nl > 0 for _, nl in transfers),
         n_loads=len(summary["loads"]) if summary else None,
-        n_tips=None if transfers is None else len(transfers),
+        n_tips=None if transfers is None else 0 if _is_by_sound(source) else len(transfers),
+        dilution_plates=tuple(summary.get("dilution_plates", ())),
         seconds=_seconds(source, r),
         lab_hours=_lab_hours(source, r),
         beside=source.summary("evaluate", r).get("beside"),
         beside_held_out=source.summary("fit", r).get("beside"),
     )
+
+
+def _is_by_sound(source: Source) -> bool:
+    """Tell whether the liquid handler has no tips."""
+    devices = source.plan.settings.get("device", ())
+    return any(device["kind"] == "liquid-handler" and device.get("robot") == "echo" for device in devices)
 
 
 def _transfers(source: Source, r: int) -> list[tuple[int, int]] | None:

@@ -68,11 +68,16 @@ def round_rows(rounds: Sequence[RoundView], confidence: float) -> tuple[Row, ...
         row("transfers", _transfers, "moved of planned"),
         row("deck loads", lambda r: _count(r.n_loads)),
         row("tips used", lambda r: _count(r.n_tips)),
+        *(() if not any(r.dilution_plates for r in rounds) else (row("diluted in", _diluted_in, "spare plates"),)),
         head("Time"),
         *(row(stage, _seconds(tasks), "s") for stage, tasks in STAGES.items()),
         row("all computing", lambda r: _known_seconds(tuple(r.seconds.values())), "s"),
         row("in the lab", lambda r: Cell(words.number(r.lab_hours, 1)), "h"),
     )
+
+
+def _diluted_in(r: RoundView) -> Cell:
+    return Cell(", ".join(r.dilution_plates) or "none")
 
 
 def _image_rows(rounds: Sequence[RoundView]) -> list[tuple[str, str, str, str]]:

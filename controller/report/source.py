@@ -13,7 +13,7 @@ from controller.recipe import Plan, chain, judged_task, plan_of
 from controller.snapshots import library_folder
 from controller.state import LabState, Outcome, fold
 from controller.store import Event, Head, open_store
-from nextplate.errors import DataError
+from nextplate.errors import DataError, PlanError
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -125,21 +125,33 @@ class Source:
         return pl.read_parquet(path, columns=["compound_id", "smiles"])
 
 
-def read_source(lab: Lab) -> Source:
+def read_source(lab: Lab, campaign: str | None = None) -> Source:
     """Read a lab's journal, checking its chain of hashes.
 
+    Args:
+        lab: whose.
+        campaign: its name; None: lab.toml's, else the one started last.
+
     Raises:
-        PlanError: no campaign has been started.
+        PlanError: no campaign has been started, or none of that name.
         StoreError: no database, or JournalBroken.
     """
     with open_store(lab.database) as store:
-        return _source(lab, store)
+        return _source(lab, store, campaign)
 
 
-def _source(lab: Lab, store: "Store") -> Source:
+def _looked_at(lab: Lab, state: LabState, campaign: str | None) -> LabState:
+    """Look at the campaign that is asked for, else at lab.toml's, else at the one started last."""
+    if campaign is not None and campaign not in state.campaigns:
+        raise PlanError(f"no campaign is called {campaign!r} (there are: {', '.join(state.campaigns) or 'none'})")
+    name = campaign or lab.settings.campaign.name
+    return state.focused(name) if name in state.campaigns else state
+
+
+def _source(lab: Lab, store: "Store", campaign: str | None) -> Source:
     head = store.verify()
     events = tuple(e for e in store.events() if e.seq <= head.seq)
-    state = fold(events)
+    state = _looked_at(lab, fold(events), campaign)
     plan = plan_of(state)
     own = tuple(e for e in events if e.campaign == plan.name)
     seqs = {(e.kind, e.payload["key"]): e.seq for e in own if "key" in e.payload}

@@ -3,7 +3,7 @@
 from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
 from controller.settings.choosing import BeliefSection, BudgetSection, PickingSection
 from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
-from controller.settings.loading import load_settings
+from controller.settings.loading import load_campaigns, load_settings
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from controller.settings.whole import Settings, deck_of
@@ -27,5 +27,6 @@ __all__ = [
     "SimFaults",
     "SimSection",
     "deck_of",
+    "load_campaigns",
     "load_settings",
 ]

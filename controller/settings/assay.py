@@ -28,6 +28,8 @@ class CampaignSection(Section):
     name: Name = "first"
     rounds: Annotated[int, Field(ge=1, le=1000)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Of several campaigns that want the same device, the higher goes first; four hours of waiting count as one."""
 
 
 class AssaySection(Section):
@@ -40,6 +42,9 @@ class AssaySection(Section):
     well_volume_ul: Annotated[float, Field(gt=0)] = 45.0
     """Medium and cells in the well before the transfer."""
     incubation_h: Annotated[float, Field(ge=0)] = 24.0
+    incubation_tolerance_min: Annotated[float, Field(gt=0)] | None = None
+    """By how much a plate may incubate too long before it is imaged: plates are then begun one after the other so that
+    each keeps its time, and one that does not fails its quality control. None: as it comes."""
     dna_channel: str = "DNA"
     reporter_channel: str = "Reporter"
     hit_threshold: Annotated[float, Field(gt=0)] = 0.5

@@ -18,6 +18,14 @@ class DeckSection(Section):
     """Slots that are not to be used."""
     multichannel: str = ""
     """Load name of the 8-channel pipette on the other mount; empty: there is none."""
+    dilution: str = ""
+    """Load name of the empty plates in which doses too small for the pipette are diluted; empty: none are. The plates
+    themselves are registered: nextplate spares add."""
+    tables: bool = False
+    """An Opentrons robot's steps come as a CSV table, for one protocol file (protocols.render.render_for_csv)."""
+    offsets: str = ""
+    """JSON file of labware offsets, relative to the lab folder (protocols.offsets.read_offsets): set in the protocol
+    file, and handed to the run; empty: none."""
     tip_policy: Literal["fresh", "keep"] = "fresh"
     """fresh: a tip for every transfer; keep: for as long as it meets one liquid (protocols.orders.TipPolicy)."""
     hand_finger_mm: Length | None = None

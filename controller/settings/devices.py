@@ -27,15 +27,15 @@ class DeviceSection(Section):
     kind: DeviceKind
     driver: Name = "sim"
     """``sim``, or the name of an entry point in group nextplate.drivers, such as ``folder``."""
-    robot: Literal["flex", "ot2"] | None = None
-    """For a liquid handler."""
+    robot: Literal["flex", "ot2", "echo"] | None = None
+    """For a liquid handler; echo: an acoustic dispenser, which has no tips and takes a work list."""
     options: dict[str, Annotated[Any, AfterValidator(_plain_value)]] = Field(default_factory=dict)
     """For the driver, which checks them; the simulated devices take theirs from [sim]."""
 
     @model_validator(mode="after")
     def _robot_for_handler(self) -> "DeviceSection":
         if (self.kind == "liquid-handler") != (self.robot is not None):
-            raise ValueError("robot is needed for a liquid-handler ('flex' or 'ot2') and for no other kind")
+            raise ValueError("robot is needed for a liquid-handler ('flex', 'ot2' or 'echo') and for no other kind")
         return self
 
     @model_validator(mode="after")

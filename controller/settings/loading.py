@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails
 from controller.settings.whole import Settings
 from nextplate.errors import SettingsError
 
+OF_A_CAMPAIGN = ("campaign", "assay", "plate", "readout", "picking", "belief", "approval", "faults")
+"""Tables that a campaign may have of its own; all others are the lab's."""
+
 
 def load_settings(path: Path) -> Settings:
     """Read and validate lab.toml.
@@ -20,18 +23,68 @@ def load_settings(path: Path) -> Settings:
     Raises:
         SettingsError: every problem at once, one line each: file, line, key, value found, values allowed.
     """
+    text = _read(path, f"make a lab with: nextplate init {path.parent}")
+    return _validated(path, text, _parsed(path, text))
+
+
+def load_campaigns(folder: Path, settings: Settings) -> tuple[Settings, ...]:
+    """Read the further campaigns of a lab, ``campaigns/*.toml``, each with the tables in which it differs.
+
+    Raises:
+        SettingsError: as load_settings; two campaigns of one name; a table that is the whole lab's.
+    """
+    found: dict[str, Path] = {settings.campaign.name: folder / "lab.toml"}
+    more = []
+    for path in sorted((folder / "campaigns").glob("*.toml")):
+        one = _load_campaign(path, _parsed(folder / "lab.toml", _read(folder / "lab.toml", "")))
+        if one.campaign.name in found:
+            raise SettingsError(
+                f"{path}: campaign.name = {one.campaign.name!r} is that of {found[one.campaign.name]}; "
+                "give every campaign its own"
+            )
+        found[one.campaign.name] = path
+        more.append(one)
+    return tuple(more)
+
+
+def _load_campaign(path: Path, base: dict[str, Any]) -> Settings:
+    text = _read(path, "")
+    body = _parsed(path, text)
+    if foreign := sorted(set(body) - set(OF_A_CAMPAIGN)):
+        line = _line_of(text, foreign[:1])
+        raise SettingsError(
+            f"{path}{f':{line}' if line else ''}: table {foreign[0]!r} is the lab's and stands in lab.toml; a campaign "
+            f"may have of its own: {', '.join(OF_A_CAMPAIGN)}"
+        )
+    if not isinstance(body.get("campaign"), dict) or "name" not in body["campaign"]:
+        raise SettingsError(f"{path}: a campaign needs a name of its own: [campaign] name = {path.stem!r}")
+    return _validated(path, text, base | {name: _over(base.get(name), table) for name, table in body.items()})
+
+
+def _over(table: Any, change: Any) -> Any:
+    """Lay a campaign's own keys over a table; what is no table is refused when it is validated."""
+    return {**table, **change} if isinstance(table, dict) and isinstance(change, dict) else change
+
+
+def _read(path: Path, hint: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise SettingsError(f"{path}: no such file; make a lab with: nextplate init {path.parent}") from error
+        raise SettingsError(f"{path}: no such file; {hint}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
-        body = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def _validated(path: Path, text: str, body: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(body)
     except ValidationError as error:
@@ -41,7 +94,8 @@ def load_settings(path: Path) -> Settings:
 
 def _explain(path: Path, text: str, item: ErrorDetails) -> str:
     keys = [str(part) for part in item["loc"]]
-    line = _line_of(text, keys) or _line_of(text, keys[:-1])
+    outwards = (_line_of(text, keys[:n]) for n in range(len(keys), 0, -1))
+    line = next((number for number in outwards if number), None)
     where = f"{path}:{line}" if line else str(path)
     dotted = ".".join(keys)
     if item["type"] == "extra_forbidden":

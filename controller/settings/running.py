@@ -36,5 +36,11 @@ class FaultsSection(Section):
     """A load that stopped half-way: ask a person, or go on and leave the undosed wells out."""
     failed_plate: Literal["ask", "discard", "use"] = "ask"
     """A plate that fails its quality control."""
+    policy: dict[
+        Literal["step", "liquid-handler", "plate-mover", "incubator", "imager"],
+        Annotated[tuple[Literal["retry", "park", "abort", "ask"], ...], Field(strict=False)],
+    ] = Field(default_factory=dict)
+    """What to answer by itself when a device (or a computing step) fails, one after the other; then a person is asked.
+    An answer that the fault does not offer leaves it to a person at once."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     retry_wait_s: Annotated[float, Field(gt=0)] = 30.0

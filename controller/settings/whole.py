@@ -17,17 +17,21 @@ from nextplate.errors import DataError, PlanError
 from protocols.decks import described_deck
 from protocols.dosing import fits
 from protocols.giving import Giving
+from protocols.judge_acoustic import droplet_words
 from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "assay": ("dose_series_um", "final_dmso_percent"),
+        "campaign": ("priority",),
+        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min"),
         "picking": ("budget", "goal"),
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
             "n_lot",
         ),
         "proof": ("robots",),
+        "faults": ("policy",),
+        "deck": ("dilution", "tables", "offsets"),
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
@@ -115,6 +119,8 @@ class Settings(Section):
         unused: dict[str, Any] = {"lab": True, "sim": True}
         unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
+            if unused.get(table) is True:
+                continue
             mine, usual = getattr(self, table), getattr(default, table)
             if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
                 unused[table] = idle
@@ -143,6 +149,8 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
     if not tool.min_nl <= assay.transfer_ul * 1000 <= tool.max_nl:
         allowed = f"{tool.min_nl / 1000:g} to {tool.max_nl / 1000:g}"
         yield f"transfer_ul = {assay.transfer_ul:g}: {tool.load_name} takes {allowed} microlitres"
+    elif tool.is_acoustic and (words := droplet_words(round(assay.transfer_ul * 1000), tool)):
+        yield f"transfer_ul = {assay.transfer_ul:g}: {words}"
     kind = LABWARE.get(plate.labware)
     if kind is None or kind.is_tip_rack or kind.n_wells != plate.wells:
         fits = sorted(n for n, item in LABWARE.items() if item.n_wells == plate.wells and not item.is_tip_rack)
@@ -155,6 +163,10 @@ def _liquid_problems(settings: Settings) -> Iterator[str]:
         yield f"well_volume_ul and {what}: {full} microlitres overfill a well of {kind.max_volume_nl / 1000:g}"
     if giving.is_by_volume:
         yield from _fill_problems(giving, tool)
+    if tool.is_acoustic and (named := [name for name in ("tables", "offsets") if getattr(settings.deck, name)]):
+        yield f"deck.{named[0]} is for an Opentrons robot; {tool.load_name} takes a work list"
+    if spare := settings.deck.dilution:
+        yield from _spare_problems(spare, tool, is_by_volume=giving.is_by_volume)
 
 
 def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
@@ -162,7 +174,10 @@ def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
     total_nl, transfer_nl = giving.total_nl, giving.transfer_nl
     what = f"final_dmso_percent = {giving.final_dmso_percent:g} is {total_nl / 1000:g} microlitres a well"
     most_nl = tool.low_mode_max_nl or tool.max_nl
-    if not tool.min_nl <= total_nl <= most_nl:
+    if tool.is_acoustic:
+        if not transfer_nl <= total_nl:
+            yield f"{what}, which is less than transfer_ul = {transfer_nl / 1000:g} of the positive control"
+    elif not tool.min_nl <= total_nl <= most_nl:
         yield f"{what}; {tool.load_name} moves {tool.min_nl / 1000:g} to {most_nl / 1000:g}"
     elif not fits(transfer_nl, total_nl, tool):
         yield (
@@ -171,12 +186,25 @@ def _fill_problems(giving: Giving, tool: Pipette) -> Iterator[str]:
         )
 
 
+def _spare_problems(spare: str, tool: Pipette, *, is_by_volume: bool) -> Iterator[str]:
+    """Tell why doses cannot be diluted in the plates that are named for it."""
+    kind = LABWARE.get(spare)
+    if tool.is_acoustic:
+        yield f"deck.dilution: {tool.load_name} shoots droplets small enough, and has no tips to dilute with"
+    elif kind is None or kind.is_tip_rack or kind.n_wells > tool.max_wells:
+        fits = sorted(n for n, k in LABWARE.items() if not k.is_tip_rack and 12 < k.n_wells <= tool.max_wells)
+        yield f"deck.dilution = {spare!r} is no plate that {tool.load_name} reaches into (allowed: {', '.join(fits)})"
+    if not is_by_volume:
+        yield "deck.dilution needs assay.final_dmso_percent: only doses made by volume are diluted"
+
+
 def giving_of(settings: Settings) -> Giving:
     """Return how doses are made with these settings."""
     assay = settings.assay
     tool = pipette(deck_of(settings).pipette)
     volumes_nl = round(assay.transfer_ul * 1000), round(assay.well_volume_ul * 1000)
-    return Giving(*volumes_nl, assay.final_dmso_percent, tool if assay.final_dmso_percent is not None else None)
+    needs_tool = assay.final_dmso_percent is not None or tool.is_acoustic
+    return Giving(*volumes_nl, assay.final_dmso_percent, tool if needs_tool else None, settings.deck.dilution)
 
 
 def deck_of(settings: Settings) -> RobotDeck:

@@ -122,11 +122,11 @@ def _stock(path: Path) -> pl.DataFrame:
 
 
 def giving(params: Mapping[str, Any]) -> Giving:
-    """Return how doses are made: ``final_dmso_percent`` and ``robot`` are there where they are made by volume."""
+    """Return how doses are made: ``robot`` is there where doses are made by volume, or by sound."""
     transfer_nl, well_nl = (round(params[name] * 1000) for name in ("transfer_ul", "well_volume_ul"))
     percent = params.get("final_dmso_percent")
-    tool = None if percent is None else pipette(robot_deck(params["robot"]).pipette)
-    return Giving(transfer_nl, well_nl, percent, tool)
+    tool = pipette(robot_deck(params["robot"]).pipette) if "robot" in params else None
+    return Giving(transfer_nl, well_nl, percent, tool, params.get("dilution", ""))
 
 
 def tip_racks(path: Path) -> tuple[TipRack, ...]:

@@ -29,9 +29,11 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
     responses, qc = normalise(wells, layout, AssayParams(**settings))
     if "viability" in params or "dose_um" in params:
         responses = with_labels(responses, params.get("viability", "gate"), params.get("dose_um"))
+    body = finite(qc.to_json())
+    if "late_min" in params:
+        responses, body = _late(responses, body, params)
     responses.write_parquet(out / "responses.parquet")
     n_curves = _write_curves(responses, layout, params, out)
-    body = finite(qc.to_json())
     write_json(body, out / "plate_qc.json")
     samples = responses.filter(pl.col("role") == "sample")
     return {
@@ -41,6 +43,16 @@ def run(inputs: Mapping[str, Path], params: Mapping[str, Any], out: Path, _progr
         "n_toxic": samples.filter(pl.col("is_toxic"))["compound_id"].n_unique(),
         **({} if n_curves is None else {"n_curves": n_curves}),
     }
+
+
+def _late(
+    responses: pl.DataFrame, body: Mapping[str, Any], params: Mapping[str, Any]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Let a plate fail that incubated too long; its responses are used only where somebody says so."""
+    reason = f"imaged {params['late_min']:g} min later than its incubation allows"
+    if not params["accepts_failed"]:
+        responses = responses.with_columns(is_used=pl.lit(False))
+    return responses, {**body, "passed": False, "reasons": [reason, *body["reasons"]]}
 
 
 def _write_curves(responses: pl.DataFrame, layout: Layout, params: Mapping[str, Any], out: Path) -> int | None:

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import omero_rig
 import opentrons_rig
-import port_rigs
 import pytest
 import sila_rig
 from serial.urlhandler import protocol_socket
+from standing import FOLDERS
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
 def _emulators_end() -> Iterator[None]:
     """Close the emulators that a test's rig opened."""
     yield
-    port_rigs.FOLDERS.close()
+    FOLDERS.close()
+    omero_rig.LABS_BY_FOLDER.close()
     opentrons_rig.OPENTRONS_BY_FOLDER.close()
 
 

@@ -58,8 +58,7 @@ def ready(folder: Path, driver: str, verb: str, via: str = "pty", pace: Pace = P
     if verb == "store":
         lab.put_on_station("P1")
     else:
-        lab.stored("P1")
-        lab.clear_station()
+        lab.shelve("P1")
     lab.server.frames.clear()
     return lab
 
@@ -304,6 +303,8 @@ def test_a_full_disk_loses_nothing(lab: WireLab, verb: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("verb", ["fetch"])
 def test_an_inventory_that_is_gone_is_no_empty_hotel(lab: WireLab, verb: str):
+    assert run(lab, verb).status is Status.DONE
+    lab.clear_station()
     lab.inventory.path.unlink()
     lab.restart()
     lab.put_on_station("P2")
@@ -311,7 +312,7 @@ def test_an_inventory_that_is_gone_is_no_empty_hotel(lab: WireLab, verb: str):
     report = lab.finish("in")
     assert report.status is Status.FAILED
     assert "is gone; put it back" in report.message
-    assert lab.moves() == 0
+    assert lab.moves() == 1, "the one before"
 
 
 def _until(is_so: Callable[[], object]) -> None:

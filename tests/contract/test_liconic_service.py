@@ -39,8 +39,7 @@ def lab(verb: str, tmp_path: Path) -> Iterator[ServiceLab]:
     if verb == "store":
         lab.put_on_station("P1")
     else:
-        lab.stored("P1")
-        lab.clear_station()
+        lab.shelve("P1")
     yield lab
     lab.close()
 

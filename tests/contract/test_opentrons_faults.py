@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from opentrons_rig import PACE, OpentronsLab
+from opentrons_rig import PACE, OpentronsLab, written_with_table
 
 from drivers.ports import Status
 from sim.wire.faults import Fault, WireFault
@@ -59,6 +59,30 @@ def test_a_fault_once(lab: OpentronsLab, kind: WireFault, name: str) -> None:
     lab.assert_honest(report)
     if kind in HARMLESS_ONCE:
         lab.assert_done_once(report)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=() if n in (0, 2) else (pytest.mark.long,)) for n, k in enumerate(KINDS)]
+)
+def test_a_fault_while_the_table_is_sent(lab: OpentronsLab, kind: WireFault) -> None:
+    lab.command = written_with_table(lab.protocol, lab.folder / "tables")
+    data = b'{"data": {"id": "x y"}}' if kind.value == "unsolicited" else b""
+    lab.server.faults.add(Fault(kind, match="POST /dataFiles", data=data))
+    report = lab.run()
+    lab.assert_honest(report)
+    if kind in HARMLESS_ONCE:
+        lab.assert_done_once(report)
+
+
+def test_a_robot_that_knows_no_tables_is_told_of(lab: OpentronsLab) -> None:
+    lab.command = written_with_table(lab.protocol, lab.folder / "tables")
+    path = lab.command.tables[0].path
+    command = replace(lab.command, tables=(replace(lab.command.tables[0], path=path.rename(path.with_suffix(".tsv"))),))
+    report = lab.run(command=command)
+    assert report.status is Status.FAILED
+    assert "Only .csv files are accepted" in report.message
+    assert "update it, or leave tables out of [deck]" in report.message
+    assert lab.n_plays == 0
 
 
 @pytest.mark.parametrize("name", [*(pytest.param(n, marks=pytest.mark.long) for n in ("health", "upload")), "make"])

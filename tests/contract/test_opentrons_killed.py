@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from opentrons_rig import Fuse, FusedWire, Killed, OpentronsLab
+from opentrons_rig import Fuse, FusedWire, Killed, OpentronsLab, written_with_table
 
 from drivers import key_files
 from drivers import opentrons_memory as intents_module
@@ -46,9 +46,13 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
     fuse.at = -1
 
 
-def killed_at(moment: int, fuse: Fuse, folder: Path, robot: str, *faults: Fault) -> OpentronsLab:
+def killed_at(
+    moment: int, fuse: Fuse, folder: Path, robot: str, *faults: Fault, has_table: bool = False
+) -> OpentronsLab:
     """Open a lab, begin the load and kill the process at a moment; 0: never."""
     lab = OpentronsLab(folder, robot, faults=faults)
+    if has_table:
+        lab.command = written_with_table(lab.protocol, folder / "tables")
     lab.device.close()
     lab.open(FusedWire, fuse=fuse)
     fuse.n_moments, fuse.at = 0, moment
@@ -87,6 +91,20 @@ def test_killed_at_any_moment_one_run_is_played_once(robot: str, part: int, tmp_
         lab = killed_at(moment, fuse, tmp_path / f"{moment}", robot)
         lab.assert_done_once(taken_up_again(lab, fuse))
         assert len({act.run_id for act in lab.robot.log.acts}) == 1, moment
+        lab.close()
+
+
+@pytest.mark.parametrize("part", [3, *(pytest.param(n, marks=pytest.mark.long) for n in range(N_PARTS) if n != 3)])
+def test_killed_at_any_moment_a_load_with_a_table_is_played_once(part: int, tmp_path: Path, fuse: Fuse) -> None:
+    undisturbed = killed_at(0, fuse, tmp_path / "whole", "flex", has_table=True)
+    n_all = fuse.n_moments
+    undisturbed.assert_done_once(undisturbed.device.poll("k"))
+    undisturbed.close()
+    for moment in range(1 + part, n_all + 1, N_PARTS):
+        lab = killed_at(moment, fuse, tmp_path / f"{moment}", "flex", has_table=True)
+        lab.assert_done_once(taken_up_again(lab, fuse))
+        assert len({act.run_id for act in lab.robot.log.acts}) == 1, moment
+        assert len(lab.robot.shelf.files) == 1
         lab.close()
 
 

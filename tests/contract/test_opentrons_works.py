@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentrons_rig import PACE, OpentronsLab, small_protocol, written
+from opentrons_rig import PACE, OpentronsLab, small_protocol, written, written_with_table
 
 from drivers.deadline import Deadline
 from drivers.http_wire import HttpWire
@@ -214,6 +214,54 @@ def test_offsets_go_to_the_run(opened: Open) -> None:
     lab.assert_done_once(lab.run())
     said = b"".join(chunk.data for path in lab.folder.glob("wire.log*") for chunk in read_log(path))
     assert b'"labwareOffsets":[{"definitionUri":"opentrons/corning_96_wellplate_360ul_flat/' in said
+
+
+def _offset(lab: OpentronsLab) -> Offset:
+    slot = next(item.slot for item in lab.protocol.loads[0].deck if item.labware.startswith("corning_96"))
+    return Offset("corning_96_wellplate_360ul_flat", slot, 0.1, 0.0, -0.2)
+
+
+@pytest.mark.parametrize("robot", ["flex", "ot2"])
+def test_the_table_and_the_offsets_of_a_load_go_to_the_robot(opened: Open, robot: str) -> None:
+    lab = opened(robot)
+    command = written_with_table(lab.protocol, lab.folder / "tables", (_offset(lab),))
+    lab.assert_done_once(lab.run(command=command))
+    (file,) = lab.robot.shelf.files.values()
+    assert file.path.read_bytes() == command.tables[0].path.read_bytes()
+    said = b"".join(chunk.data for path in lab.folder.glob("wire.log*") for chunk in read_log(path))
+    assert f'"runTimeParameterFiles":{{"steps":"{file.id}"}}'.encode() in said
+    assert b'"labwareOffsets":[{"definitionUri":"opentrons/corning_96_wellplate_360ul_flat/' in said
+    (run,) = lab.robot.book.runs.values()
+    assert run.to_json()["labwareOffsets"][0]["vector"] == {"x": 0.1, "y": 0.0, "z": -0.2}
+    lab.restart()
+    lab.device.submit(command, "k")
+    lab.assert_done_once(lab.device.lookup("k"))
+    assert lab.run("second", command).status is Status.DONE
+    assert len(lab.robot.shelf.files) == 1, "the same table is the same file"
+
+
+@pytest.mark.parametrize("which", ["table", "offsets"])
+def test_a_table_or_offsets_changed_after_the_proof_are_refused(opened: Open, which: str) -> None:
+    lab = opened()
+    command = written_with_table(lab.protocol, lab.folder / "tables", (_offset(lab),))
+    name = {"table": "load-0.csv", "offsets": "offsets.json"}[which]
+    path = lab.folder / "tables" / name
+    path.write_bytes(path.read_bytes().replace(b"1.25", b"1.26") if which == "table" else b"[]")
+    report = lab.run(command=command)
+    assert report.status is Status.FAILED
+    assert f"{name} was changed after it was proven" in report.message
+    assert lab.n_plays == 0
+    assert not lab.robot.shelf.files or which == "offsets"
+
+
+def test_a_table_of_another_load_is_found_by_the_robots_own_analysis(opened: Open) -> None:
+    lab = opened()
+    other = written_with_table(small_protocol("flex", 3), lab.folder / "other")
+    command = replace(written_with_table(lab.protocol, lab.folder / "tables"), tables=other.tables)
+    report = lab.run(command=command)
+    assert report.status is Status.FAILED
+    assert "the robot would do another thing than was planned" in report.message
+    assert lab.n_plays == 0
 
 
 def test_slow_analysis_is_waited_for(opened: Open) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from controller.app import connect
 from controller.devices import make_device
+from controller.lab import Lab
 from controller.settings import DeviceSection, Settings
 from drivers.folder import FolderDevice
 from nextplate.errors import SettingsError
@@ -38,7 +39,7 @@ def install(site: Path, distribution: str, name: str, value: str) -> None:
 
 def test_four_folder_devices_make_a_real_lab(tmp_path: Path):
     devices = tuple(section(kind, "folder", {"exchange": "exchange"}) for kind in KINDS)
-    hardware = connect(tmp_path, Settings(device=devices))
+    hardware = connect(Lab(tmp_path, Settings(device=devices)))
     assert hardware.simulated is None
     assert not hardware.clock.is_virtual
     assert set(hardware.devices) == set(KINDS)
@@ -67,7 +68,7 @@ def test_a_driver_of_another_package_is_found_by_name(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     devices = tuple(section(kind, "acme-arm" if kind == "plate-mover" else "folder",
                             {} if kind == "plate-mover" else {"exchange": "exchange"}) for kind in KINDS)  # fmt: skip
-    hardware = connect(tmp_path, Settings(device=devices))
+    hardware = connect(Lab(tmp_path, Settings(device=devices)))
     assert type(hardware.devices["plate-mover"]).__name__ == "Arm"
     hardware.close()
     assert (tmp_path / "closed").exists(), "a driver that can be closed is closed"

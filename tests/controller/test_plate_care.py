@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controller.projections import _moves
 from controller.readiness import check_ready
+from controller.reservations import NOTHING
 from controller.settings import Settings
 from controller.snapshots import _stock
 from controller.state import Intent
@@ -83,12 +84,12 @@ def test_a_well_loses_to_the_air_what_its_hours_outside_can_take_and_never_more_
 
 def test_nights_leave_out_what_may_not_be_used_and_say_why(store: Store, tmp_path: Path):
     snapshot = tmp_path / "stock.parquet"
-    snapshot.write_bytes(_stock(store, date(2026, 3, 1)))
+    snapshot.write_bytes(_stock(store, date(2026, 3, 1), NOTHING))
     assert pl.read_parquet(snapshot).columns[-1] == "labware"  # nobody said anything: as it ever was
     assert (len(stock_wells(snapshot)), left_out(snapshot), stock_care(snapshot)) == (2, (), {})
     say(store, n_thaws=1, max_thaws=3, expires="2026-03-01")
     for today, n in ((date(2026, 3, 1), 2), (date(2026, 3, 2), 0)):
-        snapshot.write_bytes(_stock(store, today))
+        snapshot.write_bytes(_stock(store, today, NOTHING))
         assert len(stock_wells(snapshot)) == n
         assert stock_care(snapshot) == {"SRC-1": PlateCare(1, 3)}
     assert left_out(snapshot) == ("source plate SRC-1 is left out: it kept until 2026-03-01",)

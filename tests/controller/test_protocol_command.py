@@ -53,7 +53,7 @@ HAND = (
 
 def vendor_says(monkeypatch: pytest.MonkeyPatch, result: str, *errors: str) -> None:
     found = Analysis(Path("hand.py"), result, "OT-3 Standard", errors, HAND, ())
-    monkeypatch.setattr(protocolfile, "analyze", lambda _path, _python: found)
+    monkeypatch.setattr(protocolfile, "analyzed", lambda _path, _python, _tables: found)
 
 
 @pytest.fixture

@@ -95,16 +95,15 @@ def test_what_may_change_while_a_campaign_runs_and_what_may_not():
 
     from controller.state import fold
 
-    class Lab:
-        settings = Settings.model_validate_json(json.dumps(changed))
+    settings = Settings.model_validate_json(json.dumps(changed))
 
     class Hardware:
         clock = lab.clock
 
     before = fold(lab.journal.events)
-    after = _with_adopted(Lab, Store(lab.journal), Hardware, before, before.campaign)
+    after = _with_adopted(settings, Store(lab.journal), Hardware, before, before.campaign)
     assert after.campaign.settings["assay"]["dna_channel"] == "Hoechst"
     assert after.campaign.settings["faults"]["failed_plate"] == "discard"
     assert after.campaign.settings["assay"]["dose_um"] == 10.0
     assert after.campaign.settings["readout"]["pattern"] == "(?P<well>.+)"
-    assert _with_adopted(Lab, Store(lab.journal), Hardware, after, after.campaign) is after
+    assert _with_adopted(settings, Store(lab.journal), Hardware, after, after.campaign) is after

@@ -62,13 +62,11 @@ def test_a_readout_that_changed_since_it_was_taken_is_not_measured(readout: Path
 
 
 def test_what_is_not_set_stays_out_of_the_step_and_the_journal(tmp_path: Path):
-    from controller.campaign import settings_body
-    from controller.lab import Lab
     from controller.recipe import Plan
     from controller.recipe.measuring import reading
 
     bodies = [
-        settings_body(Lab(tmp_path, Settings.model_validate(body)))
+        Settings.model_validate(body).journal_body()
         for body in ({}, {"readout": {}}, {"readout": {"z": "max", "t": 2}})
     ]
     assert "readout" not in bodies[0]

@@ -1,7 +1,9 @@
 """The folder driver: what it writes, what it believes, and what it asks a person about."""
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from drivers.folder import SETTLE_S, FolderDevice, make
 from drivers.key_files import file_name
 from drivers.options import checked
-from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, RunLoad, Status, StorePlate
+from drivers.ports import AcquirePlate, FetchPlate, Move, MovePlates, ProvenFile, RunLoad, Status, StorePlate
 from nextplate.errors import NeedsOperator, SettingsError, Transient
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 
@@ -63,6 +65,24 @@ def bench(lab: Path, verb: str = "run-load") -> Bench:
 
 
 # What is written
+
+
+def test_tables_and_offsets_go_beside_the_file_as_they_were_proven(tmp_path: Path):
+    load = run_load(tmp_path / "protocols")
+    files = {"steps": "load-0.csv", "offsets": "offsets.json"}
+    proven = {}
+    for name, file in files.items():
+        (tmp_path / "protocols" / file).write_text(f"{name}\n")
+        digest = hashlib.sha256(f"{name}\n".encode()).hexdigest()
+        proven[name] = ProvenFile(name, tmp_path / "protocols" / file, digest)
+    whole = replace(load, tables=(proven["steps"],), offsets=proven["offsets"])
+    lab = Bench(tmp_path, whole)
+    said = json.loads(lab.request.read_bytes())["command"]["files"]
+    assert (lab.request.parent / said["tables"]["steps"]).read_text() == "steps\n"
+    assert (lab.request.parent / said["offsets"]).read_text() == "offsets\n"
+    (tmp_path / "protocols" / "load-0.csv").write_text("other\n")
+    with pytest.raises(NeedsOperator, match=r"load-0\.csv was changed after it was proven"):
+        lab.device.submit(whole, "another")
 
 
 def test_a_request_says_everything_and_carries_the_files(tmp_path: Path):

@@ -299,8 +299,14 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], said: 
 
 @pytest.mark.parametrize("kind", ["imager", "washer"])
 def test_the_entry_point_knows_its_kinds(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(SettingsError, match=f"a liquid-handler, a incubator, a shaker, not for a {kind}"):
+    with pytest.raises(SettingsError, match=f"a liquid-handler, an incubator or a shaker, not for a {kind}"):
         pylabrobot.make(kind, {}, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("liquid-handler", "deck"), ("incubator", "racks")])
+def test_the_entry_point_leads_to_each_kind(tmp_path: Path, kind: str, missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"option '{missing}' is missing"):
+        pylabrobot.make(kind, {"backend": "chatterbox"}, tmp_path)
 
 
 @pytest.mark.parametrize("rack", ["cytomat_rack_69mm_7", "liconic_rack_17mm_22"])

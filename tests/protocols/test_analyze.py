@@ -94,6 +94,10 @@ SPOILED: dict[str, tuple[str, list[str]]] = {
         ["slot C2", "nest_96"],
     ),
     "other mount": (edit("'left'", "'right'"), ["p50_single_flex", "right"]),
+    "pauses": (
+        edit(DISPENSE, DISPENSE + only(4, 'protocol.pause("look at the tips")')),
+        ["after step 4: it moves 1250 nl", "pauses ('look at the tips') and waits for a person"],
+    ),
     "fails half way": (edit(DISPENSE, DISPENSE + only(2, "pipette.pick_up_tip()")), ["not-ok", "OutOfTipsError"]),
     "does not compile": (GOOD + "\n  oops(", ["no-result"]),
     "needs a newer robot": (edit("'2.20'", "'2.99'"), ["no-result", "2.99"]),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from controller.actions import Compute
 from controller.executor import Job
 from controller.loop import Loop, Rim
+from controller.operators import addressed
 from controller.recipe import Plan
 from controller.settings import Settings
 from controller.state import LabState, fold
@@ -78,6 +78,10 @@ class FakeDevice:
     unknown: set[str] = field(default_factory=set)
     die_after_submit: str | None = None
     forget_at_poll: str | None = None
+    delays: dict[str, timedelta] = field(default_factory=dict)
+    """How much longer than told a key takes; the device says nothing of when it will be ready."""
+    takes: dict[str, timedelta] = field(default_factory=dict)
+    """How long a task takes, where it is not seven minutes."""
 
     def submit(self, command: Any, key: str) -> None:
         if self.refuse.get(key, 0) > 0:
@@ -85,7 +89,8 @@ class FakeDevice:
             raise Transient("busy")
         if key not in self.memory:
             self.log.append((key, command))
-            self.memory[key] = (command, self.clock.now() + timedelta(minutes=7))
+            takes = self.takes.get(key.split(".")[2], timedelta(minutes=7))
+            self.memory[key] = (command, self.clock.now() + takes)
         if key == self.die_after_submit:
             self.die_after_submit = None
             raise Killed
@@ -101,6 +106,8 @@ class FakeDevice:
         command, ready = self.memory[key]
         if key == self.forget_at_poll and self.clock.now() >= ready:
             return Report(Status.NOT_FOUND)
+        if self.clock.now() < ready + self.delays.get(key, timedelta(0)) and key in self.delays:
+            return Report(Status.RUNNING)
         if self.clock.now() < ready:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:
@@ -126,6 +133,8 @@ class FakeExecutor:
     fail: set[str] = field(default_factory=set)
     bad_plates: set[int] = field(default_factory=set)
     shut_gates: set[int] = field(default_factory=set)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    """Tells which barcode a plate was given."""
     _reports: dict[str, Report] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
@@ -144,6 +153,11 @@ class FakeExecutor:
     def close(self) -> None:
         """Nothing to stop."""
 
+    def _barcode(self, key: str) -> str:
+        layout = ".".join([*key.split(".")[:2], "layout"])
+        given = (e for e in self.journal.events if e.kind == "intent" and e.payload["key"].startswith(layout))
+        return next((str(e.payload["action"]["params"]["barcode"]) for e in given), "NP-0000")
+
     def _result(self, job: Job) -> dict[str, Any]:
         number = int(job.key.split(".")[1][1:])
         summaries: dict[str, dict[str, Any]] = {
@@ -152,7 +166,7 @@ class FakeExecutor:
                 "digest": "d",
                 "n_transfers": 4,
                 "loads": [
-                    {"file": f"load-{k}.py", "deck": [["C3", f"NP-{number + 1:04d}", "destination"],
+                    {"file": f"load-{k}.py", "deck": [["C3", self._barcode(job.key), "destination"],
                      ["D1", f"SRC-{k}", "source"], ["D2", f"TIPS-{k}", "tips"]]}
                     for k in range(2)
                 ],
@@ -182,6 +196,8 @@ class FakeLab:
     device: FakeDevice = field(init=False)
     inbox: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     plan: Plan = field(init=False)
+    plans: list[Plan] = field(default_factory=list)
+    """Of the campaigns that run; the one begun last replaces those before, unless it is to run beside them."""
 
     def __post_init__(self) -> None:
         self.device = FakeDevice(self.clock)
@@ -189,10 +205,12 @@ class FakeLab:
         self.plan = Plan("first", 1, self.rounds, body)
         self.begin("first")
 
-    def begin(self, name: str) -> None:
-        """Start a campaign."""
-        body = self.plan.settings
+    def begin(self, name: str, *, beside: bool = False, priority: int = 0, policy: str = "auto") -> None:
+        """Start a campaign, instead of those that run or beside them."""
+        body = {**self.plan.settings, "campaign": {**self.plan.settings["campaign"], "priority": priority}}
+        body["approval"] = {**body["approval"], "policy": policy} if beside else body["approval"]
         self.plan = Plan(name, 1, self.rounds, body)
+        self.plans = [*(self.plans if beside else ()), self.plan]
         payload = {"name": name, "seed": 1, "rounds": self.rounds, "library": "L", "settings": body}
         event = NewEvent("campaign.started", self.clock.now(), name, payload)
         self.journal.append([event], expected_seq=len(self.journal.events))
@@ -202,16 +220,19 @@ class FakeLab:
         kinds = ("liquid-handler", "plate-mover", "incubator", "imager")
         return Loop(
             lab=Path("lab"),
-            plan=self.plan,
+            plans=self.plans,
             journal=self.journal,
             clock=self.clock,
             executor=FakeExecutor(
-                fail=self.executor.fail, bad_plates=self.executor.bad_plates, shut_gates=self.executor.shut_gates
+                fail=self.executor.fail,
+                bad_plates=self.executor.bad_plates,
+                shut_gates=self.executor.shut_gates,
+                journal=self.journal,
             ),
             devices=dict.fromkeys(kinds, self.device),
             rim=Rim(
-                resolve=_same,
-                rows=lambda status, intent, result, message: ((), result),
+                resolve=lambda _state, action: action,
+                rows=lambda campaign, status, intent, result, message: ((), result),
                 inbox=self._take,
                 watch=_ignore,
             ),
@@ -219,9 +240,10 @@ class FakeLab:
             head=len(self.journal.events),
         )
 
-    def _take(self, _state: LabState) -> tuple[Sequence[tuple[str, Mapping[str, Any]]], Sequence[RowWrite]]:
-        taken, self.inbox = tuple(self.inbox), []
-        return taken, ()
+    def _take(self, state: LabState) -> tuple[Sequence[tuple[str, str | None, Mapping[str, Any]]], Sequence[RowWrite]]:
+        taken, self.inbox = self.inbox, []
+        addressed_to = [addressed(state, told) for _, told in taken]
+        return [(kind, name, told) for (kind, _), (name, told) in zip(taken, addressed_to, strict=True)], ()
 
     def run(self) -> LabState:
         """Run a controller until it ends; restart it whenever it is killed."""
@@ -236,10 +258,6 @@ class FakeLab:
     def decide(self, **decision: Any) -> None:
         """Let an operator say something."""
         self.inbox.append(("decision", {"by": "ann", **decision}))
-
-
-def _same(action: Compute) -> Compute:
-    return action
 
 
 def _ignore(_event: Event) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from device_rig import Port, Rig
 from lab_software import LabSoftware, small_answers
+from omero_rig import port_rigs as omero_rigs
 from opentrons_rig import opentrons_rigs
 from port_rigs import port_rigs
 from watched_lab import OrderedMicroscope, WatchedLab
@@ -189,6 +190,7 @@ OURS: Mapping[str, Rig] = {
     "sim-shaker": _sim(_plate_at("shaker"), *SHAKES, "shaker"),
     "sim-barcode-reader": _sim(_plate_at("reader"), *READS, "barcode_reader"),
     **port_rigs(),
+    **omero_rigs(),
     **{name: replace(rig, driver="opentrons") for name, rig in opentrons_rigs().items()},
     **{name: replace(rig, driver="worklist-folder") for name, rig in worklist_rigs().items()},
 }

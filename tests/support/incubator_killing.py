@@ -45,8 +45,7 @@ def killed_at(moment: int, fuse: Fuse, folder: Path, make: Callable[[Path], Wire
     if verb == "store":
         lab.put_on_station("P1")
     else:
-        lab.stored("P1")
-        lab.clear_station()
+        lab.shelve("P1")
     lab.device.close()  # type: ignore[attr-defined]
     lab.open(open_line)
     fuse.n_moments, fuse.at = 0, moment

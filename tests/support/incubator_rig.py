@@ -218,6 +218,16 @@ class WireLab:
         self.device.close()  # type: ignore[attr-defined]
         self.server.close()
 
+    def shelve(self, barcode: str = "P1") -> None:
+        """Have a plate inside as one that was stored long ago: in the first slot, and in the inventory."""
+        with self.emulator.lock:
+            if self.wired.is_drawer:
+                self.hotel.put_on_station(barcode)
+                self.hotel.rotor.clamp()  # closed by hand
+            else:
+                self.hotel.slots[1] = barcode
+        self.inventory.confirm(1, barcode)
+
     def stored(self, barcode: str = "P1") -> "WireLab":
         """Store a plate, and take that out of every count."""
         self.put_on_station(barcode)

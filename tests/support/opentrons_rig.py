@@ -2,9 +2,10 @@
 
 import gc
 import hashlib
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +20,14 @@ from drivers.http_wire import Answer, HttpWire
 from drivers.key_files import write_whole
 from drivers.opentrons import OpentronsDevice, device_of
 from drivers.opentrons_api import HEADERS, OpentronsApi, Pace
-from drivers.ports import Report, RunLoad, Status
+from drivers.ports import ProvenFile, Report, RunLoad, Status
 from drivers.wire_log import WireLog
 from drivers.worker import LOOKUP_WAIT_S
 from drivers.worker_memory import Memory
 from protocols.model import Protocol, Transfer
-from protocols.render import render
+from protocols.offsets import Offset
+from protocols.render import render, render_for_csv
+from protocols.render_csv import steps_csv
 from sim.wire.faults import Fault
 from sim.wire.http_server import HttpServer
 from sim.wire.opentrons import Firmware, OpentronsRobot
@@ -52,6 +55,19 @@ def written(protocol: Protocol, folder: Path, text: str = "") -> RunLoad:
     write_whole(folder / "load-0.py", rendered)
     sha = hashlib.sha256(rendered).hexdigest()
     return RunLoad(folder / "protocol.json", folder / "load-0.py", protocol.digest, 0, sha)
+
+
+def written_with_table(protocol: Protocol, folder: Path, offsets: tuple[Offset, ...] = ()) -> RunLoad:
+    """Write a protocol as the controller does for a lab of tables and offsets."""
+    command = written(protocol, folder, render_for_csv(protocol, offsets=offsets))
+    table, measured = steps_csv(protocol, 0).encode(), json.dumps([asdict(offset) for offset in offsets]).encode()
+    write_whole(folder / "load-0.csv", table)
+    write_whole(folder / "offsets.json", measured)
+    files = [
+        ProvenFile(name, folder / file, hashlib.sha256(content).hexdigest())
+        for name, file, content in (("steps", "load-0.csv", table), ("offsets", "offsets.json", measured))
+    ]
+    return replace(command, tables=(files[0],), offsets=files[1] if offsets else None)
 
 
 @cache

@@ -3,7 +3,6 @@
 Each lab stands still but for `Port.work`, so that a command is RUNNING for as long as a test wants it to be.
 """
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import barcode_rig
+import bridge_rigs
 import incubator_rig
 import mover_rig
-import pylabrobot_rig
 import shaker_rig
-import sila_rig
 import squid_rig
 import washer_rig
 from device_rig import Left, Port, Rig
 from imager_rig import PACE as IMAGER_PACE
 from imager_rig import WireImagerLab
 from liconic_service_rig import ServiceLab
-from standing import SOON_S, STANDING_FAULTS, Folders, Gate, Standing, wait_for
+from standing import FOLDERS, SOON_S, Folders, Gate, Standing, standing_rig, wait_for
 
 from drivers import barcode_keyence, barcode_scanner
 from drivers.ports import (
@@ -38,21 +36,8 @@ from drivers.ports import (
 )
 from sim.wire.imx import Microscope
 
-SETTLED_S = 2.0
-"""How long a lookup waits where what a dead process left is told of at once."""
 PATIENT_S = 15.0
 """How long an answer may take of a device that stands still."""
-
-
-def _of(command: Any) -> Callable[[Path], Any]:
-    return lambda folder: command
-
-
-def _rig(
-    open_port: Callable[[Path], Port], works: Any, fails: Any, keys: set[str], driver: str, left: Left = Left.GOES_ON
-) -> Rig:
-    made = [command if callable(command) else _of(command) for command in (works, fails)]
-    return Rig(open_port, made[0], made[1], frozenset(keys), STANDING_FAULTS, driver=driver, left=left)
 
 
 # incubators
@@ -60,8 +45,7 @@ def _rig(
 
 def _incubator_lab(driver: str, is_stored: bool, folder: Path) -> incubator_rig.WireLab:
     lab = ServiceLab(folder) if driver == "liconic-service" else incubator_rig.WireLab(folder, driver)
-    lab.stored() if is_stored else lab.put_on_station("P1")
-    lab.clear_station() if is_stored else None
+    lab.shelve("P1") if is_stored else lab.put_on_station("P1")
     lab.device.close()  # type: ignore[attr-defined]
     lab.time.run_at(0.0)
     return lab
@@ -79,7 +63,12 @@ def _incubator_port(labs: "Folders[incubator_rig.WireLab]", folder: Path) -> Por
     return Standing(lab.device, folder / "memory", lab.moves, is_moving, run, stand).port()
 
 
-INCUBATORS = {"liconic": "liconic-stx", "cytomat": "cytomat", "liconic-service": "liconic-service"}
+INCUBATORS = {
+    "liconic": "liconic-stx",
+    "cytomat": "cytomat",
+    "liconic-service": "liconic-service",
+    "inheco": "inheco",
+}
 
 
 def incubator_rigs(drivers: Mapping[str, str] = INCUBATORS) -> dict[str, Rig]:
@@ -87,10 +76,10 @@ def incubator_rigs(drivers: Mapping[str, str] = INCUBATORS) -> dict[str, Rig]:
     rigs = {}
     for short, driver in drivers.items():
         stores, fetches = (FOLDERS.add(partial(_incubator_lab, short, is_stored)) for is_stored in (False, True))
-        rigs[f"{short}-store"] = _rig(
+        rigs[f"{short}-store"] = standing_rig(
             partial(_incubator_port, stores), StorePlate("P1"), FetchPlate("P2"), {"slot"}, driver
         )
-        rigs[f"{short}-fetch"] = _rig(
+        rigs[f"{short}-fetch"] = standing_rig(
             partial(_incubator_port, fetches), FetchPlate("P1"), FetchPlate("P2"), set(), driver
         )
     return rigs
@@ -134,7 +123,7 @@ def _washers() -> dict[str, Rig]:
         "bluewasher": ("bluewasher", wash("good")),
     }
     return {
-        name: _rig(
+        name: standing_rig(
             partial(_wet_port, FOLDERS.add(partial(_wet_lab, name))), works, replace(works, program="stops"),
             {"program"}, driver,
         )
@@ -167,12 +156,11 @@ def _mover_port(labs: Folders[_GatedMover], folder: Path) -> Port:
 
 
 def _movers() -> dict[str, Rig]:
-    first, second = Move("P1", "stack/new", "incubator"), Move("P2", "deck/A2", "imager")
-    fails = MovePlates((first, Move("P2", "imager", "deck/A2")))
-    labs = FOLDERS.add(_GatedMover)
-    return {
-        "pf400": _rig(partial(_mover_port, labs), MovePlates((first, second)), fails, {"moved"}, "pf400", Left.TOLD)
-    }
+    works, fails = (
+        MovePlates((Move(*words),)) for words in (("P1", "stack/new", "incubator"), ("P2", "imager", "deck/A2"))
+    )
+    labs = FOLDERS.add(_GatedMover)  # of several plates: test_movers, test_mover_faults, test_mover_killed
+    return {"pf400": standing_rig(partial(_mover_port, labs), works, fails, {"moved"}, "pf400", Left.TOLD)}
 
 
 # imagers: a run takes for ever until the lab works
@@ -239,8 +227,8 @@ def _imagers() -> dict[str, Rig]:
         return shoot
 
     return {
-        "imagexpress": _rig(partial(_imx_port, imx), shoot, camera_fails, told, "imagexpress"),
-        "squid": _rig(partial(_squid_port, squids), shoot, refuses, told, "squid"),
+        "imagexpress": standing_rig(partial(_imx_port, imx), shoot, camera_fails, told, "imagexpress"),
+        "squid": standing_rig(partial(_squid_port, squids), shoot, refuses, told, "squid"),
     }
 
 
@@ -259,16 +247,17 @@ def _shaker_port(labs: "Folders[shaker_rig.WireShakerLab]", folder: Path) -> Por
     lab.open(lookup_wait_s=SOON_S)
     lab.freeze()
     return Standing(
-        lab.device, folder / "memory", lab.starts, lab.is_turning, partial(lab.freeze, False), lab.freeze
+        lab.device, folder / "memory", lab.starts, lab.is_turning, partial(lab.freeze, False), lab.freeze, lab.set_out
     ).port()
 
 
 def _shakers() -> dict[str, Rig]:
-    names = {"bioshake": "bioshake", "acme": ""}  # the example of the guide has no entry point here
+    # the example of the guide has no entry point here
+    names = {"bioshake": "bioshake", "inheco-shaker": "inheco", "acme": ""}
     fails = ShakePlate("P1", 60_000, 5)
     return {
-        name: _rig(
-            partial(_shaker_port, FOLDERS.add(partial(_shaker_lab, name))),
+        name: standing_rig(
+            partial(_shaker_port, FOLDERS.add(partial(_shaker_lab, name.removesuffix("-shaker")))),
             shaker_rig.SHAKE,
             fails,
             {"shaken_s"},
@@ -306,7 +295,7 @@ def _readers() -> dict[str, Rig]:
         ),
     }
     return {
-        name: _rig(
+        name: standing_rig(
             partial(_reader_port, FOLDERS.add(partial(_GatedReader, name)), reader), ReadBarcode("P1"),
             ReadBarcode("P2"), {"barcode"}, driver, Left.AGAIN,
         )
@@ -314,76 +303,9 @@ def _readers() -> dict[str, Rig]:
     }  # fmt: skip
 
 
-# bridges to other packages, where those are installed
-
-
-class _Bench:
-    """A machine behind PyLabRobot that outlives the processes that use it."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.spy = pylabrobot_rig.Held()
-
-    def close(self) -> None:
-        self.spy.go()
-
-
-def _plr_port(labs: Folders[_Bench], folder: Path) -> Port:
-    bench = labs.at(folder)
-    spy = bench.spy
-    device = pylabrobot_rig.opened(folder, spy, lookup_wait_s=SETTLED_S)
-
-    def draws() -> int:
-        return sum(act.startswith("draw") for act in spy.log)
-
-    set_out = partial(spy.hold, "draw 1")
-    return Standing(device, folder / "memory", draws, draws, spy.go, spy.hold, set_out).port()
-
-
-def _bridges() -> dict[str, Rig]:
-    rigs = {}
-    if importlib.util.find_spec("pylabrobot"):
-        rigs["pylabrobot"] = _rig(
-            partial(_plr_port, FOLDERS.add(_Bench)), pylabrobot_rig.order,
-            partial(pylabrobot_rig.order, volume_nl=60_000), {"transfers"}, "pylabrobot", Left.TOLD,
-        )  # fmt: skip
-    if importlib.util.find_spec("sila2"):
-        labs = FOLDERS.add(sila_rig.Corner)
-        rigs["sila2"] = _rig(partial(_sila_port, labs), StorePlate("P1"), StorePlate("STUCK"), {"slot"}, "sila2")
-    return rigs
-
-
-def _sila_port(labs: "Folders[sila_rig.Corner]", folder: Path) -> Port:
-    corner = labs.at(folder)
-    corner.hotel.hold()
-    device = corner.open(SOON_S)
-    return Standing(
-        device, corner.memory, corner.n_effects, corner.is_noted, corner.hotel.release, corner.hotel.hold
-    ).port()
-
-
-class _Kinds:
-    """Every kind of lab here, to close what a test opened."""
-
-    def __init__(self) -> None:
-        self._kinds: list[Folders[Any]] = []
-
-    def add(self, make: Callable[[Path], Any]) -> Folders[Any]:
-        """Return the labs of a kind."""
-        self._kinds.append(Folders(make))
-        return self._kinds[-1]
-
-    def close(self) -> None:
-        """Close them all."""
-        for kind in self._kinds:
-            kind.close()
-
-
-FOLDERS = _Kinds()
-
-
 def port_rigs() -> Mapping[str, Rig]:
     """Return the rigs of every driver on a wire but the Opentrons's."""
     return {
-        **incubator_rigs(), **_washers(), **_movers(), **_imagers(), **_shakers(), **_readers(), **_bridges(),
+        **incubator_rigs(), **_washers(), **_movers(), **_imagers(), **_shakers(), **_readers(),
+        **bridge_rigs.bridge_rigs(),
     }  # fmt: skip

@@ -4,12 +4,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from shaker_rig import PassingTime
+
+from drivers.inventory import Inventory
 from drivers.key_files import write_whole
 from drivers.ports import RunLoad
 from drivers.pylabrobot_handler import PlrHandler
+from drivers.shaker_trail import TrailFile
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
+from sim.wire.time import EmulatedTime
 
 N = 6
 
@@ -60,8 +65,9 @@ class Held(Failing):
         self._is_held, self._at = True, ""
 
     def hold(self, at: str = "") -> None:
-        """Stop at the next operation, or only at this one."""
-        self._is_held, self._at = not at, at
+        """Stop at the next operation, or only at this one; where that was reached already, nothing changes."""
+        if at not in self.log:
+            self._is_held, self._at = not at, at
 
     def go(self) -> None:
         self._is_held, self._at = False, ""
@@ -124,3 +130,81 @@ def opened(folder: Path, machine: Failing, transfer_s: float = 20.0, **more: Any
     deck = folder / "deck.json" if (folder / "deck.json").exists() else write_deck(folder)
     handler = PlrHandler(machine.backend, deck, memory.place / "loads", transfer_s=transfer_s)
     return WorkerDevice(handler, memory, **more)
+
+
+# its incubators and shakers: one motion, one order to start
+
+RACKS = ("cytomat_rack_69mm_7", "cytomat_rack_95mm_5")
+N_SLOTS = 12
+
+
+class HeldIncubator(Held):
+    """An incubator that stops in the midst of a motion until it is let go on."""
+
+    def backend(self) -> Any:
+        from pylabrobot.storage import IncubatorChatterboxBackend
+
+        spy = self
+
+        class Backend(IncubatorChatterboxBackend):  # type: ignore[misc]
+            async def setup(self) -> None:
+                await spy.note("setup")
+
+            async def fetch_plate_to_loading_tray(self, plate: Any, **named: Any) -> None:
+                await spy.note("move")
+
+            async def take_in_plate(self, plate: Any, site: Any, **named: Any) -> None:
+                await spy.note("move")
+
+        return Backend()
+
+
+class HeldShaker(Held):
+    """A shaker that stops in the midst of an order until it is let go on; its time passes while the driver waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = EmulatedTime(0.0)
+
+    def backend(self) -> Any:
+        from pylabrobot.shaking import ShakerChatterboxBackend
+
+        spy = self
+
+        class Backend(ShakerChatterboxBackend):  # type: ignore[misc]
+            async def setup(self) -> None:
+                await spy.note("setup")
+
+            async def start_shaking(self, speed: float) -> None:
+                await spy.note("start")
+
+            async def stop_shaking(self) -> None:
+                await spy.note("stop")
+
+        return Backend()
+
+
+def opened_incubator(folder: Path, machine: HeldIncubator, **more: Any) -> WorkerDevice:
+    """Open the bridge to an incubator, as a process does; a new one has plate P9 in its first slot."""
+    from drivers.pylabrobot_incubator import PlrIncubator, racks_of
+
+    memory, inventory = Memory(folder / "memory"), Inventory(folder / "memory" / "inventory.json", N_SLOTS)
+    memory.prepare()
+    if not inventory.path.exists():
+        inventory.prepare()
+        inventory.confirm(1, "P9")
+    incubator = PlrIncubator(machine.backend, lambda: racks_of(RACKS), inventory, memory.place / "motions")
+    return WorkerDevice(incubator, memory, **more)
+
+
+def opened_shaker(folder: Path, machine: HeldShaker, **more: Any) -> WorkerDevice:
+    """Open the bridge to a shaker, as a process does."""
+    from drivers.pylabrobot_shaker import PlrShaker
+
+    memory = Memory(folder / "memory")
+    memory.prepare()
+    trail = TrailFile(memory.place / "rotor.json", lambda: "one")
+    shaker = PlrShaker(machine.backend, trail, memory.place / "shakes", fastest_rpm=3000)
+    device = WorkerDevice(shaker, memory, monotonic=machine.time.now_s, **more)
+    device._stop = PassingTime(machine.time)
+    return device

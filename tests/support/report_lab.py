@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import tifffile
 
-from controller.campaign import settings_body
 from controller.lab import Lab, init_lab
 from controller.recipe import chain, plan_of
 from controller.state import fold
@@ -51,7 +50,7 @@ class ReportLab:
         self.lab = init_lab(self.folder)
         self._library()
         self._say("library.added", None, library=LIBRARY)
-        settings = settings_body(self.lab)
+        settings = self.lab.settings.journal_body()
         self._say("campaign.started", name="first", seed=1, rounds=self.rounds, library=LIBRARY, settings=settings)
         for r in range(self.rounds + 1):
             if not self._round(r):
@@ -314,11 +313,12 @@ def _nothing(_round: int) -> dict[str, Any]:
 class _Numbered:
     kind: str
     time: datetime
+    campaign: str | None
     payload: Mapping[str, Any]
 
 
 def _numbered(events: Sequence[NewEvent]) -> list[_Numbered]:
-    return [_Numbered(e.kind, e.time, e.payload) for e in events]
+    return [_Numbered(e.kind, e.time, e.campaign, e.payload) for e in events]
 
 
 _ROWS = "\n".join(f'"WellsSelection{n + 1}", ' + ", ".join(["TRUE"] * 24) for n in range(16))

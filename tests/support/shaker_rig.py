@@ -4,6 +4,7 @@ Time is the emulator's for driver and device alike: it stands, and moves on when
 ticks in which nothing comes). So a minute of shaking takes no minute, and a loaded machine shakes no plate longer.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,10 +46,28 @@ WALL_S = 40.0
 class PassingTime(threading.Event):
     """What the worker waits on: waiting lets the emulated time pass, unless that stands."""
 
-    def __init__(self, clock: EmulatedTime) -> None:
+    def __init__(self, clock: EmulatedTime, go: str = "") -> None:
         super().__init__()
-        self._clock = clock
+        self._clock, self._go = clock, go
         self.is_frozen = False
+        self._is_started = self._freezes_then = False
+
+    def wrote(self, data: bytes) -> None:
+        """Hear what the driver writes."""
+        if self._go and re.search(self._go, data.decode("latin-1")):
+            self._is_started = True
+            self.is_frozen = self.is_frozen or self._freezes_then
+
+    def freeze(self, is_frozen: bool) -> None:
+        """Stand, or pass."""
+        self._freezes_then, self.is_frozen = False, is_frozen
+
+    def pass_until_started(self) -> None:
+        """Pass until the frame that starts the rotor is written."""
+        self._freezes_then = True
+        self.is_frozen = False
+        if self._is_started:  # looked at last: it may be written meanwhile
+            self.is_frozen = True
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self.is_frozen:
@@ -59,8 +78,8 @@ class PassingTime(threading.Event):
 class TickingLine:
     """A port on which a tick in which nothing came is one of the emulated time too, unless that stands."""
 
-    def __init__(self, line: Line, clock: EmulatedTime, is_frozen: Callable[[], bool]) -> None:
-        self.__dict__.update(_line=line, _clock=clock, _is_frozen=is_frozen)
+    def __init__(self, line: Line, clock: EmulatedTime, passing: PassingTime) -> None:
+        self.__dict__.update(_line=line, _clock=clock, _passing=passing)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._line, name)
@@ -70,11 +89,12 @@ class TickingLine:
 
     def read(self, size: int = 1) -> bytes:
         data: bytes = self._line.read(size)
-        if not data and not self._is_frozen():
+        if not data and not self._passing.is_frozen:
             self._clock.skip(TICK_S)
         return data
 
     def write(self, data: bytes) -> int | None:
+        self._passing.wrote(data)
         n: int | None = self._line.write(data)
         return n
 
@@ -221,10 +241,10 @@ class WireShakerLab:
     def open(
         self, open_line: Callable[[str, LineSettings], Line] = line_at, lookup_wait_s: float = LOOKUP_WAIT_S
     ) -> None:
-        passing = PassingTime(self.time)
+        passing = PassingTime(self.time, self.wired.go)
 
         def opened(port: str, settings: LineSettings) -> Line:
-            return TickingLine(open_line(port, settings), self.time, lambda: passing.is_frozen)  # type: ignore[return-value]
+            return TickingLine(open_line(port, settings), self.time, passing)  # type: ignore[return-value]
 
         self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.folder / "wire.log"), open_line=opened)
         memory = Memory(self.folder / "memory")
@@ -261,7 +281,12 @@ class WireShakerLab:
 
     def freeze(self, is_frozen: bool = True) -> None:
         """Let no time pass for the device, or let it pass again."""
-        self.passing.is_frozen = is_frozen
+        self.passing.freeze(is_frozen)
+
+    def set_out(self) -> None:
+        """Let time pass until the rotor is started, where it was not: a drawer has to close first."""
+        if not self.starts():
+            self.passing.pass_until_started()
 
     def restart(self) -> None:
         self.device.close()  # type: ignore[attr-defined]

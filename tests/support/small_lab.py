@@ -115,7 +115,7 @@ def run_lab(folder: Path, code: int = 0) -> dict[str, Any]:
 
 def device_log(folder: Path, device: str) -> tuple[dict[str, Any], ...]:
     """Read a simulated device's own log: the physical truth."""
-    hardware = connect(folder, open_lab(folder).settings)
+    hardware = connect(open_lab(folder))
     try:
         assert hardware.simulated is not None
         return hardware.simulated.log(device)

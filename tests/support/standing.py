@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from device_rig import Port
+from device_rig import Left, Port, Rig
 
 from drivers.ports import Status
 from drivers.wire import Line, LineSettings, line_at
@@ -38,7 +38,7 @@ class Standing:
     stand: Callable[[], None]
     """Let none pass."""
     set_out: Callable[[], None] = lambda: None
-    """Let it come to the beginning; where that takes time."""
+    """Let it come to the beginning, where that takes time; nothing happens where it has."""
 
     def port(self) -> Port:
         """Return it as the suite wants it; its memory can be taken away, and its files be made unwritable."""
@@ -83,20 +83,21 @@ class Gate:
     """Between a driver and its wire: shut, nothing that the device says comes through."""
 
     def __init__(self) -> None:
-        self.is_shut, self._shuts_at = True, b""
+        self.is_shut, self._shuts_at, self._was_shut_at = True, b"", b""
 
     def shut(self) -> None:
         """Let nothing through."""
         self.is_shut = True
 
     def open(self, until: bytes = b"") -> None:
-        """Let all through, until the driver writes this."""
-        self._shuts_at, self.is_shut = until, False
+        """Let all through, until the driver writes this; nothing, where it has written it already."""
+        if not until or until != self._was_shut_at:
+            self._shuts_at, self.is_shut = until, False
 
     def wrote(self, data: bytes) -> None:
         """Hear what the driver writes."""
         if self._shuts_at and self._shuts_at in data:
-            self.is_shut = True
+            self.is_shut, self._was_shut_at = True, self._shuts_at
 
     def line(self, port: str, settings: LineSettings) -> Line:
         """Open a port behind the gate."""
@@ -152,3 +153,35 @@ class Folders(Generic[Lab]):
         for lab in self._labs.values():
             lab.close()  # type: ignore[attr-defined]
         self._labs.clear()
+
+
+class Kinds:
+    """Every kind of lab here, to close what a test opened."""
+
+    def __init__(self) -> None:
+        self._kinds: list[Folders[Any]] = []
+
+    def add(self, make: Callable[[Path], Any]) -> Folders[Any]:
+        """Return the labs of a kind."""
+        self._kinds.append(Folders(make))
+        return self._kinds[-1]
+
+    def close(self) -> None:
+        """Close them all."""
+        for kind in self._kinds:
+            kind.close()
+
+
+FOLDERS = Kinds()
+
+
+def _of(command: Any) -> Callable[[Path], Any]:
+    return lambda folder: command
+
+
+def standing_rig(
+    open_port: Callable[[Path], Port], works: Any, fails: Any, keys: set[str], driver: str, left: Left = Left.GOES_ON
+) -> Rig:
+    """Return the rig of a port that stands; a command, or what makes one in a folder."""
+    made = [command if callable(command) else _of(command) for command in (works, fails)]
+    return Rig(open_port, made[0], made[1], frozenset(keys), STANDING_FAULTS, driver=driver, left=left)

@@ -10,6 +10,7 @@
 Times are whole seconds from an origin that the caller keeps (the journal has the clock; here there is none).
 """
 
+from nextplate.schedule.durations import late_s, usual_s
 from nextplate.schedule.rough import rough
 from nextplate.schedule.solve import Limits, solve
 from nextplate.schedule.verify import conflicts
@@ -29,6 +30,8 @@ __all__ = [
     "Window",
     "conflicts",
     "gantt",
+    "late_s",
     "rough",
     "solve",
+    "usual_s",
 ]

@@ -1,0 +1,167 @@
+"""Faults: which sorts there are, what may be answered to each, and what the lab's policy answers by itself.
+
+==============  ====================================================================================================
+step            a computing step failed
+refused         a device says that it failed and that nothing was begun
+failed          a device says that it failed; something may have been begun
+partial         a load of the liquid handler broke off
+quality         a plate fails its quality control
+unreachable     a command could not be handed over, again and again
+unknown         nobody can tell whether an action was done
+stall           a device takes longer than it ever does; it may still end
+==============  ====================================================================================================
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from controller.actions import Note
+from controller.recipe import PARKED_FROM, WITH_PLATE, Plan
+from controller.state import Fault, Intent, LabState, Outcome
+from nextplate.schedule.durations import late_s
+
+ANSWERS: Mapping[str, str] = MappingProxyType(
+    {
+        "retry": "try once more, as a new action",
+        "done": "a person saw that it was done; go on",
+        "not-done": "a person saw that it was not done; do it, as a new action",
+        "accept": "go on; wells that got too little are left out of the responses",
+        "use": "use the plate's responses in spite of its quality",
+        "discard": "keep the plate's data but learn nothing from it",
+        "write-off": "go on; nobody knows which wells were dosed, so all are left out and all stock is debited",
+        "park": "the arm takes the assay plate out of the way; the campaign goes on with the next round",
+        "lose-plate": "the assay plate has been taken away; the campaign goes on with the next round",
+        "wait": "leave the device alone until it ends",
+        "abort": "end the campaign here",
+    }
+)  # fmt: skip
+"""Every answer a fault may offer, and what it does."""
+
+TELLING = ("done", "not-done", "write-off", "abort")
+"""Answers that tell the fate of an action that no device can tell."""
+
+
+def ask(key: str, kind: str, question: str, choices: Sequence[str]) -> Note:
+    """Put a question to a person."""
+    return Note("fault", {"fault": key, "key": key, "kind": kind, "question": question, "choices": list(choices)})
+
+
+def unreachable(key: str, n_attempts: int) -> Note:
+    """Ask about a command that never arrived, as far as anybody knows."""
+    question = f"{key}: the device could not be reached {n_attempts} times; look at it, then answer"
+    return ask(key, "unreachable", question, ("done", "not-done", "abort"))
+
+
+def unknown_fate(intent: Intent, message: str) -> Note:
+    """Ask about an action of which the device cannot say whether it happened."""
+    question = f"{intent.key}: {message}; nobody can tell whether it was done: look at the device, then answer"
+    half = ("write-off",) if intent.task.startswith("run-") else ()
+    return ask(intent.key, "unknown", question, ("done", "not-done", *half, "abort"))
+
+
+def stalled(state: LabState, now: datetime) -> tuple[list[Note], list[datetime]]:
+    """Ask about every action of the campaign in focus that takes too long; tell when the others would be late."""
+    notes, times = [], []
+    for intent in state.pending():
+        limit = _limit(state, intent)
+        if limit is None or intent.key in state.faults or not (state.campaign and state.campaign.owns(intent.key)):
+            continue
+        if now >= limit:
+            notes.append(_late(intent, limit))
+        else:
+            times.append(limit)
+    return notes, times
+
+
+def _limit(state: LabState, intent: Intent) -> datetime | None:
+    if "device" not in intent.action or intent.key not in state.accepted:
+        return None
+    name = f"{intent.action['device']} {intent.action['command']['verb']}"
+    seconds = late_s(state.took_s.get(name, ()))
+    return None if seconds is None else intent.time + timedelta(seconds=_PATIENCE * seconds)
+
+
+_PATIENCE = 1.5
+"""How far above the 99th percentile of what is usual a device may be before somebody is called."""
+
+
+def _late(intent: Intent, limit: datetime) -> Note:
+    minutes = (limit - intent.time).total_seconds() / 60
+    question = (
+        f"{intent.key}: the {intent.action['device']} has been at it for {minutes:.0f} min, longer than it ever takes; "
+        "look at it. If it ends after all, the campaign goes on by itself"
+    )
+    return ask(intent.key, "stall", question, ("wait",))
+
+
+def about(task: str, intent: Intent, outcome: Outcome) -> Note:
+    """Ask about an outcome that needs somebody's word."""
+    key = outcome.key
+    if task == "normalise" and outcome.is_done:
+        reasons = "; ".join(outcome.result["summary"]["reasons"])
+        question = f"{key}: the plate fails its quality control: {reasons}"
+        return ask(key, "quality", question, ("use", "discard", "abort"))
+    if task.startswith("run-"):
+        tried = outcome.result.get("transfers", ())
+        said = f"{key}: stopped after {len(tried)} transfers: {outcome.message}"
+        # Even a transfer that moved nothing has used its tip: a load is retried only if it never began.
+        kind, choices = ("partial", ("accept", "lose-plate", "abort")) if tried else (
+            "refused", ("retry", "lose-plate", "abort"))  # fmt: skip
+        return ask(key, kind, said, choices)
+    is_physical = "device" in intent.action
+    offered = ["retry"]
+    offered += ["done"] if is_physical and task != "acquire" else []
+    offered += ["park"] if task in PARKED_FROM else []
+    offered += ["lose-plate"] if task in WITH_PLATE else []
+    return ask(key, "failed" if is_physical else "step", f"{key}: {outcome.message}", (*offered, "abort"))
+
+
+def policy_answer(state: LabState, now: datetime, plan: Plan, task: str, fault: Fault) -> str | datetime | None:
+    """Return what the lab's policy answers to a fault now, or when it will; None: it leaves it to a person.
+
+    The answers that lab.toml lists for a device (or for ``step``) are used up one after the other, each try of the
+    same task taking the next; between tries the policy waits, twice as long every time.
+    """
+    policy = plan.section("faults")
+    if task == "normalise" and fault.kind in ("quality", ""):
+        return _offered(policy["failed_plate"], fault)
+    if fault.kind in ("partial", "") and task.startswith("run-"):
+        return _offered(policy["partial_load"], fault)
+    n = n_tries(state, fault)
+    listed = policy.get("policy", {}).get(_policy_name(state, fault), ())
+    answer = _offered(listed[n] if n < len(listed) else "ask", fault)
+    due = fault.time + timedelta(seconds=policy["retry_wait_s"] * 2**n) if answer == "retry" and fault.time else now
+    return due if answer is not None and now < due else answer
+
+
+def n_tries(state: LabState, fault: Fault) -> int:
+    """Return how often the policy has had a task tried again before this."""
+    intent = state.intents[fault.key]
+    again = (f for f in state.faults.values() if f.answer == "retry" and f.by == "policy")
+    stem = _stem(fault.key, intent.task)
+    return sum(_stem(f.key, state.intents[f.key].task) == stem for f in again)
+
+
+def _stem(key: str, task: str) -> str:
+    """Name a task without the number of its try."""
+    return key[: key.rindex(task) + len(task)]
+
+
+def _policy_name(state: LabState, fault: Fault) -> str:
+    return str(state.intents[fault.key].action.get("device", "step"))
+
+
+def _offered(wish: str, fault: Fault) -> str | None:
+    return wish if wish in fault.choices else None
+
+
+def told(intent: Intent, fault: Fault) -> dict[str, Any]:
+    """Make the outcome of an action from a person's word about it."""
+    return {
+        "key": intent.key,
+        "status": "done" if fault.answer in ("done", "write-off") else "failed",
+        "result": {"told_by": fault.by, "choice": fault.answer},
+        "message": f"{fault.by} answered {fault.answer}",
+    }

@@ -1,0 +1,226 @@
+"""fold: from the events of a journal to the state they imply."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome
+
+_REMEMBERED = 200
+"""Durations kept of each device and verb."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The mutable twin of LabState that lives only inside one fold."""
+
+    library: str | None
+    focus: str | None
+    campaigns: dict[str, Campaign]
+    intents: dict[str, Intent]
+    outcomes: dict[str, Outcome]
+    attempts: dict[str, tuple[datetime, ...]]
+    accepted: dict[str, datetime]
+    places: dict[str, str]
+    spares: dict[str, str]
+    faults: dict[str, Fault]
+    took_s: dict[str, tuple[float, ...]]
+    n_starts: int
+    speaker: str | None = None
+    """The campaign of the event being folded."""
+
+    def change(self, **changes: Any) -> None:
+        """Change how the campaign of the event stands."""
+        name = self.speaker or self.focus
+        if name in self.campaigns:
+            self.campaigns[name] = replace(self.campaigns[name], **changes)
+
+    @property
+    def campaign(self) -> Campaign | None:
+        """The campaign of the event."""
+        return self.campaigns.get(self.speaker or self.focus or "")
+
+
+def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState:
+    """Fold events, oldest first, into a state; ``start`` is the state of the events before them.
+
+    Raises:
+        KeyError: an event lacks a fact its kind needs; such a journal was not written by nextplate.
+        ValueError: an event of an unknown kind.
+    """
+    before = start or LabState()
+    values = {f.name: getattr(before, f.name) for f in fields(before)}
+    opened: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    draft = _Draft(**opened)
+    for event in events:
+        handler = _HANDLERS.get(event.kind)
+        if handler is None:
+            raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
+        draft.speaker = event.campaign
+        handler(draft, event.payload, event.time)
+    after = {name: getattr(draft, name) for name in values}
+    closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
+    return LabState(**closed)
+
+
+def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.library = p["library"]
+
+
+def _spares_added(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.spares.update(dict.fromkeys(p["plates"], p["labware"]))
+
+
+def _nothing(_draft: _Draft, _p: JSON, _time: datetime) -> None:
+    """Keep no state: stock and tips live in their tables, and a refused decision decides nothing."""
+
+
+def _campaign_started(draft: _Draft, p: JSON, _time: datetime) -> None:
+    running = [c for c in draft.campaigns.values() if not c.is_over]
+    for name, fault in list(draft.faults.items()):
+        is_over = not any(c.owns(fault.key) for c in running)
+        if fault.answer is None and fault.key in draft.outcomes and is_over:
+            del draft.faults[name]
+    draft.campaigns[p["name"]] = Campaign(p["name"], p["seed"], p["rounds"], p["library"], p["settings"])
+    draft.focus = p["name"]
+
+
+def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
+    draft.change(settings=p["settings"])
+
+
+def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
+    draft.n_starts += 1
+
+
+def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.intents[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
+
+
+def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.attempts[p["key"]] = (*draft.attempts.get(p["key"], ()), time)
+
+
+def _accepted(draft: _Draft, p: JSON, time: datetime) -> None:
+    draft.accepted[p["key"]] = time
+    draft.attempts.pop(p["key"], None)
+    if (fault := draft.faults.get(p["key"])) and fault.is_doubt:
+        del draft.faults[p["key"]]
+
+
+def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
+    if "told_by" not in p["result"]:
+        draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    _learn(draft, p, time)
+    moved = set(p["result"].get("moved", ()))
+    is_told_done = p["result"].get("choice") == "done"
+    _apply_moves(draft, p["key"], lambda barcode: is_told_done or barcode in moved)
+
+
+def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
+    """Remember how long a device took; what a person told says nothing about that."""
+    intent = draft.intents.get(p["key"])
+    if intent is None or "device" not in intent.action or p["status"] != "done" or "told_by" in p["result"]:
+        return
+    name = f"{intent.action['device']} {intent.action['command']['verb']}"
+    seconds = (time - intent.time).total_seconds()
+    draft.took_s[name] = (*draft.took_s.get(name, ()), seconds)[-_REMEMBERED:]
+
+
+def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
+    intent = draft.intents.get(key)
+    command = intent.action.get("command", {}) if intent else {}
+    for barcode, _source, target in command.get("moves", ()):
+        if did_move(barcode):
+            draft.places[barcode] = target
+
+
+def _fault(draft: _Draft, p: JSON, time: datetime) -> None:
+    kind = p.get("kind", "")
+    draft.faults[p["fault"]] = Fault(p["fault"], p["key"], p["question"], tuple(p["choices"]), None, None, kind, time)
+
+
+def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
+    match p["what"]:
+        case "approve" | "reject":
+            _approve(draft, p)
+        case "pause" | "resume":
+            draft.change(is_paused=p["what"] == "pause")
+        case "abort":
+            draft.change(is_aborted=True)
+        case "answer":
+            _answer(draft, p)
+        case "rollback":
+            _roll_back(draft, p)
+
+
+def _approve(draft: _Draft, p: JSON) -> None:
+    if draft.campaign is not None:
+        approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
+        approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
+        draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
+
+
+def _roll_back(draft: _Draft, p: JSON) -> None:
+    """Withdraw every belief fitted so far after that of a round; the ones to come have to pass their gates."""
+    campaign = draft.campaign
+    if campaign is None:
+        return
+    fitted = (i for k, i in draft.intents.items() if i.task == "calibrate" and campaign.owns(k))
+    later = sorted({i.round for i in fitted if i.round > p["round"]})
+    by: str = p["by"]
+    withdrawn = {**campaign.withdrawn, **dict.fromkeys(later, by)}
+    withdrawn.pop(p["round"], None)
+    draft.change(withdrawn=MappingProxyType(withdrawn))
+
+
+def _answer(draft: _Draft, p: JSON) -> None:
+    fault = draft.faults[p["fault"]]
+    draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+    if p["choice"] == "abort" and draft.campaign is not None and draft.campaign.owns(fault.key):
+        draft.change(is_aborted=True)
+    if p["choice"] == "done" and fault.key in draft.outcomes:
+        _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] == "lose-plate":
+        _lose_plate(draft, draft.intents[fault.key])
+
+
+def _lose_plate(draft: _Draft, intent: Intent) -> None:
+    """A person has taken the round's assay plate away: it stands nowhere any more."""
+    campaign = intent.key.split(".r")[0]
+    for other in draft.intents.values():
+        if other.task == "layout" and other.round == intent.round and other.key.split(".r")[0] == campaign:
+            draft.places.pop(other.action["params"]["barcode"], None)
+
+
+def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
+    if draft.campaign is not None:
+        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: p["question"]}))
+
+
+def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
+    draft.change(is_finished=True)
+
+
+_HANDLERS = {
+    "library.added": _library_added,
+    "stock.added": _nothing,
+    "stock.care": _nothing,
+    "tips.added": _nothing,
+    "spares.added": _spares_added,
+    "campaign.started": _campaign_started,
+    "settings.adopted": _settings_adopted,
+    "controller.started": _controller_started,
+    "intent": _intent,
+    "attempt": _attempt,
+    "accepted": _accepted,
+    "outcome": _outcome,
+    "proposal": _proposal,
+    "fault": _fault,
+    "decision": _decision,
+    "decision.refused": _nothing,
+    "campaign.finished": _finished,
+}

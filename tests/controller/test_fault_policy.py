@@ -1,0 +1,143 @@
+"""Faults are typed, and a policy answers what a lab lets it answer; a device that is late is a fault as well."""
+
+from datetime import timedelta
+
+import pytest
+from controller_fakes import FakeLab
+
+from controller.settings import FaultsSection, Settings
+from controller.state import fold
+from nextplate.errors import SettingsError
+from nextplate.schedule import late_s, usual_s
+
+
+def lab_with(**policy) -> FakeLab:
+    return FakeLab(rounds=2, settings=Settings(faults=FaultsSection(policy=policy)))
+
+
+def keys(lab: FakeLab, task: str) -> list[str]:
+    return [key for key, _ in lab.device.log if f".{task}" in key]
+
+
+def test_a_failed_imaging_is_tried_again_as_often_as_the_lab_says_and_later_every_time():
+    lab = lab_with(imager=("retry", "retry", "park"))
+    lab.device.fail |= {"first.r0.acquire": {}, "first.r0.acquire.1": {}}
+    state = lab.run()
+    assert state.is_finished
+    assert keys(lab, "acquire")[:3] == ["first.r0.acquire", "first.r0.acquire.1", "first.r0.acquire.2"]
+    answers = [e for e in lab.journal.events if e.kind == "decision" and e.payload["what"] == "answer"]
+    faults = [e for e in lab.journal.events if e.kind == "fault"]
+    assert [(e.payload["choice"], e.payload["by"]) for e in answers] == [("retry", "policy")] * 2
+    assert [a.time - f.time for a, f in zip(answers, faults, strict=True)] == [
+        timedelta(seconds=30),
+        timedelta(seconds=60),
+    ]
+
+
+def test_when_retries_are_used_up_the_plate_is_parked_and_the_night_goes_on():
+    lab = lab_with(imager=("retry", "park"))
+    lab.device.fail |= {"first.r0.acquire": {}, "first.r0.acquire.1": {}}
+    state = lab.run()
+    assert state.is_finished
+    assert state.places["NP-0001"] == "stack/done"
+    assert keys(lab, "park") == ["first.r0.park"]
+    assert state.outcome("acquire", 1).is_done
+
+
+@pytest.mark.parametrize(("task", "n_carried"), [("store", 1), ("fetch", 0), ("acquire", 1)])
+def test_a_plate_can_be_parked_by_hand_from_wherever_the_arm_reaches_it(task, n_carried):
+    lab = FakeLab(rounds=1)
+    lab.device.fail[f"first.r0.{task}"] = {}
+    (fault,) = lab.run().open_faults()
+    assert "park" in fault.choices
+    lab.decide(what="answer", fault=fault.fault, choice="park")
+    assert lab.run().is_finished
+    assert len(keys(lab, "park")) == n_carried
+
+
+def test_a_lab_without_a_policy_asks():
+    lab = FakeLab(rounds=1)
+    lab.device.fail["first.r0.acquire"] = {}
+    (fault,) = lab.run().open_faults()
+    assert fault.kind == "failed"
+    assert not [e for e in lab.journal.events if e.kind == "decision" and e.payload.get("what") == "answer"]
+
+
+def test_an_answer_that_a_fault_does_not_offer_is_left_to_a_person():
+    lab = lab_with(**{"plate-mover": ("park",)})
+    lab.device.fail["first.r0.stage"] = {}
+    assert [f.key for f in lab.run().open_faults()] == ["first.r0.stage"]
+
+
+def test_a_failed_step_is_tried_again():
+    lab = lab_with(step=("retry",))
+    lab.executor.fail.add("first.r0.pick")
+    state = lab.run()
+    assert state.is_finished
+    assert "first.r0.pick.1" in state.outcomes
+
+
+def test_a_device_that_is_late_is_a_fault_and_its_own_word_ends_it():
+    lab = FakeLab(rounds=5)
+    slow = {"first.r4.acquire": timedelta(hours=9)}
+    lab.device.delays = slow
+    state = lab.run()
+    stalls = [e for e in lab.journal.events if e.kind == "fault" and e.payload["kind"] == "stall"]
+    assert [e.payload["key"] for e in stalls] == ["first.r4.acquire"]
+    assert stalls[0].payload["choices"] == ["wait"]
+    began = next(e for e in lab.journal.events if e.kind == "intent" and e.payload["key"] == "first.r4.acquire")
+    assert timedelta(minutes=7) < stalls[0].time - began.time < timedelta(minutes=30)
+    assert state.is_finished, "it ended after all, and nobody had to come"
+    assert not state.open_faults()
+
+
+def test_a_stall_is_asked_about_once_and_waiting_is_no_word_about_its_fate():
+    lab = FakeLab(rounds=5)
+    lab.device.delays = {"first.r4.acquire": timedelta(hours=9)}
+    loop = lab.start()
+    while not loop.state.open_faults():
+        waits, _ = loop._take_turns()
+        loop._rest(waits, loop._observe())
+    before = len(lab.journal.events)
+    lab.decide(what="answer", fault="first.r4.acquire", choice="wait")
+    loop.run()
+    after = lab.journal.events[before:]
+    assert [e.kind for e in after if e.payload.get("key") == "first.r4.acquire"] == ["outcome"]
+    assert fold(lab.journal.events).is_finished
+
+
+def test_a_policy_with_an_answer_nobody_knows_is_refused(tmp_path):
+    from controller.settings import load_settings
+
+    (tmp_path / "lab.toml").write_text('[faults]\npolicy = { imager = ["pray"] }\n')
+    with pytest.raises(SettingsError, match=r"lab\.toml:2"):
+        load_settings(tmp_path / "lab.toml")
+
+
+@pytest.mark.parametrize(
+    ("samples", "level"), [([60.0] * 3, 0.99), ([50, 60, 70, 65, 55] * 10, 0.99), ([1.0, 2.0, 4.0], 0.9)]
+)
+def test_what_is_late_lies_above_what_is_usual(samples, level):
+    assert late_s(samples, level) > max(samples[0], usual_s(samples))
+
+
+def test_few_durations_make_nothing_late():
+    assert late_s([60.0, 61.0]) is None
+    assert usual_s([]) is None
+
+
+def test_the_limit_holds_for_as_many_as_it_says():
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    draws = np.exp(rng.normal(4.0, 0.3, (2000, 21)))
+    within = np.mean([row[-1] <= late_s(list(row[:-1]), 0.95) for row in draws])
+    assert abs(within - 0.95) < 0.02
+
+
+def test_reports_of_a_device_that_is_late_do_not_hide_its_fault():
+    lab = FakeLab(rounds=5)
+    lab.device.delays = {"first.r4.acquire": timedelta(hours=2)}
+    lab.run()
+    kinds = [e.kind for e in lab.journal.events if e.payload.get("key") == "first.r4.acquire"]
+    assert kinds == ["intent", "accepted", "fault", "outcome"]

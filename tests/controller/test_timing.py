@@ -1,0 +1,88 @@
+"""Plates are begun so that each is imaged in its time, though they share one imager."""
+
+from datetime import timedelta
+
+import pytest
+from controller_fakes import FakeLab
+
+from controller.recipe.order import late_min
+from controller.settings import AssaySection, Settings
+from controller.state import fold
+from controller.timing import foreseen
+from nextplate.schedule import gantt
+
+NAMES = ("first", "second", "third", "fourth")
+
+
+def lab_of(tolerance_min, imaging_min=50, **kwargs) -> FakeLab:
+    settings = Settings(assay=AssaySection(incubation_h=6.0, incubation_tolerance_min=tolerance_min))
+    lab = FakeLab(rounds=2, settings=settings, **kwargs)
+    for name in NAMES[1:]:
+        lab.begin(name, beside=True)
+    minutes = {"acquire": imaging_min, "store": 1, "fetch": 1, "stage": 2, "unstage": 2, "clear": 2, "run-0": 15}
+    minutes |= {"deck-0": 2, "deck-1": 2, "run-1": 15}
+    lab.device.takes = {task: timedelta(minutes=m) for task, m in minutes.items()}
+    return lab
+
+
+def exposures_min(lab: FakeLab, number: int) -> dict[str, float]:
+    stored = {e.campaign: e.time for e in lab.journal.events
+              if e.kind == "outcome" and e.payload["key"].endswith(f".r{number}.store")}  # fmt: skip
+    imaged = {e.campaign: e.time for e in lab.journal.events
+              if e.kind == "intent" and e.payload["key"].endswith(f".r{number}.acquire")}  # fmt: skip
+    return {name: (imaged[name] - stored[name]).total_seconds() / 60 for name in NAMES}
+
+
+def test_without_a_tolerance_plates_wait_for_the_imager():
+    lab = lab_of(None)
+    assert all(lab.run().focused(name).is_finished for name in NAMES)
+    assert max(exposures_min(lab, 0).values()) > 360 + 60
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_plate_is_imaged_in_its_window(number):
+    lab = lab_of(20, imaging_min=50 if number else 30)
+    assert all(lab.run().focused(name).is_finished for name in NAMES)
+    assert all(360 <= minutes <= 380 for minutes in exposures_min(lab, number).values()), exposures_min(lab, number)
+
+
+def test_what_devices_take_is_learned_from_the_journal():
+    lab = lab_of(20, imaging_min=100)
+    state = lab.run()
+    assert state.took_s["imager acquire"][-1] == 6000
+    # the first plates are begun on a guess of 30 min; those of the second round on what was seen
+    assert all(minutes <= 380 for minutes in exposures_min(lab, 1).values())
+
+
+def test_a_plate_imaged_too_late_is_told_to_be():
+    lab = lab_of(20, imaging_min=100)
+    state = lab.run()
+    late = {n: late_min(state.focused(n), plan, 0) for n, plan in zip(NAMES, lab.plans, strict=True)}
+    measured = exposures_min(lab, 0)
+    assert any(late.values())
+    for name, minutes in late.items():
+        assert (minutes or 0) == pytest.approx(max(0, measured[name] - 380), abs=0.1)
+    params = [e.payload["action"]["params"] for e in lab.journal.events
+              if e.kind == "intent" and e.payload["task"] == "normalise" and e.payload["round"] == 0]  # fmt: skip
+    assert sorted(p["late_min"] for p in params if "late_min" in p) == sorted(m for m in late.values() if m)
+
+
+def test_what_is_foreseen_has_no_conflict_and_keeps_every_window():
+    lab = lab_of(20, imaging_min=30)
+    lab.run()
+    for n in range(20, len(lab.journal.events), 9):
+        state, now = fold(lab.journal.events[:n]), lab.journal.events[n - 1].time
+        plans = [plan for plan in lab.plans if plan.name in state.campaigns]
+        schedule = foreseen(state, now, plans)
+        assert gantt(schedule)
+        assert not schedule.broken
+
+
+def test_killed_while_a_plate_waits_for_its_time_it_waits_on():
+    calm = lab_of(20)
+    calm.run()
+    for commit in range(60, calm.journal.n_appends, 40):
+        lab = lab_of(20)
+        lab.journal.die_at = commit
+        lab.run()
+        assert exposures_min(lab, 0) == exposures_min(calm, 0)

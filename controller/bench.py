@@ -3,31 +3,32 @@
 import io
 import json
 import platform
-import re
 import sys
+import time
+import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from controller.devices import GROUP, make_device
 from controller.files import write_bytes
+from controller.secrecy import blanked, secrets_of, without
 from controller.settings import DeviceSection, Settings
 from drivers.ports import Command, Device, FetchPlate, ReadBarcode, Report, ShakePlate, Status, StorePlate
 from drivers.serial_options import wire_log_path
-from nextplate.errors import DataError, NextplateError
+from nextplate.errors import DataError, NextplateError, Transient
 
 JSON = Mapping[str, Any]
 _PACKAGES = ("nextplate", "pyserial", "opentrons", "numpy", "pydantic", "SQLAlchemy")
-_SECRET = re.compile(r"(?i)^(\s*\S*(?:password|secret|token|key)\S*\s*=\s*).*$", re.MULTILINE)
-_LOGIN = re.compile(r"://[^/\s@\"']+@")
-_CHANNELS = re.compile(r"(?ms)^\s*\[notifications.*?(?=^\s*\[(?!\[?\s*notifications)|\Z)")
-_ADDRESS = re.compile(r"([\"'])[A-Za-z0-9+.-]+://.*?\1")
 _LOOK_S = 30.0
+BUSY_S = 180.0
+"""How long a short motion waits for a device that settles what an earlier, killed process began."""
 
 
 @runtime_checkable
@@ -41,8 +42,9 @@ class Inspected(Protocol):
 def list_devices(settings: Settings) -> JSON:
     """Tell which devices lab.toml names, and which drivers are installed."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    installed = {"sim", *(point.name for point in points)}
     return {
-        "devices": [_described(section) for section in settings.device],
+        "devices": [{**_described(section), "problem": _missing(section, installed)} for section in settings.device],
         "drivers": [{"name": "sim", "from": "nextplate", "problem": ""}, *map(_found, points)],
     }
 
@@ -50,7 +52,9 @@ def list_devices(settings: Settings) -> JSON:
 def list_text(body: JSON) -> str:
     """Write the list for people."""
     lines = ["devices in lab.toml:"]
-    lines += [f"  {d['name']:<14} {d['kind']:<15} {d['driver']:<15} {_spelled(d['options'])}" for d in body["devices"]]
+    for d in body["devices"]:
+        lines.append(f"  {d['name']:<14} {d['kind']:<15} {d['driver']:<15} {_spelled(d['options'])}".rstrip())
+        lines += [f"      WRONG: {d['problem']}"] if d["problem"] else []
     lines += ["drivers installed:"]
     lines += [f"  {d['name']:<15} {d['from']} {d['problem']}".rstrip() for d in body["drivers"]]
     return "\n".join(lines)
@@ -126,18 +130,53 @@ TRIALS: Mapping[str, Trial] = {
 
 
 def tried(
-    device: Device, trial: Trial, key: str, barcode: str, wait: Callable[[], None]
+    device: Device, trial: Trial, key: str, barcode: str, wait: Callable[[], None], tell: Callable[[str], object] = str
 ) -> Sequence[tuple[str, Report]]:
-    """Have a device do its short motion; stops at what does not succeed."""
+    """Have a device do its short motion; stops at what does not succeed.
+
+    Args:
+        device: The device.
+        trial: What it does.
+        key: Of the motion; each of its commands has one that begins with it.
+        barcode: Of the plate.
+        wait: Waits a moment between two looks.
+        tell: Is told, once, what is waited for before it can begin.
+
+    Raises:
+        Transient: it did not take a command within `BUSY_S`; says what it is busy with, and the way out.
+        NeedsOperator: it refused.
+    """
     reports: list[tuple[str, Report]] = []
     for verb, command in trial.commands(barcode):
-        device.submit(command, f"{key}.{verb}")
+        _handed_over(device, command, f"{key}.{verb}", wait, tell)
         while (report := device.poll(f"{key}.{verb}")).status is Status.RUNNING:
             wait()
         reports.append((verb, report))
         if report.status is not Status.DONE:
             break
     return reports
+
+
+def _handed_over(
+    device: Device, command: Command, key: str, wait: Callable[[], None], tell: Callable[[str], object]
+) -> None:
+    """Submit, and again while the device settles what an earlier process began."""
+    until, said = time.monotonic() + BUSY_S, ""
+    while True:
+        try:
+            return device.submit(command, key)
+        except Transient as error:
+            if device.lookup(key).status is not Status.NOT_FOUND:
+                return None
+            if time.monotonic() >= until:
+                raise Transient(
+                    f"{error}; waited {BUSY_S:.0f} s: what was begun is settled as soon as the device answers, so see "
+                    "that it is on and connected, do what is said above, and try again"
+                ) from error
+            if not said:
+                said = str(error)
+                tell(f"waiting: {said}")
+        wait()
 
 
 def examine(folder: Path, settings: Settings) -> JSON:
@@ -168,30 +207,31 @@ def spelled_look(look: JSON) -> str:
 
 
 def write_bundle(path: Path, folder: Path, body: JSON) -> int:
-    """Write a zip with the examination, lab.toml without its secrets, every device's log and memory; count the files.
+    """Write a zip with the examination, the settings, every device's log and memory, without secrets; count the files.
+
+    The settings are in it as ``lab.json``: what was read from lab.toml, not its text, as a comment may hold anything.
 
     Raises:
         DataError: the file exists already.
     """
     if path.exists():
         raise DataError(f"{path} exists; name another file")
-    content = io.BytesIO()
+    settings = tomllib.loads((folder / "lab.toml").read_text(encoding="utf-8-sig"))
+    secrets, content = secrets_of(settings), io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr("examination.json", json.dumps(body, indent=1, default=str))
-        bundle.writestr("lab.toml", without_secrets((folder / "lab.toml").read_text(encoding="utf-8-sig")))
+
+        def add(name: str, data: bytes) -> None:
+            bundle.writestr(name, without(secrets, data))
+
+        for name, said in (("examination.json", body), ("lab.json", settings)):
+            add(name, json.dumps(blanked(said), indent=1, default=str, ensure_ascii=False).encode())
         for place in (folder / "logs" / "wire", folder / "logs" / "devices"):
             for file in sorted(place.rglob("*")):
                 if file.is_file() and not file.name.startswith("."):
-                    bundle.write(file, file.relative_to(folder).as_posix())
+                    add(file.relative_to(folder).as_posix(), file.read_bytes())
         n_files = len(bundle.namelist())
     write_bytes(path, content.getvalue())
     return n_files
-
-
-def without_secrets(text: str) -> str:
-    """Blank passwords and tokens in the text of lab.toml, logins in URLs, and every address of [notifications]."""
-    text = _CHANNELS.sub(lambda table: _ADDRESS.sub('"***"', table[0]), text)
-    return _LOGIN.sub("://***@", _SECRET.sub(r'\1"***"', text))
 
 
 def log_of(section: DeviceSection, folder: Path) -> Path:
@@ -222,7 +262,17 @@ def _examined(section: DeviceSection, folder: Path) -> JSON:
 
 
 def _described(section: DeviceSection) -> dict[str, Any]:
-    return {"name": section.name, "kind": section.kind, "driver": section.driver, "options": dict(section.options)}
+    options = blanked(section.options)
+    return {"name": section.name, "kind": section.kind, "driver": section.driver, "options": options}
+
+
+def _missing(section: DeviceSection, installed: Collection[str]) -> str:
+    """Say that a device's driver is not there; "" where it is."""
+    if section.driver in installed:
+        return ""
+    near = get_close_matches(section.driver, installed, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no driver {section.driver!r} is installed{guess}"
 
 
 def _found(point: EntryPoint) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from drivers.deadline import Deadline
 from drivers.ports import ReadBarcode, Report, Status
 from drivers.serial_options import memory_of, serial_options
-from drivers.wire import Garbled, Wire
+from drivers.wire import Garbled, Silent, Wire
 from drivers.wire_log import printable
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import JSON
@@ -162,8 +162,6 @@ def quiet(wire: Wire, quiet_s: float, until: Deadline) -> None:
     Raises:
         WireError: the reader does not fall silent, or the port went away.
     """
-    from drivers.wire import Silent
-
     for _ in range(64):
         wire.flush()
         try:

@@ -208,8 +208,8 @@ class BlueWasher:
         Raises:
             DeviceError: it is refused, or nobody answers.
         """
-        self._must(f"$deleteprog {self._slot}", until, MISSING)
-        self._must(f"$Copyprog {self._slot} _", until)
+        self._must(f"$deleteprog {self._slot:02d}", until, MISSING)
+        self._must(f"$Copyprog {self._slot:02d} _", until)
         for line in program.parts:
             self._must(f"$& {line}", until)
         self._must("$%", until)

@@ -10,6 +10,11 @@ washer and its dispenser: two devices on one port, which they leave to each othe
 
 The device remembers no key, and nothing of a step that has ended. A step counts as done when the device was seen to
 run, or told that the step has ended, and then stands still without an error.
+
+(U) The facts page names no state for a step that a person stopped at the keypad: it ends as one that is done. A step
+that stood still sooner than it can be done (its shakes, soaks and delays, a second for each wash cycle) is UNKNOWN, and
+so is one that was paused when it was last seen at work; **a step stopped later than that, or one given as** ``raw``,
+**looks done.** Who stops the device by hand has to tell.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +24,7 @@ from typing import Any
 
 from drivers.deadline import Deadline
 from drivers.el406_link import Link, Refused
-from drivers.el406_program import ENDING, frame_of, plate_byte, read_program
+from drivers.el406_program import ENDING, frame_of, least_s_of, plate_byte, read_program
 from drivers.el406_words import Poll, State, error_text, payload, poll, text
 from drivers.program_handler import How, Outcome, Pace, Program
 from drivers.program_options import PACE, check_kind, pace_of, program_device, program_names
@@ -61,8 +66,10 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
 class El406:
     """A BioTek EL406 (drivers.program_handler.ProgramHandler)."""
 
-    def __init__(self, wire: Wire, folder: Path, pace: Pace, *, may_empty: bool = True, reply_s: float = 1.0) -> None:
-        self._link = Link(wire, reply_s=reply_s)
+    def __init__(
+        self, wire: Wire, folder: Path, pace: Pace, *, may_empty: bool = True, reply_s: float = 1.0, speed: float = 1.0
+    ) -> None:
+        self._link, self._speed = Link(wire, reply_s=reply_s), speed
         self._folder, self._pace, self._may_empty = folder, pace, may_empty
 
     def program(self, name: str) -> Program:
@@ -106,13 +113,15 @@ class El406:
             return Outcome(How.NOT_BEGUN, f"the EL406 is {_doing(before)} ({error_text(before.error) or 'no error'})")
         self._link.forget(frame.command)
         said, is_refused = "", False
+        watch = _Watch(self._steady, self._link, frame.command, self._pace, least_s_of(program, n) / self._speed)
+        sent_s = until.monotonic()
         try:
             self._link.order(frame.command, frame.data, until)
         except Refused as error:
             said, is_refused = str(error), True
         except Transient as error:
             said = f"{error} when asked to begin"
-        return _Watch(self._steady, self._link, frame.command, self._pace).ended(said, is_refused, until)
+        return watch.ended(said, is_refused, until, sent_s)
 
     def watch(self, until: Deadline) -> Outcome:
         """Poll until nothing runs; a device that stands still at once does not tell what it did before."""
@@ -205,19 +214,22 @@ class El406:
 class _Watch:
     """One step, from the moment it was offered to the device until the device stands still."""
 
-    def __init__(self, steady: Callable[[Deadline], Poll], link: Link, command: int, pace: Pace) -> None:
-        self._steady, self._link, self._command, self._pace = steady, link, command, pace
-        self._was_running = False
+    def __init__(
+        self, steady: Callable[[Deadline], Poll], link: Link, command: int, pace: Pace, least_s: float = 0.0
+    ) -> None:
+        self._steady, self._link, self._command, self._pace, self._least_s = steady, link, command, pace, least_s
+        self._was_running = self._was_paused = False
         self._is_restarted = False
         self._counter = 0
 
-    def ended(self, said: str, is_refused: bool, until: Deadline) -> Outcome:
+    def ended(self, said: str, is_refused: bool, until: Deadline, sent_s: float | None = None) -> Outcome:
         """Poll until it stands still, or the deadline has passed.
 
         Args:
             said: What the device answered, where that was no acknowledgement.
             is_refused: It answered NAK.
             until: When it counts as hanging.
+            sent_s: Just before its frame went out, on the deadline's clock; None when another process sent it.
         """
         quiet: Deadline | None = None
         while True:
@@ -225,7 +237,7 @@ class _Watch:
             if not now.state.is_idle:
                 quiet = None
             elif self._has_run or (now.error and not is_refused):
-                return self._how(now, said)
+                return self._how(now, said, None if sent_s is None else until.monotonic() - sent_s)
             elif quiet is None:
                 quiet = until.within(self._pace.patience_s)
             elif quiet.is_over:
@@ -242,15 +254,21 @@ class _Watch:
         now = self._steady(until)
         if not now.state.is_idle:
             self._was_running, self._counter = True, max(self._counter, now.counter)
+            self._was_paused = now.state is State.PAUSED
         elif now.state is State.INITIAL and now.counter < self._counter:
             self._is_restarted = True
         return now
 
-    def _how(self, now: Poll, said: str) -> Outcome:
+    def _how(self, now: Poll, said: str, took_s: float | None) -> Outcome:
         if now.error:
             return Outcome(How.STOPPED, error_text(now.error))
         if self._is_restarted:
             return Outcome(How.UNCLEAR, "; ".join(filter(None, (said, "the EL406 was switched off meanwhile"))))
+        if self._was_paused:
+            return Outcome(How.UNCLEAR, "it was paused when last seen at work; was it stopped at its keypad?")
+        if took_s is not None and took_s < self._least_s:
+            text = f"it stands still after {took_s:.1f} s, and needs {self._least_s:g} s or more"
+            return Outcome(How.UNCLEAR, f"{text}; was it stopped at its keypad?")
         return Outcome(How.DONE)
 
     def _not_seen(self, now: Poll, said: str, is_refused: bool) -> Outcome:

@@ -171,6 +171,8 @@ VERBS: Mapping[str, Verb] = {
 """By what a program's step calls them in ``do``."""
 RAW_COMMANDS = frozenset({0x8F, 0x90, 0x91, *range(0xA1, 0xA9)})
 """Those that a step ``raw`` may send: the actions of a batch, and nothing that sets up or stops the device."""
+CYCLE_S = 1.0
+"""(U) No washer fills and empties every well of a plate in less."""
 RAW_EMPTYING = frozenset({0xA4, 0xA5})
 
 
@@ -183,6 +185,14 @@ def data_of(verb: Verb, values: Mapping[str, Any], plate: int) -> bytes:
         plate: Its format, 96, 384 or 1536.
     """
     return b"".join(_piece(word, verb, values, plate) for word in verb.layout.split())
+
+
+def least_s(values: Mapping[str, Any]) -> float:
+    """Return how long a step takes at least, in seconds: what it is told to wait, and a second for each wash cycle."""
+    cycles = int(values.get("cycles", 1))
+    waits_ms = cycles * values.get("aspirate_delay_ms", 0) + values.get("final_delay_ms", 0) + values.get("delay_ms", 0)
+    washing_s = CYCLE_S * cycles if "cycles" in values else 0.0
+    return float(washing_s + values.get("shake_s", 0) + values.get("soak_s", 0) + waits_ms / 1000)
 
 
 def _piece(word: str, verb: Verb, values: Mapping[str, Any], plate: int) -> bytes:

@@ -24,11 +24,12 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from drivers.el406_frames import Frame, encoded
-from drivers.el406_payloads import N_COLUMNS, PLATES, RAW_COMMANDS, RAW_EMPTYING, VERBS, Field, Verb, data_of
+from drivers.el406_payloads import N_COLUMNS, PLATES, RAW_COMMANDS, RAW_EMPTYING, VERBS, Field, Verb, data_of, least_s
 from drivers.program_handler import Program
 from drivers.program_options import program_file, program_text
 from nextplate.errors import NeedsOperator
@@ -45,9 +46,26 @@ def plate_byte(program: Program) -> int:
 
 def frame_of(program: Program, n: int) -> Frame:
     """Return the frame that starts a step, counted from 0."""
-    frame = program.parts[1 + n]
-    assert isinstance(frame, Frame)
-    return frame
+    return _sent(program, n).frame
+
+
+def least_s_of(program: Program, n: int) -> float:
+    """Return how long a step takes at least, in seconds; 0 where nobody knows."""
+    return _sent(program, n).least_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a step is to the device."""
+
+    frame: Frame
+    least_s: float
+
+
+def _sent(program: Program, n: int) -> _Sent:
+    part = program.parts[1 + n]
+    assert isinstance(part, _Sent)
+    return part
 
 
 def read_program(folder: Path, name: str, *, may_empty: bool) -> Program:
@@ -72,9 +90,9 @@ def read_program(folder: Path, name: str, *, may_empty: bool) -> Program:
     if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
         source.wrong(None, "step", f"a program has 1 to {MAX_STEPS} steps, each under [[step]]")
     read = [_Step(source, n, step, plate, may_empty).read() for n, step in enumerate(steps)]
-    frames, words = tuple(frame for frame, _ in read), tuple(said for _, said in read)
-    digest = hashlib.sha256(bytes([PLATES[plate]]) + b"".join(map(encoded, frames))).hexdigest()
-    return Program(name, words, digest, (PLATES[plate], *frames))
+    sent, words = tuple(sent for sent, _ in read), tuple(said for _, said in read)
+    digest = hashlib.sha256(bytes([PLATES[plate]]) + b"".join(encoded(one.frame) for one in sent)).hexdigest()
+    return Program(name, words, digest, (PLATES[plate], *sent))
 
 
 class _Source:
@@ -112,7 +130,7 @@ class _Step:
         self._source, self._n, self._plate, self._may_empty = source, n, plate, may_empty
         self._body: Mapping[str, Any] = body if isinstance(body, dict) else {}
 
-    def read(self) -> tuple[Frame, str]:
+    def read(self) -> tuple[_Sent, str]:
         do = self._body.get("do")
         if do == "raw":
             return self._raw()
@@ -125,7 +143,8 @@ class _Step:
             self._wrong("shake_s", "a step that neither shakes nor soaks does nothing; give shake_s or soak_s")
         if do == "wash" and values["flow"] <= 2 and not values["vacuum_delay_ul"]:
             self._wrong("flow", "flow 1 and 2 wash cells gently, and need vacuum_delay_ul above 0")
-        return Frame(verb.command, data_of(verb, values, self._plate)), verb.words.format(**values)
+        frame = Frame(verb.command, data_of(verb, values, self._plate))
+        return _Sent(frame, least_s(values)), verb.words.format(**values)
 
     def _values(self, verb: Verb) -> dict[str, Any]:
         if unknown := [name for name in self._body if name not in verb.fields and name != "do"]:
@@ -157,7 +176,7 @@ class _Step:
             )
         return value
 
-    def _raw(self) -> tuple[Frame, str]:
+    def _raw(self) -> tuple[_Sent, str]:
         if unknown := [name for name in self._body if name not in ("do", "command", "data")]:
             self._wrong(unknown[0], f"{unknown[0]!r} is not of 'raw': command, data")
         command, data = self._hexadecimal("command"), self._hexadecimal("data")
@@ -170,7 +189,7 @@ class _Step:
         if data[0] != PLATES[self._plate]:
             self._wrong("data", f"data is for plate type {data[0]:02X}; this program's plate is {self._plate}")
         self._check_emptying(number in RAW_EMPTYING)
-        return Frame(number, data), f"step {number:02X} with {len(data)} given bytes"
+        return _Sent(Frame(number, data), 0.0), f"step {number:02X} with {len(data)} given bytes"
 
     def _hexadecimal(self, name: str) -> bytes:
         value = self._body.get(name)

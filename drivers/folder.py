@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.folder_reply import Request, WrongReply, judged, parsed, shown
+from drivers.in_time import LOOKUP_S, POLL_S, InTime
 from drivers.key_files import file_name, write_whole
 from drivers.options import checked
 from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
@@ -92,6 +93,7 @@ class FolderDevice:
         """What could not be parsed, by file name, and since when it has looked like that."""
         self._ended: set[str] = set()
         """Names of request files that cannot make this device busy."""
+        self._share = InTime(f"the exchange folder {exchange}")
 
     def submit(self, command: Any, key: str) -> None:
         """Write the request; a key that was written before changes nothing.
@@ -100,6 +102,17 @@ class FolderDevice:
             Transient: the folder cannot be written, or an earlier request has no reply yet.
             NeedsOperator: not a command for this kind of device, or its protocol cannot be read.
         """
+        self._share.submit(key, lambda: self._submit(command, key))
+
+    def poll(self, key: str) -> Report:
+        """Tell how the command stands, by its request and reply files."""
+        return self._share.report(key, lambda: self._stand(key), POLL_S)
+
+    def lookup(self, key: str) -> Report:
+        """Tell how the command stands after a crash; the files are the only memory, so this is poll."""
+        return self._share.report(key, lambda: self._stand(key), LOOKUP_S)
+
+    def _submit(self, command: Any, key: str) -> None:
         name = file_name(key)
         if os.path.lexists(self._requests / f"{name}.json"):
             return
@@ -117,8 +130,7 @@ class FolderDevice:
         except OSError as error:
             raise Transient(f"cannot write request {name}.json into {self._requests}: {error}") from error
 
-    def poll(self, key: str) -> Report:
-        """Tell how the command stands, by its request and reply files."""
+    def _stand(self, key: str) -> Report:
         try:
             request = self._read_request(file_name(key))
             if request is None:
@@ -129,10 +141,6 @@ class FolderDevice:
         except _Unclear as error:
             return Report(Status.UNKNOWN, message=str(error))
 
-    def lookup(self, key: str) -> Report:
-        """Tell how the command stands after a crash; the files are the only memory, so this is poll."""
-        return self.poll(key)
-
     def _write(self, name: str, key: str, body: dict[str, Any], files: Mapping[str, bytes]) -> None:
         """Write the files beside the request, then the request itself, each whole or absent."""
         beside = self._requests / f"{name}.files"
@@ -141,6 +149,8 @@ class FolderDevice:
             write_whole(beside / file, content)
         request = {"format": FORMAT_VERSION, "key": key, "device": self._kind, "command": body}
         text = json.dumps({**request, "digest": _digest(request)}, indent=1)
+        if not self._share.is_wanted:
+            raise Transient(f"{self._requests} answered too late; request {name}.json was not written")
         write_whole(self._requests / f"{name}.json", text.encode())
 
     def _busy_with(self) -> str | None:
@@ -153,7 +163,7 @@ class FolderDevice:
             except _Unclear:
                 continue
             is_mine = request is not None and request.device == self._kind
-            if request is not None and is_mine and self.poll(request.key).status is Status.RUNNING:
+            if request is not None and is_mine and self._stand(request.key).status is Status.RUNNING:
                 return request.key
             self._ended.add(path.name)
         return None

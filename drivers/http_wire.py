@@ -17,22 +17,19 @@ deadline is of the whole call, so a server that drips bytes ends with it. What g
 ``request`` raises only for what is no answer; ``ask`` and ``ask_json`` for statuses too.
 """
 
-import fcntl
-import hashlib
 import http.client
-import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from drivers.deadline import Deadline
 from drivers.http_body import Body, as_json
 from drivers.http_line import LOGGED, Connection, Trace
+from drivers.port_claim import Claim, claimed
 from drivers.wire import Garbled, Gone, WireError
 from drivers.wire_log import Way, WireLog, printable
 from nextplate.errors import NeedsOperator
@@ -135,7 +132,7 @@ class HttpWire:
         self._headers, self._token, self._log = dict(headers or {}), token, log
         self._max_reply, self._is_exclusive, self._ca_file = max_reply, is_exclusive, ca_file
         self._logged = logged
-        self._claim: IO[str] | None = None
+        self._claim: Claim | None = None
 
     def open(self) -> None:
         """Take the server for this process alone; connects nothing.
@@ -315,7 +312,7 @@ def _read(line: Connection, method: str, asked: str, taking: _Taking) -> Answer:
     return answer
 
 
-def _claimed(place: SplitResult) -> IO[str]:
+def _claimed(place: SplitResult) -> Claim:
     """Take a server for this process alone on this machine.
 
     Raises:
@@ -323,18 +320,11 @@ def _claimed(place: SplitResult) -> IO[str]:
     """
     port = place.port or (443 if place.scheme == "https" else 80)
     where = f"{(place.hostname or '').lower()}:{port}"
-    name = hashlib.sha256(f"http://{where}".encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"nextplate-port-{os.getuid()}-{name}.lock"
-    try:
-        claim = path.open("w")
-    except OSError as error:
-        raise NeedsOperator(f"{path}, which keeps others from {where}, cannot be made: {error}") from error
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        claim.close()
-        raise NeedsOperator(
-            f"{where} is in use by another nextplate on this machine (two controllers on one device?); end that one, "
+    return claimed(
+        place.hostname or "",
+        port,
+        lambda path: NeedsOperator(
+            f"{where} is in use by another program (two controllers on one device?); end that one, "
             f"or correct option url; `fuser {path}` tells who it is"
-        ) from error
-    return claim
+        ),
+    )

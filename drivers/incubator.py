@@ -71,7 +71,7 @@ class IncubatorMachine:
             self._inventory.doubt(slot, command.barcode)
         except NeedsOperator as error:
             return Report(Status.FAILED, {}, f"{error}; nothing moved")
-        seen, stand, refusal = self._moved(_verb(command), slot, until)
+        seen, stand, refusal = self._moved(_verb(command), slot, command.barcode, until)
         return self._concluded(command, slot, seen, stand, refusal, until)
 
     def after_crash(self, command: StorePlate | FetchPlate, plan: JSON, until: Deadline) -> Report:
@@ -83,12 +83,20 @@ class IncubatorMachine:
         slot, verb = int(plan["slot"]), _verb(command)
         if self._was_confirmed(verb, slot, command.barcode):
             return _done(verb, slot)
+        contents = self._inventory.contents()
+        if contents.doubts.get(slot) != command.barcode:
+            # the doubt is written before the frame goes out, whatever the station looks like by now
+            return Report(Status.NOT_FOUND)
         self._reconnect(until)
-        seen, stand = self._watched(verb, until)
+        is_taken = contents.taken.get(slot) == command.barcode
+        seen, stand = self._watched(verb, until, is_proof=is_taken)
         if seen is _Seen.UNCHANGED:
             self._confirm(slot, None if verb == "store" else command.barcode, until)
             return Report(Status.NOT_FOUND)
-        return self._concluded(command, slot, seen, stand, "", until)
+        said = (
+            "" if is_taken or seen is _Seen.DONE else "the process was killed before the device had said that it moves"
+        )
+        return self._concluded(command, slot, seen, stand, said, until)
 
     def inspect(self, until: Deadline) -> JSON:
         """Return model, sensors, climate and inventory."""
@@ -134,13 +142,14 @@ class IncubatorMachine:
             )
         return contents, barcode
 
-    def _moved(self, verb: Verb, slot: int, until: Deadline) -> tuple[_Seen, Stand, str]:
+    def _moved(self, verb: Verb, slot: int, barcode: str, until: Deadline) -> tuple[_Seen, Stand, str]:
         """Offer the motion; again only to a device that refused it and whose sensors agree that nothing moved."""
         refusal = ""
         for _ in range(self._handler.tries):
             refusal = ""
             try:
                 self._handler.go(verb, slot, until)
+                self._taken(slot, barcode)
             except NeedsOperator as error:
                 refusal = str(error)
             except Transient as error:
@@ -152,8 +161,19 @@ class IncubatorMachine:
                 break
         return seen, stand, refusal
 
-    def _watched(self, verb: Verb, until: Deadline) -> tuple[_Seen, Stand]:
+    def _taken(self, slot: int, barcode: str) -> None:
+        """Write that the device took the motion; where that fails, a later process will ask a person."""
+        with suppress(NeedsOperator):
+            self._inventory.take(slot, barcode)
+
+    def _watched(self, verb: Verb, until: Deadline, *, is_proof: bool = True) -> tuple[_Seen, Stand]:
         """Look until the motion has ended, or has certainly not begun.
+
+        Args:
+            verb: Which motion.
+            until: When it counts as stalled.
+            is_proof: A station that changed tells that the device moved the plate; False: only where it was seen to
+                move, or a sensor sees the plate's slot, as a person may have been at the station meanwhile.
 
         Raises:
             Transient: neither by the deadline.
@@ -164,9 +184,10 @@ class IncubatorMachine:
             if stand.error or stand.is_restarted:
                 return _Seen.UNCLEAR, stand
             if not stand.is_ready:
-                quiet = None
+                quiet, is_proof = None, True
             elif stand.has_station_plate == (verb == "fetch"):
                 is_lost = stand.has_shovel_plate or (verb == "store" and stand.has_slot_plate is False)
+                is_lost = is_lost or not (is_proof or stand.has_slot_plate is (verb == "store"))
                 return (_Seen.UNCLEAR if is_lost else _Seen.DONE), stand
             elif quiet is None:
                 quiet = until.within(self._pace.patience_s)

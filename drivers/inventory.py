@@ -4,17 +4,19 @@
 
     {"format": 1,
      "slots": {"3": "P-0001", "4": "P-0002"},
-     "doubts": {"5": "P-0003"}}
+     "doubts": {"5": "P-0003"},
+     "taken": {"5": "P-0003"}}
 
 A doubt is a plate that was on its way into or out of a slot when the driver lost sight of it. It is written before
 anything moves and taken away when the sensors have confirmed how the motion ended, so that a process killed between
 never believes a plate to be where it is not. Nothing is put into a slot in doubt, nothing fetched from it: a person
-looks, and writes the plate under "slots" or takes the line away.
+looks, and writes the plate under "slots" or takes the line away. "taken", where there is any, are the doubts whose
+motion the device had acknowledged; without that, a station that changed may be a person's doing.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ class Contents:
 
     slots: Mapping[int, str]
     doubts: Mapping[int, str]
+    taken: Mapping[int, str] = field(default_factory=dict)
+    """Doubts whose motion the device said that it begins."""
 
     def slot_of(self, barcode: str) -> int | None:
         """Return the slot of a plate; None when it is not inside, or in doubt."""
@@ -85,7 +89,16 @@ class Inventory:
             NeedsOperator: the file cannot be read or written.
         """
         now = self.contents()
-        self._write(replace(now, doubts={**now.doubts, slot: barcode}))
+        self._write(replace(now, doubts={**now.doubts, slot: barcode}, taken=_without(slot, now.taken)))
+
+    def take(self, slot: int, barcode: str) -> None:
+        """Write that the device said that it begins the motion in doubt.
+
+        Raises:
+            NeedsOperator: the file cannot be read or written.
+        """
+        now = self.contents()
+        self._write(replace(now, taken={**now.taken, slot: barcode}))
 
     def confirm(self, slot: int, barcode: str | None) -> None:
         """Write what certainly stands in a slot now (None: nothing); the doubt is over.
@@ -94,15 +107,15 @@ class Inventory:
             NeedsOperator: the file cannot be read or written.
         """
         now = self.contents()
-        others = {s: plate for s, plate in now.slots.items() if s != slot}
-        doubts = {s: plate for s, plate in now.doubts.items() if s != slot}
-        self._write(Contents({**others, slot: barcode} if barcode is not None else others, doubts))
+        others, doubts, taken = (_without(slot, plates) for plates in (now.slots, now.doubts, now.taken))
+        self._write(Contents({**others, slot: barcode} if barcode is not None else others, doubts, taken))
 
     def _write(self, contents: Contents) -> None:
         def keyed(slots: Mapping[int, str]) -> dict[str, str]:
             return {str(slot): plate for slot, plate in sorted(slots.items())}
 
         body = {"format": FORMAT, "slots": keyed(contents.slots), "doubts": keyed(contents.doubts)}
+        body |= {"taken": keyed(contents.taken)} if contents.taken else {}
         try:
             write_whole(self.path, json.dumps(body, indent=1, ensure_ascii=False).encode())
         except OSError as error:
@@ -112,11 +125,15 @@ class Inventory:
 def _checked(body: Any, n_slots: int) -> Contents:
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise ValueError(f"it should be an object with format {FORMAT}")
-    contents = Contents(_slots(body["slots"], n_slots), _slots(body["doubts"], n_slots))
+    contents = Contents(*(_slots(part, n_slots) for part in (body["slots"], body["doubts"], body.get("taken", {}))))
     plates = list(contents.slots.values())
     if twice := sorted({p for p in plates if plates.count(p) > 1}):
         raise ValueError(f"plate {twice[0]} stands in two slots")
     return contents
+
+
+def _without(slot: int, plates: Mapping[int, str]) -> dict[int, str]:
+    return {s: plate for s, plate in plates.items() if s != slot}
 
 
 def _slots(body: Any, n_slots: int) -> dict[int, str]:

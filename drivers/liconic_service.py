@@ -10,7 +10,8 @@
 Each command has a connection of its own, so that a late answer is never taken for another's. A move blocks its
 connection until it is done; when that takes longer than ``move_s`` the sensors say how it ended. Slot 1 is level 1 of
 cassette 1, then upwards, then the next cassette. The service has no sensor for the shovel: a process killed between
-the note that a plate is to be fetched and the frame that fetches it leaves a question for a person.
+the note that a plate is to be fetched and the frame that fetches it leaves a question for a person. So does one killed
+while a plate moved, unless the next process comes in time to see it move.
 
 Verified, on the emulator (sim/wire/liconic_service.py) only: every fault of the script on every command of a store and
 a fetch; a process killed before and after every frame, answer and file; late answers; jams, an open door, lost contact.

@@ -129,6 +129,11 @@ class Opentrons:
         self._is_flex = robot == "flex"
         self._runs = Runs(api, intents, is_flex=self._is_flex)
 
+    @property
+    def trouble(self) -> str:
+        """Say since when the robot does not answer; "" while it does (drivers.worker.Machine)."""
+        return self._runs.trouble
+
     def time_s(self, command: Any) -> float:  # noqa: ARG002
         """Return the time after which a load counts as stalled."""
         return self._api.pace.whole_s
@@ -211,8 +216,9 @@ class Opentrons:
 
     def perform(self, command: KeyedLoad, plan: JSON, until: Deadline) -> Report:
         """Make the run, play it once, follow it to its end."""
-        planned, key = read_planned(command, needs_file=False), command.run_key
+        key = command.run_key
         try:
+            planned = read_planned(command, needs_file=False)
             what = words.RunWish(str(plan["protocol_id"]), list(plan["offsets"]), dict(plan.get("tables", {})))
             run = self._runs.made(key, what, until)
         except DeviceError as error:

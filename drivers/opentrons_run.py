@@ -37,9 +37,13 @@ class Runs:
     def __init__(self, api: OpentronsApi, intents: Intents, *, is_flex: bool) -> None:
         self._api, self._intents, self._is_flex = api, intents, is_flex
         self._pace = api.pace
+        self.trouble = ""
+        """Why a run cannot be followed just now, for people; "" while it can."""
 
     def require_free(self, until: Deadline) -> None:
         """See that nobody else has the robot, whether it moves or not: a new run would replace an idle one silently.
+
+        A run that has ended has nobody: the robot keeps its record, and it is replaced.
 
         Raises:
             NeedsOperator: the current run is not ours, or one of ours is under way.
@@ -47,13 +51,13 @@ class Runs:
         """
         found = self._list(until)
         current = next((run for run in found.runs if run.id == found.current), None)
-        if current is None:
+        if current is None or current.is_ended:
             return
         if current.protocol_id not in self._intents.protocols():
             raise NeedsOperator(
                 f"the robot has run {current.id} ({current.status}) of somebody else; close it in the Opentrons App"
             )
-        if current.was_played and not current.is_ended:
+        if current.was_played:
             raise NeedsOperator(f"the robot is busy with run {current.id} ({current.status}) of this lab")
 
     def of(self, protocol_id: str, until: Deadline) -> list[Run]:
@@ -188,7 +192,10 @@ class Runs:
         Raises:
             WireError: the robot was silent for too long.
         """
-        run = self._followed(run_id, until)
+        try:
+            run = self._followed(run_id, until)
+        finally:
+            self.trouble = ""
         if run is None:
             words_ = f"run {run_id} is gone from the robot; was it restarted? Look at the deck"
             return Report(Status.UNKNOWN, message=words_)
@@ -214,8 +221,11 @@ class Runs:
                 if not is_gone and (heard_by.is_over or until.is_over):
                     raise
                 if not is_gone:
+                    left_s = min(heard_by.left_s(), until.left_s())
+                    self.trouble = f"{error}; run {run_id} goes on or not, and is asked for {left_s:.0f} s more"
                     until.pause(self._pace.poll_s)
                     continue
+            self.trouble = ""
             heard_by = until.within(self._pace.lost_s)
             n_gone = n_gone + 1 if is_gone else 0
             if n_gone >= _SURE:

@@ -64,6 +64,11 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
 class _Failed(Exception):
     """The command cannot go on; the text says where the plate is."""
 
+    def __init__(self, text: str, *, has_plate: bool = False) -> None:
+        super().__init__(text)
+        self.has_plate = has_plate
+        """A plate is, or was, or may be in the gripper."""
+
 
 class Pf400:
     """Moves plates (drivers.worker.Machine)."""
@@ -109,7 +114,7 @@ class Pf400:
             for index, move in enumerate(command.moves):
                 self._move(plan, index, move, moved, until)
         except _Failed as failure:
-            nothing = "" if moved or "gripper" in str(failure) else "; no plate moved"
+            nothing = "" if moved or failure.has_plate else "; no plate moved"
             return Report(Status.FAILED, {"moved": moved}, f"{failure}{nothing}")
         except DeviceError as error:
             self._stop(until)
@@ -209,7 +214,7 @@ class Pf400:
             Jaws.CLOSED: f"the jaws closed on nothing: no plate {move.barcode} at {move.source}, or it stands awry",
         }.get(jaws, f"the jaws are unclear; perhaps plate {move.barcode} is in the gripper"))))  # fmt: skip
         if jaws is Jaws.UNCLEAR:
-            raise _Failed(f"{said} ({_told(seen)})")
+            raise _Failed(f"{said} ({_told(seen)})", has_plate=True)
         self._retreat(move.source, jaws, until)
         raise _Failed(said)
 
@@ -218,7 +223,8 @@ class Pf400:
         seen = self._arm.still(until.within(self._pace.stretch_s))
         if self._arm.jaws(seen) is not Jaws.OPEN:
             said = "; ".join(filter(None, (refusal, "the jaws did not open")))
-            raise _Failed(f"{said}; plate {move.barcode} is in the gripper, at {move.target} ({_told(seen)})")
+            text = f"{said}; plate {move.barcode} is in the gripper, at {move.target} ({_told(seen)})"
+            raise _Failed(text, has_plate=True)
 
     def _open_jaws(self, until: Deadline) -> None:
         refusal = self._told_off(lambda: self._arm.release(self._speed_percent, until))
@@ -256,14 +262,16 @@ class Pf400:
                 break
         said = "; ".join(filter(None, (refusal, f"the arm stopped on its way to {name} ({_told(seen)})")))
         holds = f"; plate {barcode} is in the gripper" if barcode else ""
-        raise _Failed(f"{said}{holds}; look, and guide it to its safe position")
+        raise _Failed(f"{said}{holds}; look, and guide it to its safe position", has_plate=bool(barcode))
 
     def _check_hand(self, seen: Seen, barcode: str | None, name: str) -> None:
         jaws = self._arm.jaws(seen)
         if barcode and jaws is not Jaws.HELD:
-            raise _Failed(f"the gripper lost plate {barcode} on its way to {name} ({_told(seen)}); look on the floor")
+            text = f"the gripper lost plate {barcode} on its way to {name} ({_told(seen)}); look on the floor"
+            raise _Failed(text, has_plate=True)
         if not barcode and jaws is Jaws.HELD:
-            raise _Failed(f"the gripper holds a plate that it should not ({_told(seen)}); look which")
+            text = f"the gripper holds a plate that it should not ({_told(seen)}); look which"
+            raise _Failed(text, has_plate=True)
 
     def _told_off(self, act: Any) -> str:
         """Act, and return why it was refused or not answered; "" when it was taken. The sensors tell the rest."""
@@ -277,7 +285,8 @@ class Pf400:
         try:
             self._hand.write(Mark(str(plan["run"]), index, step))
         except NeedsOperator as error:
-            raise _Failed(f"{error}{f'; plate {held} is in the gripper' if held else ''}") from error
+            holds = f"; plate {held} is in the gripper" if held else ""
+            raise _Failed(f"{error}{holds}", has_plate=bool(held)) from error
 
     # how it stands
 

@@ -34,7 +34,7 @@ class Report:
     result: Mapping[str, Any] = field(default_factory=dict)
     """JSON values only; see each command for its keys. Empty while running."""
     message: str = ""
-    """For people; empty unless FAILED or UNKNOWN."""
+    """For people; empty unless FAILED or UNKNOWN, or RUNNING with a trouble that may pass."""
     ready_at: datetime | None = None
     """When a RUNNING command is expected to end (UTC); None when the device does not say."""
 
@@ -145,7 +145,10 @@ class DispensePlate:
 
 @dataclass(frozen=True, slots=True)
 class ShakePlate:
-    """Shake the plate on the shaker, then stand still again (Shaker). Result: ``shaken_s``, also when FAILED."""
+    """Shake the plate on the shaker, then stand still again (Shaker).
+
+    Result: ``shaken_s``, also when FAILED, except where the device does not tell for how long a shake that failed was.
+    """
 
     barcode: str
     speed_rpm: int

@@ -19,7 +19,8 @@ from drivers.program_trace import Mark, Trace
 from drivers.worker_memory import JSON
 from nextplate.errors import DeviceError, NeedsOperator
 
-_TIDY_S = 10.0
+_TIDY_S = 4.0
+"""Less than drivers.worker.GRACE_S, lest a program that ended well is told of as hanging."""
 
 
 class ProgramMachine:
@@ -50,6 +51,13 @@ class ProgramMachine:
             self._handler.close()
             raise
         return {"program": program.name, "digest": program.digest, "steps": list(program.steps), "run": mark.run}
+
+    def release(self) -> None:
+        """End the batch and let go of the port: the program is not begun after all (drivers.worker.Releasing)."""
+        try:
+            self._tidy(Deadline.after(_TIDY_S))
+        finally:
+            self._handler.close()
 
     def perform(self, command: WashPlate | DispensePlate, plan: JSON, until: Deadline) -> Report:
         """Run the program, step by step, each once."""
@@ -94,9 +102,14 @@ class ProgramMachine:
         self._handler.close()
 
     def _performed(self, barcode: str, plan: JSON, until: Deadline) -> Report:
-        program = self._handler.program(plan["program"])
+        try:
+            program = self._handler.program(plan["program"])
+        except NeedsOperator as error:
+            self._tidy(until)
+            return self._failed(barcode, plan, 0, Outcome(How.NOT_BEGUN, str(error)))
         if program.digest != plan["digest"] or list(program.steps) != plan["steps"]:
             changed = Outcome(How.NOT_BEGUN, f"program {program.name} was changed in this moment")
+            self._tidy(until)
             return self._failed(barcode, plan, 0, changed)
         for n in range(len(program.steps)):
             outcome = self._step(program, plan["run"], n, until)

@@ -8,6 +8,8 @@ the next process too (`drivers.shaker_trail` remembers since when it turns).
 
 ``shaken_s`` is measured: from the frame that starts to the frame that stops, or to the look that saw the rotor brake;
 in whole seconds. A shake that was more than ``tolerance_s`` too short or too long is FAILED and tells how long it was.
+Where nobody was looking when the rotor stopped, its timer may have done it or a person: that is UNKNOWN, with a message
+that tells between which times the plate was shaken.
 """
 
 import math
@@ -32,6 +34,7 @@ _SLOW_LOOKS = 3
 """A speed is wrong when it was read to be so often in a row."""
 _RAMP_S = 10.0
 _LET_GO = 3
+_NOBODY_SAW = "nobody saw the rotor stop"
 
 
 @dataclass(slots=True)
@@ -233,9 +236,13 @@ class ShakerMachine:
         self._halt(until)
         if not shake.has_timer:
             shake.said = shake.said or "the rotor stopped by itself"
-        shaken_s = min(max(shake.command.duration_s, shake.turning_s), elapsed_s)
-        is_sure = shake.turning_s >= shake.command.duration_s - self._pace.tolerance_s
-        return self._concluded(shake, shaken_s if is_sure else shake.turning_s, until)
+        duration_s, least_s = shake.command.duration_s, shake.turning_s
+        shaken_s = min(max(duration_s, least_s), elapsed_s)
+        if least_s >= duration_s - self._pace.tolerance_s:
+            return self._concluded(shake, shaken_s, until)
+        if (shaken_s if shake.has_timer else elapsed_s) - least_s > self._pace.tolerance_s:
+            return self._unknown(shake, elapsed_s, "; ".join(filter(None, (shake.said, _NOBODY_SAW))), least_s)
+        return self._concluded(shake, least_s, until)
 
     def _never_turned(self, shake: _Shake, elapsed_s: float, until: Deadline) -> Report:
         """The device took the command; whoever looks at once would have seen it turn."""
@@ -257,9 +264,6 @@ class ShakerMachine:
             late_s = until.monotonic() if rotor.is_turning and not rotor.is_stopping else 0.0
             late_s = max(late_s, self._halt(until)[1])
             return self._concluded(shake, max(trail.stopping_s, late_s) - trail.sent_s, until)
-        if elapsed_s >= duration_s and trail.seen_s is not None and shake.has_timer:
-            self._halt(until)
-            return self._concluded(shake, duration_s, until)
         if trail.seen_s is None and elapsed_s < duration_s and not rotor.is_turning:
             until.pause(min(self._pace.patience_s, max(0.0, duration_s - elapsed_s) / 2))
             if not (again := self._steady(until)).is_turning and not again.is_restarted:
@@ -268,7 +272,11 @@ class ShakerMachine:
                 return Report(Status.NOT_FOUND)
             return self._watched(shake, until)
         self._halt(until)
-        return self._unknown(shake, elapsed_s, "nobody saw the rotor stop")
+        least_s = 0.0 if trail.seen_s is None else trail.seen_s - trail.sent_s
+        if shake.has_timer and min(elapsed_s, least_s) >= duration_s - self._pace.tolerance_s:
+            return self._concluded(shake, duration_s, until)
+        # its timer, or a person, or a fault: a rotor that stands still does not tell for how long it turned
+        return self._unknown(shake, elapsed_s, _NOBODY_SAW, least_s)
 
     def _lost(self, shake: _Shake, rotor: Rotor, until: Deadline) -> Report:
         """Stop what turns; for how long it did, nobody knows."""
@@ -286,10 +294,15 @@ class ShakerMachine:
         text = f"plate {command.barcode} was shaken for {shaken_s:.0f} s of {command.duration_s} s{said}{stuck}"
         return _failed(shaken_s, text)
 
-    def _unknown(self, shake: _Shake, most_s: float | None, said: str) -> Report:
-        most = f"at most {most_s:.0f} s" if most_s is not None else "nobody knows how long"
+    def _unknown(self, shake: _Shake, most_s: float | None, said: str, least_s: float = 0.0) -> Report:
+        """Tell between which times it was shaken; a timer never turns a rotor longer than it was told."""
+        if most_s is None:
+            how_long = "nobody knows how long"
+        else:
+            most_s = min(most_s, shake.command.duration_s + self._pace.tolerance_s) if shake.has_timer else most_s
+            how_long = f"{least_s:.0f} to {most_s:.0f} s" if least_s >= 0.5 else f"at most {most_s:.0f} s"
         barcode = shake.command.barcode
-        return Report(Status.UNKNOWN, {}, f"{said}; plate {barcode} was shaken for {most}; look at the shaker")
+        return Report(Status.UNKNOWN, {}, f"{said}; plate {barcode} was shaken for {how_long}; look at the shaker")
 
     # parts
 

@@ -85,6 +85,10 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
+class _NotTaken(NeedsOperator):
+    """The server refused a call, and nothing of it began."""
+
+
 class SilaMachine:
     """A SiLA 2 server's commands as those of a port (drivers.worker.Machine)."""
 
@@ -122,12 +126,13 @@ class SilaMachine:
             try:
                 record.begin_step()
             except OSError as error:
-                return self._failed(command, record, f"{error}; nothing was sent", until)
+                said = NOTHING_MOVED if n == 0 else "the rest was not sent"
+                return self._failed(command, record, f"{error}; {said}", until)
             try:
                 self._send(n, call, record, until)
-            except Refused as error:
-                self._note(record, n, failure=str(error))
+            except _NotTaken as error:
                 message = f"{error}; {NOTHING_MOVED}" if n == 0 else str(error)
+                self._note(record, n, failure=message, is_refused=True)
                 return self._failed(command, record, message, until)
             except Failed as error:
                 self._note(record, n, failure=str(error))
@@ -179,11 +184,20 @@ class SilaMachine:
         return self._folder / f"{plan['ticket']}.json"
 
     def _send(self, n: int, call: Call, record: Record, until: Deadline) -> None:
-        if not self._link.is_observable(call):
-            self._note(record, n, responses=self._link.perform(call, until))
-            return
-        noted = partial(self._note, record, n)
-        execution = self._link.start(call, lambda uuid: noted(execution=uuid), until)
+        """Have a call executed, once.
+
+        Raises:
+            _NotTaken: the server did not take it.
+            DeviceError: it failed, or nobody knows; a refusal to tell of an execution is no refusal to execute.
+        """
+        noted, execution = partial(self._note, record, n), ""
+        try:
+            if not self._link.is_observable(call):
+                noted(responses=self._link.perform(call, until))
+                return
+            execution = self._link.start(call, lambda uuid: noted(execution=uuid), until)
+        except Refused as error:
+            raise _NotTaken(str(error)) from error
         self._wait(n, call, execution, record, until)
 
     def _wait(self, n: int, call: Call, execution: str, record: Record, until: Deadline) -> None:
@@ -221,8 +235,10 @@ class SilaMachine:
             return {"moved": [move.barcode for move in command.moves[: len(ended)]]}
         told = self._mapping.told(command, ended[0]) if ended else {}
         if isinstance(command, ShakePlate):
-            # of one that failed, how long it shook is the server's to tell, by [state]
-            return {"shaken_s": command.duration_s, **told} if ended or not record.steps else {}
+            # of one that failed at work, how long it shook is the server's to tell, by [state]
+            if ended:
+                return {"shaken_s": command.duration_s, **told}
+            return {"shaken_s": 0} if record.has_begun_nothing else {}
         ours = {"program": command.program} if hasattr(command, "program") else {}
         return {**ours, **{name: str(value) for name, value in told.items()}}
 

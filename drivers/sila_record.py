@@ -25,6 +25,8 @@ class Step:
     """Of a call that ended well; None: it has not, as far as was seen."""
     failure: str = ""
     """Of a call that ended with an error."""
+    is_refused: bool = False
+    """The server did not take the call."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,11 @@ class Record:
 
     path: Path
     steps: tuple[Step, ...] = ()
+
+    @property
+    def has_begun_nothing(self) -> bool:
+        """Say whether no call was sent, or none was taken."""
+        return all(step.is_refused for step in self.steps)
 
     def begin_step(self) -> None:
         """Write down that the next call is about to be sent.
@@ -79,9 +86,11 @@ def read_record(path: Path) -> Record:
 
 
 def _step(body: Any) -> Step:
-    step = Step(body["execution"], body["responses"], body["failure"])
+    step = Step(body["execution"], body["responses"], body["failure"], body.get("is_refused", False))
     if step.execution is not None:
         UUID(step.execution)
-    if not (isinstance(step.responses, dict | None) and isinstance(step.failure, str)):
+    if not (
+        isinstance(step.responses, dict | None) and isinstance(step.failure, str) and type(step.is_refused) is bool
+    ):
         raise TypeError("step")
     return step

@@ -14,18 +14,16 @@ What goes wrong is one of::
 """
 
 import errno
-import fcntl
-import hashlib
-import os
-import tempfile
 import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from drivers.deadline import Deadline
+from drivers.port_claim import Claim, claimed
 from drivers.wire_log import Way, WireLog, printable
 from drivers.wire_replay import ReplayedLine
 from nextplate.errors import NeedsOperator, Transient
@@ -36,6 +34,8 @@ MAX_LINE = 65536
 """Bytes without a terminator after which a line is taken for noise."""
 _RETRY_S = 0.2
 _WRITE_S = 1.0
+_LATE_S = 1.0
+"""Nothing is sent so long after its deadline; a last question just after it may be."""
 _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.EWOULDBLOCK})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FAULTS = (OSError, termios.error)
@@ -110,7 +110,7 @@ class Wire:
         self.port, self._settings, self._log = port, settings, log
         self._open_line = open_line or line_at
         self._line: Line | None = None
-        self._claim: IO[str] | None = None
+        self._claim: Claim | None = None
         self._waiting = bytearray()
         """Came, and was not read yet."""
 
@@ -162,14 +162,18 @@ class Wire:
         """Send bytes.
 
         Raises:
-            Silent: the port took not all of them in time (flow control, or a full network buffer).
+            Silent: the port took not all of them in time (flow control, or a full network buffer), or its time was over
+                long before, and nothing was sent.
             Gone: the port went away, or is not open.
         """
         line = self._opened()
+        if until.is_over and until.monotonic() > until.at_s + _LATE_S:
+            raise Silent(f"{self.port}: the time was over before {printable(data[:40])} was sent")
         self._trace(Way.OUT, data)  # before, so that the log has what may have been sent
         try:
-            if until.left_s() < _WRITE_S:
-                line.write_timeout = max(until.left_s(), TICK_S)
+            wait_s = min(max(until.left_s(), TICK_S), _WRITE_S)
+            if line.write_timeout != wait_s:
+                line.write_timeout = wait_s
             line.write(data)
         except _FAULTS as error:
             if type(error).__name__ == "SerialTimeoutException":
@@ -279,10 +283,11 @@ class Wire:
         line = self._opened()
         try:
             chunk = line.read(1)
-            if chunk and (more := line.in_waiting):
-                chunk += line.read(more)
         except _FAULTS as error:
             raise self._lost(error) from error
+        with suppress(*_FAULTS):  # a peer that hung up after its last byte: the next read tells, and what came is kept
+            if chunk and (more := line.in_waiting):
+                chunk += line.read(more)
         if chunk:
             self._trace(Way.IN, chunk)
             self._waiting += chunk
@@ -350,7 +355,7 @@ def _is_pty(port: str) -> bool:
     return "://" not in port and Path(port).resolve().is_relative_to("/dev/pts")
 
 
-def _claimed(port: str) -> IO[str] | None:
+def _claimed(port: str) -> Claim | None:
     """Take a socket for this process alone on this machine, as a serial device server serves whoever connects.
 
     Raises:
@@ -358,21 +363,16 @@ def _claimed(port: str) -> IO[str] | None:
     """
     if not port.startswith("socket://"):
         return None
-    name = hashlib.sha256(port.encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"nextplate-port-{os.getuid()}-{name}.lock"
-    claim = path.open("w")
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        claim.close()
-        raise _taken(port) from error
-    return claim
+    place, number = urlsplit(port), None
+    with suppress(ValueError):  # which opening it will tell of
+        number = place.port
+    return claimed(place.hostname or "", number or 0, lambda path: _taken(port, path))
 
 
-def _taken(port: str) -> NeedsOperator:
+def _taken(port: str, path: Path | None = None) -> NeedsOperator:
     return NeedsOperator(
         f"port {port} is in use by another program (two controllers on one port?); "
-        f"end that one, or correct option port; `fuser {port}` tells who it is"
+        f"end that one, or correct option port; `fuser {path or port}` tells who it is"
     )
 
 

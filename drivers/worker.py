@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from drivers.deadline import Deadline, Stopped
 from drivers.ports import Report, Status
@@ -44,7 +44,8 @@ class Machine(Protocol):
     """A device as its driver knows it: blocking calls from one thread, each of which ends by its deadline.
 
     What a call raises when it does not succeed is a DeviceError (`drivers.wire.WireError` is one); `Stopped`, which
-    every wait raises when the process ends, is let through.
+    every wait raises when the process ends, is let through. One with a text ``trouble`` is asked for what it waits for
+    while a command is under way; "" while all is well.
     """
 
     name: str
@@ -94,6 +95,14 @@ class Machine(Protocol):
 
     def close(self) -> None:
         """Let go of the port."""
+
+
+@runtime_checkable
+class Releasing(Protocol):
+    """A machine whose `Machine.prepare` takes what others may want."""
+
+    def release(self) -> None:
+        """Undo it: the command is not begun after all. Raises nothing."""
 
 
 @dataclass(slots=True)
@@ -246,7 +255,7 @@ class WorkerDevice:
             return Report(Status.UNKNOWN, message=f"{self._death}; look at the {self._machine.name}")
         if self._monotonic() > task.overdue_at:
             return Report(Status.UNKNOWN, message=f"the {self._machine.name} hangs: {task.key} should have ended")
-        return Report(Status.RUNNING)
+        return Report(Status.RUNNING, message=getattr(self._machine, "trouble", ""))
 
     def _settle(self, key: str) -> Report:
         """Have the sensors asked about a command that a killed process began."""
@@ -289,7 +298,8 @@ class WorkerDevice:
 
     def _over(self, task: _Task) -> None:
         with self._lock:
-            self._task = None
+            if self._task is task:  # else it was over before, and another one has begun
+                self._task = None
         task.is_over.set()
 
     def _deadline(self, wait_s: float) -> Deadline:
@@ -302,7 +312,7 @@ class WorkerDevice:
     def _carried_out(self, key: str, command: Any, until: Deadline) -> Report:
         try:
             plan = self._machine.prepare(command, until)
-            self._memory.begin(key, plan)
+            self._begin(key, plan)
         except (DeviceError, OSError) as error:
             return Report(Status.FAILED, {}, f"{error}; {NOTHING_MOVED}")
         except Stopped:
@@ -310,6 +320,14 @@ class WorkerDevice:
         except Exception as error:
             return Report(Status.FAILED, {}, f"a bug in the driver: {_where(error)}; {NOTHING_MOVED}")
         return self._asked_machine(lambda: self._machine.perform(command, plan, until))
+
+    def _begin(self, key: str, plan: JSON) -> None:
+        try:
+            self._memory.begin(key, plan)
+        except OSError:  # prepared for nothing
+            if isinstance(self._machine, Releasing):
+                self._machine.release()
+            raise
 
     def _find_out(self, key: str, command: Any, plan: JSON) -> None:
         until = self._deadline(self._machine.time_s(command))
@@ -330,6 +348,7 @@ class WorkerDevice:
             with self._lock:
                 if key not in self._promised:
                     self._withdraw(key)
+                    self._task = None  # at once: whoever asked between would hear "running", and then "not found"
                     return
             report = Report(Status.FAILED, {}, f"the process that began it was killed before; {NOTHING_MOVED}")
         self._save(key, report)

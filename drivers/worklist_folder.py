@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers.in_time import LOOKUP_S, POLL_S, InTime
 from drivers.key_files import file_name, write_whole
 from drivers.ports import Report, RunLoad, Status
 from drivers.worklist_folder_memory import Handed, Unreadable, WorklistMemory
@@ -75,6 +76,7 @@ class WorklistFolder:
         """Digest of a result that is not final, by list, and since when it has looked like that."""
         self._since: dict[str, float] = {}
         """Since when a list has been waited for."""
+        self._share = InTime(f"the folder {options.out} or {options.back}")
 
     def submit(self, command: Any, key: str) -> None:
         """Hand the work list over; a key that was handed over before changes nothing.
@@ -83,6 +85,17 @@ class WorklistFolder:
             Transient: a folder cannot be reached or written, or an earlier list has no result yet.
             NeedsOperator: not a load, a protocol that was changed, or one that the format cannot say.
         """
+        self._share.submit(key, lambda: self._submit(command, key))
+
+    def poll(self, key: str) -> Report:
+        """Tell how the command stands, by its record and its result file."""
+        return self._share.report(key, lambda: self._stand(key), POLL_S)
+
+    def lookup(self, key: str) -> Report:
+        """Tell how the command stands after a crash; the files are the only memory, so this is poll."""
+        return self._share.report(key, lambda: self._stand(key), LOOKUP_S)
+
+    def _submit(self, command: Any, key: str) -> None:
         name = file_name(key)
         if self._memory.has(key) and not os.path.lexists(self._hidden(name)):
             return
@@ -109,8 +122,7 @@ class WorklistFolder:
             raise Transient(f"cannot write the work list {name}: {error}") from error
         self._show(name)
 
-    def poll(self, key: str) -> Report:
-        """Tell how the command stands, by its record and its result file."""
+    def _stand(self, key: str) -> Report:
         name = file_name(key)
         try:
             if self._memory.has(key) and (report := self._memory.ended(name)) is not None and not self._gone():
@@ -123,10 +135,6 @@ class WorklistFolder:
         except (_Unclear, Unreadable) as error:
             return Report(Status.UNKNOWN, message=str(error))
 
-    def lookup(self, key: str) -> Report:
-        """Tell how the command stands after a crash; the files are the only memory, so this is poll."""
-        return self.poll(key)
-
     def _hidden(self, name: str) -> Path:
         # the name that write_whole leaves it under is another one: this file is whole when it is there
         return self._options.out / f".{name}{self._options.suffix}.ready"
@@ -136,6 +144,8 @@ class WorklistFolder:
 
     def _show(self, name: str) -> None:
         """Let the robot's software see the list: one rename, which happens or does not."""
+        if not self._share.is_wanted:
+            raise Transient(f"{self._options.out} answered too late; {self._place(name).name} was not handed over")
         try:
             self._hidden(name).rename(self._place(name))
         except OSError as error:
@@ -147,7 +157,7 @@ class WorklistFolder:
     def _busy_with(self, key: str) -> str | None:
         """Return another key whose list has no end; what is UNKNOWN is a person's."""
         others = (other for other in self._memory.open_keys() if other != key)
-        return next((other for other in others if self.poll(other).status is Status.RUNNING), None)
+        return next((other for other in others if self._stand(other).status is Status.RUNNING), None)
 
     def _stands(self, handed: Handed) -> Report:
         now = self._monotonic()

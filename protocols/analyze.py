@@ -7,6 +7,7 @@ does no accounting of volumes at all; that is protocols.ledger's work.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ __all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "tr
 # for each. The command ends by SystemExit; anything else is told on stderr and leaves no output. A protocol is any
 # Python there is: it shall not reach the network from here, and a verdict shall not depend on one.
 _RUNNER = """
-import json, sys
+import json, os, sys
 
 def offline(event, args):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
@@ -59,13 +60,20 @@ for number, (path, tables) in enumerate(json.loads(sys.argv[1])):
         if tables:
             arguments.insert(1, "--rtp-files=" + json.dumps(tables))
         analyze.main(arguments, standalone_mode=False)
-    except SystemExit:
-        pass
+    except SystemExit as error:
+        if not os.path.exists("%d.json" % number):
+            print("%d: the file ends the interpreter: sys.exit(%r)" % (number, error.code), file=sys.stderr)
     except BaseException as error:
         print("%d: %s" % (number, error), file=sys.stderr)
 """
+_NOISE = re.compile(r"^version: |Loading defaults$|calibration not found\.?$")
+"""What the vendor's package says of every file where there is no robot."""
 INSTALL = "install opentrons==9.0.0 (Python 3.11; for the Flex alone, a later one on Python 3.12) and name its python"
 """What to do about an interpreter that cannot do it; 9.0.0 is the newest that takes both robots."""
+
+
+class AnalysisEndless(StepError, DataError):
+    """A protocol file does not come to its end: the file is wrong (exit code 2), where the interpreter is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +164,11 @@ def _run(asked: Sequence[tuple[Path, Mapping[str, Path]]], python: Path, folder:
         _, said = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         _end(process)
-        raise StepError(
-            f"the analysis of {len(asked)} protocol file(s) took over {timeout_s:g} s; raise proof.timeout_s, or look "
-            f"for a loop without end in {asked[0][0].name}"
+        is_in_file = b"version: " in (error.stderr or b"")  # else the interpreter itself hangs
+        kind = AnalysisEndless if is_in_file else StepError
+        raise kind(
+            f"the analysis of {len(asked)} protocol file(s) took over {timeout_s:g} s; look for a loop without end in "
+            f"{asked[0][0].name}, or raise proof.timeout_s of the lab"
         ) from error
     _refuse(said, process.returncode, python)
     return said
@@ -204,8 +214,8 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
     except (OSError, ValueError, KeyError, TypeError):
         # The interpreter refused the file before it ran it; its words are the only record.
         mine = [line for line in said.splitlines() if line.startswith(f"{number}: ")]
-        others = [line for line in said.strip().splitlines() if not line.startswith("version: ")]
-        words = mine or others[-3:] or ["the interpreter wrote no analysis"]
+        others = [line for line in said.strip().splitlines() if line.strip() and not _NOISE.search(line)]
+        words = mine or others[-3:] or ["the interpreter ended without an analysis; does the file end it (os._exit)?"]
         return Analysis(path, "no-result", "", tuple(words), (), ())
 
 

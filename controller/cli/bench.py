@@ -88,7 +88,9 @@ def _move(device: object, kind: str, barcode: str, is_sure: bool, as_json: bool)
     if not (is_sure or typer.confirm(trial.question.format(barcode=barcode), err=True)):
         raise DataError("nothing was moved")
     key = fresh_key(datetime.now(UTC))
-    reports = tried(cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S))
+    reports = tried(
+        cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S), lambda text: typer.echo(text, err=True)
+    )
     verb, last = reports[-1]
     if last.status is not Status.DONE:
         raise NeedsOperator(f"{verb} {last.status.value}: {last.message}")
@@ -108,7 +110,8 @@ def device_doctor(
 ) -> None:
     """Tell of every device whether it answers, with versions; --bundle makes a zip to attach to a bug report.
 
-    Passwords and tokens are taken out of lab.toml; look into the zip before you send it all the same.
+    Passwords, tokens and logins are blanked, by the names of their options; look into the zip before you send it all
+    the same.
 
     Example: nextplate device doctor --bundle doctor.zip
     """

@@ -152,7 +152,7 @@ def diff(
 
 MappingNamed = Annotated[
     Path | None,
-    typer.Option(help="TOML: columns, [gwl], [echo], [result], [trace].", show_default="built-in defaults"),
+    typer.Option(help="TOML: columns, and the tables gwl, echo, result, trace.", show_default="built-in defaults"),
 ]
 
 

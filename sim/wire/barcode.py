@@ -86,3 +86,9 @@ class PlainScanner:
         self.bench.labels = [label]
         self.bench.look()
         return label.encode() + b"\r"
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("barcode-keyence")

@@ -155,3 +155,9 @@ class BioShake3000:
             return self._temperature_c
         most = _KELVIN_PER_S * (self.time.now_s() - self._heating_since_s)
         return self._temperature_c + max(-most, min(most, self._target_c - self._temperature_c))
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("bioshake")

@@ -28,6 +28,8 @@ _MAX_LINES = 160
 _NOISE_EVERY = 7
 """Before every so many-th answer comes a line that is garbled."""
 
+_NUMBERS = {"$Copyprog": r"([0-9]{2}) _", "$deleteprog": r"([0-9]{2})"}
+
 
 class BlueWasherEmulator:
     """The instrument: a rotor that empties plates by spinning, and a dispenser."""
@@ -108,7 +110,8 @@ class BlueWasherEmulator:
         return (), 15
 
     def _numbered(self, verb: str, rest: str) -> int:
-        found = re.fullmatch(r"([0-9]{1,2})( _)?", rest)
+        # the facts page writes NN for these two and N for running
+        found = re.fullmatch(_NUMBERS.get(verb, r"([0-9]{1,2})"), rest)
         if found is None:
             return 15
         number = int(found[1])
@@ -150,3 +153,9 @@ def _deed(found: re.Match[str], share_s: float) -> Deed:
         case "FILL":
             return Deed("fill", share_s, amount)
     return Deed("shake", share_s)
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("bluewasher")

@@ -34,14 +34,16 @@ class CallDevice(Protocol):
 class CallServer:
     """A thread that accepts, and one for each connection."""
 
-    def __init__(self, device: CallDevice, *, end: bytes = b"\r", faults: FaultScript | None = None) -> None:
+    def __init__(
+        self, device: CallDevice, *, port: int = 0, end: bytes = b"\r", faults: FaultScript | None = None
+    ) -> None:
         self.device, self._end = device, end
         self.faults = faults if faults is not None else FaultScript()
         self.frames: list[bytes] = []
         """Every command that reached the device, as it did."""
         self._is_over, self._gone_until = threading.Event(), 0.0
         self._script_lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(0.05)
         self._thread = threading.Thread(target=self._serve, daemon=True, name="calls of an emulator")
         self._thread.start()

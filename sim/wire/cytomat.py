@@ -110,3 +110,9 @@ class CytomatEmulator:
             hotel.station is not None,
         )
         return sum(bit << n for n, bit in enumerate(bits))
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("cytomat")

@@ -208,3 +208,9 @@ class El406:
             case 0x8F:
                 return [Deed("fill", long_s, number(1))]
         return [Deed("shake", long_s)]
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("el406")

@@ -144,3 +144,9 @@ class ImxEmulator:
             case "DONE":
                 return "DONE,"
         return f"READY,{scope.place}"
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("imx")

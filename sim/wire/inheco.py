@@ -208,3 +208,9 @@ class IncubatorShaker:
             return _OPERAND
         self.target_c10 = int(operand)
         return _OK
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("inheco")

@@ -115,3 +115,9 @@ class LiconicStx:
 
     def _busy(self, wait_s: float) -> None:
         self._busy_until_s = max(self._busy_until_s, self.time.now_s() + wait_s)
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("liconic")

@@ -82,3 +82,9 @@ class StxService:
         bits = (is_ready, hotel.station is not None, self.is_active, False, not hotel.is_moving, hotel.is_door_open,
                 False, hotel.trouble is not None)  # fmt: skip
         return sum(1 << n for n, bit in enumerate(bits) if bit)
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("liconic-service")

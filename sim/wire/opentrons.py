@@ -26,6 +26,8 @@ from sim.wire.opentrons_runs import Run, RunBook
 
 Route = Callable[..., HttpReply]
 
+_ONE_ID = r"/([^/]+)"
+
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
@@ -84,10 +86,12 @@ class OpentronsRobot:
         return self.model == "OT-3 Standard"
 
     def _table(self) -> list[tuple[str, str, Route]]:
-        one_id, book, shelf = r"/([^/]+)", self.book, self.shelf
-        run, protocol = f"/runs{one_id}", f"/protocols{one_id}"
+        return [*self._of_protocols(), *self._of_runs(), *self._of_robot()]
+
+    def _of_protocols(self) -> list[tuple[str, str, Route]]:
+        one_id, book, shelf = _ONE_ID, self.book, self.shelf
+        protocol = f"/protocols{one_id}"
         return [
-            ("GET", "/health", self._health),
             ("POST", "/dataFiles", lambda request: shelf.upload_file(request)),
             ("GET", "/dataFiles", lambda _: many([each.to_json() for each in shelf.files.values()])),
             ("GET", f"/dataFiles{one_id}", lambda _, file_id: one(shelf.file(file_id).to_json())),
@@ -98,6 +102,12 @@ class OpentronsRobot:
             ("GET", f"{protocol}/analyses", lambda _, protocol_id: shelf.analyses(protocol_id)),
             ("POST", f"{protocol}/analyses", lambda request, protocol_id: shelf.ask_analysis(protocol_id, request)),
             ("GET", f"{protocol}/analyses{one_id}", lambda _, *ids: shelf.analysis(*ids)),
+        ]
+
+    def _of_runs(self) -> list[tuple[str, str, Route]]:
+        one_id, book = _ONE_ID, self.book
+        run = f"/runs{one_id}"
+        return [
             ("POST", "/runs", self._create_run),
             ("GET", "/runs", lambda request: book.listing(request)),
             ("GET", run, lambda _, run_id: one(book.get(run_id).to_json())),
@@ -110,7 +120,12 @@ class OpentronsRobot:
             ("POST", f"{run}/labware_offsets", lambda request, run_id: book.add_offset(run_id, request)),
             ("GET", f"{run}/errorRecoveryPolicy", lambda _, run_id: book.policy(run_id)),
             ("PUT", f"{run}/errorRecoveryPolicy", lambda request, run_id: book.put_policy(run_id, request)),
-            ("GET", "/errorRecovery/settings", lambda _: one({"enabled": book.is_recovery_enabled})),
+        ]
+
+    def _of_robot(self) -> list[tuple[str, str, Route]]:
+        return [
+            ("GET", "/health", self._health),
+            ("GET", "/errorRecovery/settings", lambda _: one({"enabled": self.book.is_recovery_enabled})),
             ("PATCH", "/errorRecovery/settings", self._recovery),
             ("DELETE", "/errorRecovery/settings", self._recovery),
             ("GET", "/instruments", self._instruments),

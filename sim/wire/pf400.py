@@ -304,3 +304,9 @@ def _is_near(one: Pose, other: Pose) -> bool:
 def _between(motion: _Motion, share: float) -> Pose:
     first, second, third, fourth = (a + share * (b - a) for a, b in zip(motion.start, motion.target, strict=True))
     return first, second, third, fourth
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("pf400")

@@ -26,7 +26,13 @@ class WireServer:
     """A thread that connects an emulator with whoever opens its port."""
 
     def __init__(
-        self, emulator: Emulator, folder: Path, *, name: str = "port", faults: FaultScript | None = None
+        self,
+        emulator: Emulator,
+        folder: Path,
+        *,
+        name: str = "port",
+        port: int = 0,
+        faults: FaultScript | None = None,
     ) -> None:
         self.emulator, self.faults = emulator, faults if faults is not None else FaultScript()
         self.pty_path = folder / name
@@ -41,7 +47,7 @@ class WireServer:
         self._master = self._slave = -1
         self._listener: socket.socket | None = None
         self._client: socket.socket | None = None
-        self._address = ("127.0.0.1", 0)
+        self._address = ("127.0.0.1", port)
         self._back_at: float | None = None
         self._is_over = False
         self._appear()

@@ -83,3 +83,9 @@ class SquidEmulator:
     def _said(value: Any = None, *, error: str = "") -> HttpReply:
         body = {"error": error, "log": []} if error else {"value": value, "log": []}
         return HttpReply(200, json.dumps(body).encode())
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("squid")

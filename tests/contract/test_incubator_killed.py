@@ -38,16 +38,57 @@ def test_killed_at_any_moment_a_plate_moves_once(driver: str, verb: str, part: i
     undisturbed.close()
     assert expected.status is Status.DONE
     assert n_all > 20
+    n_asked = 0
     for moment in range(1 + part, n_all + 2, 12):
         lab = killed_at(moment, fuse, tmp_path / f"{moment}", partial(WireLab, driver=driver), verb)
         report = taken_up_again(lab, fuse, verb)
-        assert report == expected, (moment, report)
         assert lab.moves() == 1, moment
         assert not lab.hotel.violations, moment
+        contents = lab.inventory.contents()
+        if report.status is Status.UNKNOWN:
+            # between the frame and its answer; it had ended before anybody looked again: as a person at the station
+            assert contents.doubts == {1: "P1"}, (moment, report)
+            assert not contents.taken, moment
+            assert "look where plate P1 is" in report.message
+            n_asked += 1
+            lab.close()
+            continue
+        assert report == expected, (moment, report)
         assert lab.where("P1") == ("slot 1" if verb == "store" else "station")
         assert lab.inventory.contents().slots == lab.hotel.slots
-        assert not lab.inventory.contents().doubts
+        assert not contents.doubts
+        assert not contents.taken
         lab.close()
+    assert n_asked <= 2
+
+
+def _stays_out(lab: WireLab) -> None:
+    """A person takes the plate off the station, or puts another one there."""
+    if not lab.hotel.take_from_station():
+        lab.hotel.put_on_station("P2")
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+@pytest.mark.parametrize("driver", sorted(WIRED))
+def test_a_person_at_the_station_after_a_kill_is_no_motion(driver: str, verb: str, tmp_path: Path, fuse: Fuse):
+    """Killed at each moment before the frame that moves: the station's change is nobody's proof."""
+    moment, n_moves = 0, 0
+    while not n_moves:
+        moment += 4
+        lab = killed_at(moment, fuse, tmp_path / f"{moment}", partial(WireLab, driver=driver), verb)
+        time.sleep(0.02)
+        if not (n_moves := lab.moves()):
+            was_inside = dict(lab.hotel.slots)
+            _stays_out(lab)
+            lab.wire.close()
+            fuse.at = -1
+            lab.open()
+            report, contents = lab.device.lookup("k"), lab.inventory.contents()
+            assert report.status in (Status.NOT_FOUND, Status.UNKNOWN), (moment, report)
+            assert contents.doubts or contents.slots == was_inside, moment
+            assert lab.moves() == 0
+        lab.close()
+    assert moment >= 16
 
 
 @pytest.mark.parametrize("driver", sorted(WIRED))
@@ -106,8 +147,10 @@ def test_a_real_process_killed_by_the_system(shot_at: str, via: str, tmp_path: P
             time.sleep(0.001)
         first.send_signal(signal.SIGKILL)
         first.communicate(timeout=20)
+        n_frames, patience = len(server.frames), time.monotonic() + 60.0
         second = started(tmp_path / "lab", port)
-        time.sleep(0.1)
+        while len(server.frames) < n_frames + 4 and time.monotonic() < patience:
+            time.sleep(0.001)  # until it has looked: what moves then was not moved by a person
         clock.run_at(100.0)
         out, _ = second.communicate(timeout=30)
         assert second.returncode == 0

@@ -115,6 +115,21 @@ def test_the_robot_is_away_for_a_while_in_a_run(lab: OpentronsLab) -> None:
     lab.assert_done_once(lab.finish())
 
 
+def test_a_robot_that_is_away_is_told_of_at_once(lab: OpentronsLab) -> None:
+    lab.robot.mechanics.command_s = 0.02
+    lab.device.submit(lab.command, "k")
+    lab.wait(lambda: lab.given())
+    assert lab.device.poll("k").message == ""
+    lab.server.vanish()
+    lab.wait(lambda: lab.device.poll("k").message)
+    report = lab.device.poll("k")
+    assert report.status is Status.RUNNING
+    assert "goes on or not, and is asked for" in report.message
+    lab.server.appear()
+    lab.wait(lambda: not lab.device.poll("k").message)
+    lab.assert_done_once(lab.finish())
+
+
 def test_the_robot_is_away_for_good_and_comes_back_to_be_asked_again(lab: OpentronsLab) -> None:
     lab.robot.mechanics.command_s = 0.02
     lab.device.submit(lab.command, "k")

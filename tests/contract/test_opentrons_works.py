@@ -166,12 +166,12 @@ def test_a_full_disk_is_told(opened: Open) -> None:
 
 def test_somebody_elses_run_goes_on_undisturbed(opened: Open) -> None:
     lab = opened()
-    lab.robot.mechanics.command_s = 0.05
-    theirs = lab.robot.somebody_runs(None, does_play=True)
+    theirs = lab.robot.somebody_runs(None)  # one that runs: test_another_labs_run_is_somebody_elses
     report = lab.run()
     assert report.status is Status.FAILED
     assert theirs.id in report.message
-    assert all(act.run_id == theirs.id for act in lab.robot.log.acts)
+    assert lab.robot.book.current is theirs
+    assert not lab.robot.log.acts
 
 
 def test_an_ot2_whose_pipette_is_not_calibrated(opened: Open) -> None:
@@ -343,6 +343,20 @@ def test_two_controllers_on_one_robot(opened: Open, tmp_path: Path) -> None:
     assert "two controllers" in second.poll("k").message
     second.close()
     lab.assert_done_once(lab.finish())
+
+
+def test_a_strangers_run_that_has_ended_is_no_obstacle(opened: Open) -> None:
+    """The app keeps a stopped run current until somebody closes it; the robot lets another one replace it."""
+    lab = opened()
+    stranger = lab.robot.somebody_runs(None, does_play=True)
+    with lab.robot.lock:
+        assert stranger.engine is not None
+        stranger.engine.stop()
+    lab.wait(lambda: stranger.to_json()["status"] == "stopped")
+    assert lab.robot.book.current is stranger
+    report = lab.run()
+    assert (report.status, report.result) == (Status.DONE, {"transfers": lab.whole()})
+    assert lab.n_plays == 2, "the stranger's, and ours"
 
 
 def test_another_labs_run_is_somebody_elses(opened: Open, tmp_path: Path) -> None:

@@ -2,14 +2,23 @@
 
 import json
 import sys
+import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from controller.bench import without_secrets
+from controller import bench
 from controller.lab import init_lab
+from controller.secrecy import blanked, secrets_of, without
+from drivers.inventory import Inventory
+from drivers.ports import Report, Status, StorePlate
+from drivers.worker_memory import Memory
+from nextplate.errors import Transient
 from sim.wire.cytomat import CytomatEmulator
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
@@ -109,6 +118,41 @@ def test_something_moves_only_after_a_yes(run, lab: Path, server: WireServer, mo
     assert run("device", "test", "handler", "--move", "P1", "--lab", lab)[0] == 2
 
 
+def test_what_a_killed_test_left_behind_is_settled_first(run, lab: Path, server: WireServer):
+    """kill -9 in the midst of `--move`: the next one waits until the sensors have told, and then moves."""
+    hotel = server.emulator.hotel
+    hotel.put_on_station("P1")
+    memory = Memory(lab / "logs" / "devices" / "incubator")
+    memory.prepare()
+    inventory = Inventory(memory.place / "inventory.json", 12)
+    inventory.prepare()
+    memory.ask("device-test.1.store", StorePlate("P1"))
+    inventory.doubt(1, "P1")
+    memory.begin("device-test.1.store", {"slot": 1})
+    code, out, err = run("device", "test", "warm", "--move", "P1", "--yes", "--lab", lab)
+    assert code == 0, err
+    assert "waiting: the incubator is busy with device-test.1.store, which an earlier process began" in err
+    assert "fetch P1: done" in out
+    assert hotel.moves() == 2
+
+
+def test_a_device_that_never_settles_names_the_way_out(lab: Path, monkeypatch: pytest.MonkeyPatch):
+    class Busy:
+        def submit(self, command: object, key: str) -> None:
+            raise Transient("the shaker is busy with k, which an earlier process began")
+
+        def poll(self, key: str) -> Report:
+            return Report(Status.NOT_FOUND)
+
+        lookup = poll
+
+    monkeypatch.setattr(bench, "BUSY_S", 0.05)
+    told: list[str] = []
+    with pytest.raises(Transient, match=r"busy with k.*see that it is on and connected"):
+        bench.tried(Busy(), bench.TRIALS["shaker"], "t", "P1", lambda: time.sleep(0.01), told.append)
+    assert told == ["waiting: the shaker is busy with k, which an earlier process began"]
+
+
 def test_a_device_that_is_not_there_or_simulated_is_named(run, lab: Path, tmp_path: Path):
     code, _, err = run("device", "test", "hot", "--lab", lab)
     assert code == 2
@@ -126,7 +170,7 @@ def test_the_doctor_says_what_answers_and_packs_what_a_report_needs(run, lab: Pa
     assert code == 0
     assert "ok    warm (test-cytomat)" in out
     with zipfile.ZipFile(bundle) as packed:
-        assert {"examination.json", "lab.toml", "logs/wire/incubator.log"} <= set(packed.namelist())
+        assert {"examination.json", "lab.json", "logs/wire/incubator.log"} <= set(packed.namelist())
         body = json.loads(packed.read("examination.json"))
     assert body["versions"]["pyserial"]
     assert body["python"] == sys.version.split()[0]
@@ -151,9 +195,74 @@ def test_watch_prints_the_bytes_with_their_times(run, lab: Path):
     assert "| bw 00\\r\\n" in out
 
 
-def test_no_secret_leaves_the_lab():
-    text = 'database = "postgresql+psycopg://me:hunter2@host/db"\nmail_password = "hunter2"\nname = "x"\n'
-    shown = without_secrets(text)
+SECRET_TOML = """
+database = "postgresql+psycopg://me:hunter2@host/db"   # the password was hunter2
+[[device]]
+name = "scope"
+kind = "imager"
+driver = "{driver}"
+options = {{ url = "https://omero:hunter2@omero/x?token=hunter2&a=1", user = "u", password = "hunter2", n = 3 }}
+smtp = {{ host = "h", token = "hunter2", deep = [{{ ApiKey = "hunter2" }}] }}
+auth = ["hunter2", "hunter2"]
+headers = {{ Authorization = "Bearer hunter2" }}
+mail = "${{MAIL_PASSWORD}}"
+mail_password = "${{MAIL_PASSWORD}}"
+[notifications.channels]
+mail = "mailtos://me:hunter2@host"
+chat = "https://hooks.slack.com/hunter2"
+"""
+
+
+def test_no_secret_leaves_the_lab_at_any_depth():
+    body = tomllib.loads(SECRET_TOML.format(driver="acme"))
+    shown = json.dumps(blanked(body))
+    assert "Authorization" in shown
     assert "hunter2" not in shown
-    assert 'name = "x"' in shown
-    assert "@host/db" in shown
+    device = json.loads(shown)["device"][0]
+    assert device["options"]["user"] == "u"
+    assert device["options"]["url"] == "https://***@omero/x?token=***&a=1"
+    assert device["options"]["n"] == 3
+    assert device["smtp"]["host"] == "h"
+    assert device["mail_password"] == "${MAIL_PASSWORD}"
+    assert json.loads(shown)["database"].endswith("@host/db")
+    assert secrets_of(body) == {"hunter2", "Bearer hunter2"}
+
+
+@given(st.text(min_size=4, max_size=12, alphabet=st.characters(codec="ascii", categories=("L", "N"))))
+def test_a_secret_is_blanked_in_a_log_as_text_and_as_bytes(secret: str):
+    log = f"> {secret.encode().hex(' ')} | {secret}\n".encode()
+    shown = without(secrets_of({"options": {"password": secret}}), log)
+    assert secret.encode() not in shown
+    assert secret.encode().hex(" ").encode() not in shown
+
+
+def test_names_that_only_look_like_secrets_stay():
+    options = {"passes": 3, "passage_no": 4, "driver": "keyence", "keyence_port": "x", "author": "me", "barcode": "P1"}
+    assert blanked(options) == options
+
+
+def test_the_bundle_has_no_secret_in_any_file(run, lab: Path, tmp_path: Path):
+    config = lab / "lab.toml"
+    text = config.read_text().replace('port = "', 'password = "hunter2", port = "')
+    config.write_text(f"# hunter2\n{text}")
+    log = lab / "logs" / "wire" / "incubator.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("login hunter2\n")
+    bundle = tmp_path / "doctor.zip"
+    run("device", "doctor", "--lab", lab, "--bundle", bundle)
+    with zipfile.ZipFile(bundle) as packed:
+        assert {"examination.json", "lab.json", "logs/wire/incubator.log"} <= set(packed.namelist())
+        for name in packed.namelist():
+            assert b"hunter2" not in packed.read(name), name
+    assert "hunter2" not in run("device", "list", "--lab", lab)[1]
+    assert "hunter2" not in run("device", "list", "--lab", lab, "--json")[1]
+
+
+def test_list_marks_a_driver_that_is_not_installed(run, lab: Path):
+    config = lab / "lab.toml"
+    config.write_text(config.read_text().replace('"test-cytomat"', '"test-cytomat2"'))
+    code, out, _ = run("device", "list", "--lab", lab)
+    assert code == 0
+    assert "WRONG: no driver 'test-cytomat2' is installed; did you mean 'test-cytomat'?" in out
+    body = json.loads(run("device", "list", "--lab", lab, "--json")[1])
+    assert [bool(device["problem"]) for device in body["devices"]] == [False, True, False, False]

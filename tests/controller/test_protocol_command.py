@@ -183,3 +183,10 @@ def test_a_file_written_by_hand_may_not_draw_from_stock_that_is_past_its_time(
     now = LabNow(stock, (TipRack("T", "opentrons_flex_96_tiprack_50ul", ("B01",)),), care=care, has_books=True)
     checked = check_file(folder / "hand.py", now, robot=robot_deck("flex", blocked=("B2",)), at=datetime.now(UTC))
     assert {p.kind.value for p in checked.problems} == {"expired", "tip", "deck"}
+
+
+def test_help_of_render_names_the_tables_of_a_mapping(run):
+    code, out, _ = run("protocol", "render", "--help")
+    assert code == 0
+    words = " ".join(out.replace("│", " ").split())
+    assert "and the tables gwl, echo, result, trace" in words

@@ -267,3 +267,38 @@ def test_a_replay_answers_as_then_and_stops_where_the_driver_says_something_else
     assert line.read(100) == b"1\r"
     with pytest.raises(OSError, match=r"was sent b\\r here, not c\\r"):
         line.write(b"c\r")
+
+
+def test_a_last_byte_before_the_peer_hangs_up_is_heard():
+    """A driver that has a connection for each question: an answer of any length, and the end at once."""
+    for reply in (b"6\r\n", b"23\r\n", b"128\r\n"):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            wire = Wire(f"socket://127.0.0.1:{server.getsockname()[1]}")
+            wire.open()
+            peer, _ = server.accept()
+            peer.sendall(reply)
+            peer.close()
+            time.sleep(0.05)
+            assert wire.read_line(b"\r\n", soon(1)) == reply.rstrip()
+            with pytest.raises(Gone):
+                wire.read_line(b"\r\n", soon(1))
+            wire.close()
+
+
+def test_a_late_write_does_not_hurry_the_next():
+    line = FakeLine()
+    wire = wire_on(line)
+    waits = []
+    for left_s in (60.0, 0.05, 60.0):
+        wire.write(b"a", soon(left_s))
+        waits.append(line.write_timeout)
+    assert waits[0] == waits[2] == 1.0
+    assert 0 < (waits[1] or 0) <= 0.05
+
+
+def test_nothing_is_sent_after_its_time():
+    line = FakeLine()
+    wire = wire_on(line)
+    with pytest.raises(Silent, match="the time was over before MOVE was sent"):
+        wire.write(b"MOVE", Deadline(time.monotonic() - 100))
+    assert line.sent == b""

@@ -340,3 +340,36 @@ def test_a_closed_device_takes_nothing(bench: Bench):
     assert bench.device.poll("k").status is Status.NOT_FOUND
     begun(bench)
     assert bench.device.poll("k") == Report(Status.UNKNOWN, {}, "the machine is being closed")
+
+
+def test_a_key_that_is_taken_back_is_taken_back_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """No moment in which a poll says RUNNING and the next one NOT_FOUND."""
+    between, go_on = threading.Event(), threading.Event()
+    over = WorkerDevice._over
+
+    def late(self: WorkerDevice, task: Any) -> None:
+        between.set()
+        go_on.wait(10.0)
+        over(self, task)
+
+    monkeypatch.setattr(WorkerDevice, "_over", late)
+    begun(bench).machine.on_crash = lambda: Report(Status.NOT_FOUND)
+    with suppress(Transient):
+        bench.device.submit(StorePlate("P1"), "other")  # has the sensors asked about k, and promises nobody anything
+    assert between.wait(10.0)
+    assert bench.device.poll("k").status is Status.NOT_FOUND
+    bench.device.submit(StorePlate("P1"), "k")  # a new task, which the old one's end must not take away
+    go_on.set()
+    assert bench.finish() == DONE
+    assert bench.machine.n_moves == 1
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_was_prepared_for_nothing_is_let_go(bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: bool):
+    released = []
+    bench.machine.release = lambda: released.append(1)  # type: ignore[attr-defined]
+    if fails:
+        monkeypatch.setattr(Memory, "begin", raising(OSError(28, "No space left on device")))
+    report = bench.run()
+    assert len(released) == fails
+    assert report.status is (Status.FAILED if fails else Status.DONE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nextplate.errors import DataError, PlanError, StepError
-from protocols.analyze import Analysis, analyze, analyze_many, compare, transfers_of
+from protocols.analyze import Analysis, AnalysisEndless, analyze, analyze_many, compare, transfers_of
 from protocols.model import Protocol
 from protocols.render import render
 from tests.support.protocol_lab import SmallLab
@@ -18,6 +18,7 @@ from tests.support.protocol_lab import SmallLab
 FLEX = SmallLab("flex", compounds=("C1", "C2", "C3", '"); os.system("true"); ("', "line\nbreak"))
 PLAN = FLEX.protocol()
 GOOD = render(PLAN, 0)
+HAND = 'requirements = {"robotType": "Flex", "apiLevel": "2.20"}\ndef run(ctx):\n'
 DISPENSE = "        pipette.dispense(volume_ul, labware[target][target_well])\n"
 ASPIRATE = "        pipette.aspirate(volume_ul, labware[source][source_well])\n"
 
@@ -215,6 +216,32 @@ def test_an_interpreter_that_cannot_do_it_is_named(tmp_path: Path) -> None:
         analyze(path, timeout_s=0.01)
     with pytest.raises(DataError, match="no such protocol file"):
         analyze(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import sys; sys.exit(0)", "the file ends the interpreter: sys.exit(0)"),
+        ("import os; os._exit(0)", "ended without an analysis; does the file end it (os._exit)?"),
+        ("import os; os.write(2, b'out of tips\\n'); os._exit(3)", "out of tips"),
+    ],
+)
+def test_a_file_that_ends_the_interpreter_is_told_of(line: str, said: str, tmp_path: Path) -> None:
+    """And not what the vendor's package says of every file."""
+    path = tmp_path / "p.py"
+    path.write_text(HAND + f"    {line}\n", encoding="ascii")
+    found = analyze(path)
+    assert found.result == "no-result"
+    assert said in found.errors[-1]
+    assert not any("calibration" in words or "Loading defaults" in words for words in found.errors)
+
+
+def test_a_file_without_an_end_is_a_wrong_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.py"
+    path.write_text(HAND + "    while True: pass\n", encoding="ascii")
+    with pytest.raises(AnalysisEndless, match=r"look for a loop without end in p\.py") as caught:
+        analyze(path, timeout_s=45.0)
+    assert isinstance(caught.value, DataError)
 
 
 def test_no_files_need_no_interpreter() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.decide import _question
+from controller.faults import about
 from controller.projections import rows_of
 from controller.state import Intent, Outcome
 from protocols.model import DeckItem, DeckLoad, DeckRole, Mix, Protocol, Transfer
@@ -83,8 +83,9 @@ def test_only_certain_words_say_that_a_load_never_began(lab: Path):
     ):
         rows, _ = rows_of(lab, "first", "failed", load_intent(), result, message)
         assert any(r.table == "tips_used" for r in rows) == is_begun, (result, message)
-        _, choices = _question("run-0", Outcome("k", "failed", result, message, datetime(2026, 1, 5, tzinfo=UTC)), True)
-        assert ("retry" in choices) != is_begun, (result, message)
+        outcome = Outcome("k", "failed", result, message, datetime(2026, 1, 5, tzinfo=UTC))
+        asked = about("run-0", load_intent(), outcome).payload
+        assert ("retry" in asked["choices"]) != is_begun, (result, message)
 
 
 def test_dilutions_and_cells_are_no_stock_and_a_mix_takes_a_tip(lab: Path):

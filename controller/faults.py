@@ -21,6 +21,7 @@ from controller.actions import Note
 from controller.recipe import PARKED_FROM, WITH_PLATE, Plan
 from controller.state import Fault, Intent, LabState, Outcome
 from nextplate.schedule.durations import late_s
+from protocols.outcome import says_never_began
 
 ANSWERS: Mapping[str, str] = MappingProxyType(
     {
@@ -106,8 +107,9 @@ def about(task: str, intent: Intent, outcome: Outcome) -> Note:
     if task.startswith("run-"):
         tried = outcome.result.get("transfers", ())
         said = f"{key}: stopped after {len(tried)} transfers: {outcome.message}"
-        # Even a transfer that moved nothing has used its tip: a load is retried only if it never began.
-        kind, choices = ("partial", ("accept", "lose-plate", "abort")) if tried else (
+        # A load that lists nothing may have stopped in its first transfer: it is retried only on the report's word.
+        begun = not says_never_began(outcome.result, outcome.message)
+        kind, choices = ("partial", ("accept", "lose-plate", "abort")) if begun else (
             "refused", ("retry", "lose-plate", "abort"))  # fmt: skip
         return ask(key, kind, said, choices)
     is_physical = "device" in intent.action

@@ -218,7 +218,7 @@ class Loop:
         except Transient as error:
             self._attempt(intent, str(error))
         except NeedsOperator as error:
-            self._conclude(intent, Report(Status.FAILED, {}, str(error)))
+            self._conclude(intent, Report(Status.FAILED, {"begun": 0}, str(error)))
 
     def _attempt(self, intent: Intent, message: str) -> None:
         payload = {"key": intent.key, "message": message}

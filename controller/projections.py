@@ -5,13 +5,17 @@ in SQL, and so that the stock is debited exactly once: the movement's primary ke
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from controller.state import Intent
 from controller.store import RowWrite
-from protocols.model import DeckRole, Protocol, Transfer
+from nextplate.errors import DataError
+from protocols.model import DeckLoad, DeckRole, Protocol, Transfer
+from protocols.moved import Meaning, meaning
+from protocols.outcome import Outcome
+from protocols.volumes import NOTHING
 
 JSON = Mapping[str, Any]
 Rows = list[RowWrite]
@@ -58,7 +62,7 @@ def _device_rows(
         rows += _moves(status, intent, result)
     if command["verb"] != "run-load":
         return rows, result
-    debits, kept = _debits(lab, status, intent, result)
+    debits, kept = _debits(status, _planned(lab, intent), intent.key, result, message)
     return rows + debits, kept
 
 
@@ -74,47 +78,35 @@ def _moves(status: str, intent: Intent, result: JSON) -> Rows:
     return [RowWrite("plate_moves", rows, mode="upsert")] if rows else []
 
 
-def _debits(lab: Path, status: str, intent: Intent, result: JSON) -> tuple[Rows, JSON]:
-    """Debit stock and tips by what the handler says it moved.
+def _debits(status: str, load: DeckLoad, key: str, result: JSON, message: str) -> tuple[Rows, JSON]:
+    """Debit stock and tips by what the handler's report means (protocols.moved.meaning).
 
-    Where nobody can say (a person answered about an action of unknown fate), stock and tips are debited in full
-    unless the answer was that it was not done: a well believed emptier than it is costs a compound, a well
-    believed fuller costs a plate.
+    The upper end of what may have been drawn is booked, and the lower end of what may have arrived counts as dosed: a
+    well believed emptier than it is costs a compound, a well believed fuller costs a plate. Where nobody can say (a
+    person answered about an action of unknown fate), that is everything drawn and nothing dosed.
     """
-    protocol = _protocol(lab, intent)
-    planned = {t.transfer_id: t for t in protocol.loads[intent.action["command"]["load"]].transfers}
-    spares = _spares(protocol)
-    moved = _moved(status, planned, result)
-    begun = _touched(status, planned, moved)
-    drawn = {t: _drawn_nl(t, planned, moved, result) for t in begun}
+    outcome, trouble = _outcome(status, load, result, message)
+    found = meaning(load, outcome)
     rows = [
-        RowWrite(
-            "stock_movements",
-            [
-                _movement(intent.key, planned[t], nl)
-                for t, nl in drawn.items()
-                if nl and planned[t].source_plate not in spares
-            ],
-        ),
-        RowWrite("tips_used", _tips(intent.key, [planned[t] for t in begun])),
+        RowWrite("stock_movements", list(_movements(key, load, found))),
+        RowWrite("tips_used", [{"rack": rack, "well": well, "key": key} for rack, well in found.tips]),
     ]
-    # A load written off has debited everything and dosed nothing that anybody can vouch for.
-    dosed = {} if result.get("choice") == "write-off" else moved
+    dosed = {t.transfer_id: found.arrived.get(t.transfer_id, NOTHING).low_nl for t in load.transfers}
+    spares = _spares(load)
     short = [
-        [p.destination_well, dosed.get(t, 0), p.volume_nl]
-        for t, p in planned.items()
-        if dosed.get(t, 0) < p.volume_nl and p.destination_plate not in spares
+        [t.destination_well, dosed[t.transfer_id], t.volume_nl]
+        for t in load.transfers
+        if dosed[t.transfer_id] < t.volume_nl and t.destination_plate not in spares
     ]
-    kept = {**result, "short": short}
-    if diluted := [_of_dilution(p, dosed.get(t, 0)) for t, p in planned.items() if spares & _plates(p)]:
+    kept = {**result, **trouble, "short": short}
+    if diluted := [_of_dilution(t, dosed[t.transfer_id]) for t in load.transfers if spares & _plates(t)]:
         kept["diluted"] = diluted
     return [r for r in rows if r.rows], kept
 
 
-def _spares(protocol: Protocol) -> frozenset[str]:
+def _spares(load: DeckLoad) -> frozenset[str]:
     """Return the plates that dilutions are made in: they are in no stock table, and no assay well is theirs."""
-    decks = (item for load in protocol.loads for item in load.deck)
-    return frozenset(item.barcode for item in decks if item.role is DeckRole.INTERMEDIATE)
+    return frozenset(item.barcode for item in load.deck if item.role is DeckRole.INTERMEDIATE)
 
 
 def _plates(t: Transfer) -> frozenset[str]:
@@ -128,53 +120,37 @@ def _of_dilution(t: Transfer, moved_nl: int) -> list[Any]:
     ]  # fmt: skip
 
 
-def _drawn_nl(t: int, planned: Mapping[int, Transfer], moved: Mapping[int, int], result: JSON) -> int:
-    """Return what a transfer took from its source: as told, else what arrived, else all of it.
-
-    The one under way when a load broke off may hang in its tip: where the handler does not tell, it counts as drawn.
-    """
-    told = {int(number): int(nl) for number, nl in result.get("drawn", ())}
-    return told.get(t, moved.get(t, planned[t].volume_nl))
-
-
-def _touched(status: str, planned: Mapping[int, Transfer], moved: Mapping[int, int]) -> list[int]:
-    """List the transfers begun: those reported, and in a load that broke off the one under way, or its eight."""
-    under_way = next((t for t in planned if t not in moved), None)
-    if status != "failed" or not moved or under_way is None:
-        return list(moved)
-    stroke = planned[under_way].stroke
-    return [
-        *moved,
-        *(t for t in planned if t == under_way or (stroke and planned[t].stroke == stroke and t not in moved)),
-    ]
+def _outcome(status: str, load: DeckLoad, result: JSON, message: str) -> tuple[Outcome, JSON]:
+    """Return what is known of a load: by its report, or by a person's word where no device could tell."""
+    if "told_by" in result and "transfers" not in result:
+        if result.get("choice") == "done":
+            return Outcome.whole(load), {}
+        if result.get("choice") == "not-done":
+            return Outcome({}, is_begun=False), {}
+        return Outcome.of("unknown", {}, load), {}
+    try:
+        return Outcome.of(status, result, load, message), {}
+    except DataError as error:
+        # Whatever a report that cannot be read wanted to say, it may have drawn everything.
+        return Outcome.of("unknown", {}, load), {"unreadable": str(error)}
 
 
-def _moved(status: str, planned: Mapping[int, Transfer], result: JSON) -> dict[int, int]:
-    if "transfers" in result:
-        return {int(t): int(nl) for t, nl in result["transfers"]}
-    if "told_by" in result and not (status == "failed" and result.get("choice") == "not-done"):
-        return {t: p.volume_nl for t, p in planned.items()}
-    return {}
+def _movements(key: str, load: DeckLoad, found: Meaning) -> Iterator[dict[str, Any]]:
+    """Make a row of each draw from a stock well; dilutions and plates of cells are no stock."""
+    roles = {item.barcode: item.role for item in load.deck}
+    transfers = {t.transfer_id for t in load.transfers}
+    for (number, (plate, well)), drawn in found.drawn.items():
+        # A dispenser's own bottle stands on no deck, and nobody has registered it.
+        is_stock = roles.get(plate, DeckRole.SOURCE if number in transfers else None) is DeckRole.SOURCE
+        if is_stock and drawn.high_nl:
+            yield {"key": key, "transfer_id": number, "plate": plate, "well": well, "delta_nl": -drawn.high_nl}
 
 
-def _protocol(lab: Path, intent: Intent) -> Protocol:
-    return Protocol.from_json((lab / intent.action["command"]["protocol"]).read_text())
-
-
-def _movement(key: str, t: Transfer, moved_nl: int) -> dict[str, Any]:
-    return {
-        "key": key,
-        "transfer_id": t.transfer_id,
-        "plate": t.source_plate,
-        "well": t.source_well,
-        "delta_nl": -moved_nl,
-    }
-
-
-def _tips(key: str, transfers: Sequence[Transfer]) -> list[dict[str, Any]]:
-    """Name every tip once, also one that stayed on; a handler without tips has none."""
-    used = dict.fromkeys((t.tip_rack, t.tip_well) for t in transfers if t.tip_rack)
-    return [{"rack": rack, "well": well, "key": key} for rack, well in used]
+def _planned(lab: Path, intent: Intent) -> DeckLoad:
+    command = intent.action["command"]
+    protocol = Protocol.from_json((lab / command["protocol"]).read_text(encoding="utf-8"))
+    load: DeckLoad = protocol.loads[command["load"]]
+    return load
 
 
 def _layout_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:

@@ -13,6 +13,7 @@ from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
 from protocols.forecast import shortages
 from protocols.handwritten import account
+from protocols.handwritten_lab import lab_problems, not_known
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Protocol
@@ -105,7 +106,7 @@ def check_file(
         StepError: there is no interpreter for it.
     """
     if path.suffix == ".py":
-        return _by_hand(path, lab, python, tables or {}, is_attended=is_attended)
+        return _by_hand(path, lab, robot, at, python, tables or {}, is_attended=is_attended)
     if tables:
         raise DataError(f"{path}: only an Opentrons file that ends in .py takes tables; leave --table out")
     return _ours(read_protocol(path), lab, robot, at)
@@ -168,7 +169,16 @@ def _is_rack(item: DeckItem) -> bool:
     return LABWARE[item.labware].is_tip_rack
 
 
-def _by_hand(path: Path, lab: LabNow, python: Path | None, tables: Mapping[str, Path], *, is_attended: bool) -> Checked:
+def _by_hand(
+    path: Path,
+    lab: LabNow,
+    robot: RobotDeck | None,
+    at: datetime | None,
+    python: Path | None,
+    tables: Mapping[str, Path],
+    *,
+    is_attended: bool,
+) -> Checked:
     analysis = analyzed(path, python, tables)
     problems: list[Problem] = []
     if not analysis.is_ok:
@@ -178,7 +188,9 @@ def _by_hand(path: Path, lab: LabNow, python: Path | None, tables: Mapping[str, 
     known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
     books = account(analysis.commands, known, is_attended=is_attended)
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
-    return Checked(what, (*problems, *books.problems), tuple(books.notes))
+    today = None if at is None else at.date()
+    problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
+    return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))
 
 
 def as_body(checked: Checked) -> Mapping[str, object]:

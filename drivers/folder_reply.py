@@ -68,7 +68,8 @@ def _result(request: Request, reply: Mapping[str, Any], lab: Path, *, is_done: b
         raise WrongReply(f"its result is {shown(result)}, no JSON object")
     match command["verb"]:
         case "run-load":
-            return {"transfers": _transfers(command, _promised(result, "transfers"), is_done=is_done)}
+            transfers = _transfers(command, _promised(result, "transfers"), is_done=is_done)
+            return {"transfers": transfers, **_begun(result, transfers)}
         case "move":
             return {"moved": _moved(command, _promised(result, "moved"), is_done=is_done)}
         case "store":
@@ -102,6 +103,15 @@ def _transfers(command: Mapping[str, Any], told: Any, *, is_done: bool) -> list[
             f"it is done but does not tell transfers {shown(missing)}; a transfer left out is told with 0 nl"
         )
     return [list(item) for item in told]
+
+
+def _begun(result: Mapping[str, Any], transfers: list[list[int]]) -> dict[str, int]:
+    """Take the word that nothing was begun; any other is none."""
+    if "begun" not in result:
+        return {}
+    if type(result["begun"]) is not int or result["begun"] != 0 or transfers:
+        raise WrongReply(f"begun is {shown(result['begun'])}; it is 0, with no transfers told, or left out")
+    return {"begun": 0}
 
 
 def _moved(command: Mapping[str, Any], told: Any, *, is_done: bool) -> list[str]:

@@ -281,4 +281,4 @@ class Opentrons:
 
 def _not_begun(error: DeviceError) -> Report:
     text = f"{error}; {NOTHING_MOVED}"
-    return Report(Status.FAILED, {"transfers": []}, text)
+    return Report(Status.FAILED, {"transfers": [], "begun": 0}, text)

@@ -56,7 +56,12 @@ class RunLoad:
     Result: ``transfers``: list of [transfer_id, volume_nl really dispensed], in order of execution, also when
     FAILED (what had moved before the failure). A volume below the plan says air was drawn or a tip clogged, as
     far as the handler noticed; 0 means nothing was dispensed. Where the handler can tell: ``drawn``, likewise, what a
-    transfer took from its source, also of one that was not dispensed; and ``steps``, numbers of other steps done.
+    transfer took from its source, also of one that was not dispensed; and ``steps``, numbers of other steps done. One
+    listed in ``drawn`` and not in ``transfers`` was under way when the load stopped, and nothing after it was begun.
+
+    FAILED with nothing listed does not say that nothing was begun: the first transfer may have been under way. Where
+    that is certain, ``begun`` is 0 (or the result is empty and the message ends in "nothing moved"); only then may the
+    load be run again.
     """
 
     protocol_path: Path

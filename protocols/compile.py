@@ -25,7 +25,7 @@ from protocols.orders import Compiled, Order, Rules, Spare, Target, TipPolicy
 from protocols.runs import Motion, motion_of
 from protocols.stock import StockWell, TipRack
 from protocols.strokes import bundled, is_trough, stamped
-from protocols.tipping import columns_of_tips, single_tips, too_few, usable_racks, without
+from protocols.tipping import columns_of_tips, holding, single_tips, too_few, usable_racks, without
 
 __all__ = [
     "Compiled",
@@ -120,7 +120,7 @@ def compile_orders(
     tool = pipette(deck.pipette)
     if tool.is_acoustic:
         return compile_acoustic(orders, targets, stock, deck, rules, name)
-    racks = usable_racks(tips, tool)
+    racks = holding(usable_racks(tips, tool), orders)
     plates = {target.barcode: target for target in targets}
     check_targets(targets, rules.spares, {item.source_plate for item in stock}, tool)
     check_orders(orders, plates, tool, racks, is_by_volume=rules.final_dmso_percent is not None)

@@ -6,16 +6,16 @@ from protocols.duration import estimate, estimate_loads, n_swaps, words
 from protocols.labware import robot_deck
 from protocols.model import DeckItem, DeckLoad, DeckRole, Mix, Protocol, Transfer
 from protocols.render import microlitres
-from protocols.sentences import said
+from protocols.sentences import plain, said
 
 
 def describe(protocol: Protocol) -> str:
     """Return loading instructions: per deck load a table of slots, then totals; plain text."""
     n = len(protocol.loads)
-    second = f" and {protocol.multichannel}" if protocol.multichannel else ""
+    second = f" and {plain(protocol.multichannel)}" if protocol.multichannel else ""
     lines = [
-        f"{protocol.name}: {len(protocol.transfers)} transfers in {n} deck load{'s' if n != 1 else ''} on the "
-        f"{robot_deck(protocol.robot).robot_type} with {protocol.pipette} ({protocol.mount} mount){second}",
+        f"{plain(protocol.name)}: {len(protocol.transfers)} transfers in {n} deck load{'s' if n != 1 else ''} on the "
+        f"{robot_deck(protocol.robot).robot_type} with {plain(f'{protocol.pipette} ({protocol.mount} mount)')}{second}",
         f"digest {protocol.digest}",
         f"about {words(estimate(protocol))} with {n_swaps(protocol)} pieces of labware carried",
         "",
@@ -56,7 +56,7 @@ def _barcodes(load: DeckLoad, role: DeckRole) -> list[str]:
 
 def _load_lines(load: DeckLoad, n_loads: int) -> list[str]:
     rows = [
-        (item.slot, ascii(item.barcode)[1:-1], item.labware, _note(item, load))
+        (plain(item.slot), ascii(item.barcode)[1:-1], plain(item.labware), _note(item, load))
         for item in sorted(load.deck, key=lambda i: (len(i.slot), i.slot))
     ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 from protocols.model import DeckItem, Protocol
-from protocols.sentences import named, said, well_on
+from protocols.sentences import named, plain, said, well_on
 from protocols.steps import Step, Transfer
 
 WellKey = tuple[str, str]
@@ -109,7 +109,7 @@ def _head(a: Protocol, b: Protocol) -> Iterator[str]:
         ("number of deck loads", len(a.loads), len(b.loads)),
     ):
         if old != new:
-            yield f"the {word} is {new} instead of {old}"
+            yield plain(f"the {word} is {new} instead of {old}")
 
 
 def _decks(a: Protocol, b: Protocol) -> Iterator[str]:
@@ -117,11 +117,12 @@ def _decks(a: Protocol, b: Protocol) -> Iterator[str]:
         before, after = ({item.slot: item for item in load.deck} for load in (old, new))
         for slot in sorted(before.keys() | after.keys()):
             if before.get(slot) != after.get(slot):
-                yield f"load {number}, slot {slot}: {_item(after.get(slot))} instead of {_item(before.get(slot))}"
+                where = f"load {number}, slot {plain(slot)}"
+                yield f"{where}: {_item(after.get(slot))} instead of {_item(before.get(slot))}"
 
 
 def _item(item: DeckItem | None) -> str:
-    return "nothing" if item is None else f"{item.barcode} ({item.labware}, {item.role})"
+    return "nothing" if item is None else plain(f"{item.barcode} ({item.labware}, {item.role})")
 
 
 def _tips_and_strokes(a: Protocol, b: Protocol) -> Iterator[str]:

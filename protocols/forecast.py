@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from nextplate.errors import PlanError
 from protocols.draws import usable_nl
+from protocols.evaporation import follow_seal, lost_nl, rates_of
 from protocols.labware import LABWARE, labware
 from protocols.ledger import Ledger
 from protocols.model import Protocol
 from protocols.sentences import named
-from protocols.settle import evaporated_nl
-from protocols.steps import Incubate, Step
+from protocols.steps import Step, plate_of
 from protocols.stock import StockWell
 from protocols.volumes import Tally, WellKey, apply, flows
 
@@ -60,7 +60,7 @@ def shortages(ledger: Ledger, protocols: Sequence[Protocol]) -> tuple[Shortage, 
     fill themselves is judged as it is when they come to it.
     """
     run = _Run(Tally(ledger.least(), ledger.most()), ledger, dict(ledger.labware))
-    run.free = ledger.free_tips()
+    run.free, run.sealed = ledger.free_tips(), set(ledger.sealed)
     for protocol in protocols:
         for load in protocol.loads:
             run.kinds.update((item.barcode, item.labware) for item in load.deck)
@@ -93,6 +93,7 @@ class _Run:
     lowest: dict[WellKey, int] = field(default_factory=dict)
     """The least that a well drawn from ever holds."""
     missing: dict[str, list[str]] = field(default_factory=dict)
+    sealed: set[str] = field(default_factory=set)
 
 
 def _take(step: Step, on: set[tuple[str, str]], run: _Run) -> set[tuple[str, str]]:
@@ -100,8 +101,8 @@ def _take(step: Step, on: set[tuple[str, str]], run: _Run) -> set[tuple[str, str
     apply(step, run.tally, run.kinds)
     for source, _, _ in flows(step, run.kinds):
         run.lowest[source] = min(run.lowest.get(source, run.tally.least[source]), run.tally.least[source])
-    if isinstance(step, Incubate):
-        _evaporate(step, run)
+    run.tally.dry(plate_of(step), lost_nl(step, rates_of(run.ledger.care), run.sealed))
+    follow_seal(step, run.sealed)
     tip = getattr(step, "tip_rack", ""), getattr(step, "tip_well", "")
     if not tip[0] or tip in on:
         return on
@@ -110,14 +111,6 @@ def _take(step: Step, on: set[tuple[str, str]], run: _Run) -> set[tuple[str, str
     else:
         run.missing.setdefault(tip[0], []).append(tip[1])
     return on | {tip} if getattr(step, "stroke", 0) else {tip}
-
-
-def _evaporate(step: Incubate, run: _Run) -> None:
-    care = run.ledger.care.get(step.plate)
-    if care is not None and step.plate not in run.ledger.sealed:
-        lost_nl = evaporated_nl(care.evaporation_nl_per_h, step.wait_s)
-        for key in [key for key in run.tally.least if key[0] == step.plate]:
-            run.tally.least[key] = max(0, run.tally.least[key] - lost_nl)
 
 
 def _refill(key: WellKey, lowest_nl: int, run: _Run) -> Refill | None:

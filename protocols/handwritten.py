@@ -17,13 +17,18 @@ from protocols.volumes import WellKey
 
 HARMLESS = frozenset(
     {
-        "home", "comment", "custom", "configureForVolume", "moveToAddressableArea", "moveToAddressableAreaForDropTip",
-        "waitForDuration", "setRailLights", "loadModule", "moveRelative", "savePosition",
-        "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "airGapInPlace", "loadLid",
-        "moveToCoordinates", "retractAxis", "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
+        "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
+        "loadModule", "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
+        "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
 )  # fmt: skip
-"""Commands that move no liquid between wells."""
+"""Commands that move no liquid; one that names a well takes the pipette there."""
+_AWAY = frozenset({"home", "retractAxis", "moveToAddressableArea", "moveToAddressableAreaForDropTip"})
+"""Commands after which a pipette is over no well: over the trash, the chute, or at the top."""
+_ASTRAY = frozenset({"moveRelative", "moveToCoordinates"})
+"""Commands after which nobody can tell over which well it is."""
+_TRASH = "fixedTrash"
+"""Labware of an OT-2 that no command loads."""
 _HARMLESS_MODULES = ("heaterShaker/", "thermocycler/", "temperatureModule/", "magneticModule/", "absorbanceReader/")
 
 Command = Mapping[str, Any]
@@ -48,11 +53,27 @@ class _Head:
     n_channels: int
     n_active: int
     at: tuple[_Plate, str] | None = None
+    """Plate and well it is over; None: over none."""
+    is_astray: bool = False
+    """Whether nobody can tell where it is: it may be over a well."""
     held: list[tuple[int, tuple[WellKey, ...]]] = field(default_factory=list)
     """Drawn and not given yet, in order: nanolitres and the wells, none for air."""
     drawn_from: set[WellKey] = field(default_factory=set)
     """By the tip that is on."""
     given_to: set[WellKey] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A piece of labware that a file loads."""
+
+    name: str
+    """Its label, else its kind and slot."""
+    load_name: str
+    slot: str
+    """Empty: on another piece, on a module, or off the deck."""
+    number: int
+    """Of the command."""
 
 
 @dataclass(slots=True)
@@ -66,6 +87,12 @@ class Account:
     """At the end, nanolitres by well."""
     drawn: dict[WellKey, int] = field(default_factory=dict)
     n_draws: int = 0
+    placed: list[Placed] = field(default_factory=list)
+    """Labware, in the order of loading."""
+    tips: list[tuple[int, WellKey]] = field(default_factory=list)
+    """Every tip picked up, with the number of the command."""
+    tools: list[str] = field(default_factory=list)
+    """Pipettes, as the engine calls them."""
 
 
 @dataclass(slots=True)
@@ -106,32 +133,23 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
     kind, params, result = str(command["commandType"]), command["params"], command.get("result") or {}
     match kind:
         case "loadLabware" | "reloadLabware":
-            reader.plates[str(result["labwareId"])] = _plate(params, result["definition"])
+            _load(reader, number, params, result)
         case "loadPipette":
             reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]))
+            reader.account.tools.append(str(params["pipetteName"]))
         case "loadLiquid":
             _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
         case "configureNozzleLayout":
             _nozzles(reader, number, params)
-        case "pickUpTip":
-            head = reader.heads[params["pipetteId"]]
-            head.held, head.drawn_from, head.given_to = [], set(), set()
-        case "dropTip" | "dropTipInPlace":
-            reader.heads[params["pipetteId"]].held = []
-        case "moveToWell":
-            _go(reader, params)
-        case "aspirate" | "aspirateInPlace":
-            _aspirate(reader, number, _go(reader, params), params)
-        case "dispense" | "dispenseInPlace":
-            _dispense(reader, number, _go(reader, params), _nl(params["volume"]))
-        case "blowout" | "blowOutInPlace":
-            head = _go(reader, params)
-            head.at = head.at if kind == "blowout" else None
-            _dispense(reader, number, head, sum(nl for nl, _ in head.held))
         case "moveLabware":
+            _leave(reader)
             _carry(reader, number, params)
         case _ if kind in PAUSES:
             _wait(reader, number, f"the file pauses {said_by(params)}and waits for a person")
+        case _ if "pipetteId" in params:
+            _motion(reader, number, kind, params)
+        case _ if kind in _AWAY:
+            _leave(reader)
         case _ if kind not in HARMLESS and not kind.startswith(_HARMLESS_MODULES):
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
@@ -154,15 +172,65 @@ def _wait(reader: _Reader, number: int, words: str) -> None:
     _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
 
 
+def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
+    """Follow a command of one pipette."""
+    head = _go(reader, params)
+    match kind:
+        case "pickUpTip":
+            reader.account.tips += [(number, key) for key in (_wells(head) if head.at else ())]
+            head.held, head.drawn_from, head.given_to = [], set(), set()
+        case "dropTip" | "dropTipInPlace":
+            head.held = []
+        case "airGapInPlace":
+            head.held.append((_nl(params["volume"]), ()))
+        case "aspirate" | "aspirateInPlace":
+            _aspirate(reader, number, head, params)
+        case "dispense" | "dispenseInPlace":
+            _dispense(reader, number, head, _nl(params["volume"]))
+        case "blowout" | "blowOutInPlace":
+            _dispense(reader, number, head, sum(nl for nl, _ in head.held))
+        case _ if kind in _AWAY:
+            _leave(reader)
+        case _ if kind in _ASTRAY:
+            head.at, head.is_astray = None, True
+        case _ if kind != "moveToWell" and kind not in HARMLESS:
+            _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
+
+
+def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Enter labware; two pieces of one name are told apart by their places, but for the lab's books they cannot be."""
+    labware_id, plate = str(result["labwareId"]), _plate(params, result["definition"])
+    others = {other.name for key, other in reader.plates.items() if key != labware_id}
+    if plate.name in others:
+        if plate.name in {name for name, _ in reader.known}:
+            words = f"two pieces of labware are called {plate.name}, and the lab has one; give each its own label"
+            _problem(reader, ProblemKind.PLATE, number, words, (plate.name, ""))
+        plate.name = f"{plate.name} in {_slot(params['location']) or labware_id}"
+        while plate.name in others:
+            plate.name += " again"
+    reader.plates[labware_id] = plate
+    placed = Placed(plate.name, plate.load_name, _slot(params["location"]), number)
+    reader.account.placed.append(placed)
+
+
+def _slot(location: Any) -> str:
+    """Return the slot of a location; empty: on another piece, on a module, or off the deck."""
+    if not isinstance(location, Mapping):
+        return ""
+    return str(location.get("slotName") or location.get("addressableAreaName") or "")
+
+
 def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> _Plate:
-    location = params["location"]
-    slot = (
-        location.get("slotName") or location.get("addressableAreaName") if isinstance(location, Mapping) else location
-    )
     load_name = str(definition["parameters"]["loadName"])
     wells = {str(w): _nl(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
-    name = str(params.get("displayName") or f"{load_name} in {slot or 'its place'}")
+    name = str(params.get("displayName") or f"{load_name} in {_slot(params['location']) or 'its place'}")
     return _Plate(name, load_name, definition["ordering"], wells)
+
+
+def _leave(reader: _Reader) -> None:
+    """Take every pipette away from the wells: they hang on one gantry."""
+    for head in reader.heads.values():
+        head.at, head.is_astray = None, False
 
 
 def _head(name: str) -> _Head:
@@ -195,8 +263,12 @@ def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, 
 def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
     """Return the pipette of a command, at the well it names; in-place commands stay where they are."""
     head = reader.heads[params["pipetteId"]]
-    if "labwareId" in params:
-        head.at = reader.plates[params["labwareId"]], str(params["wellName"])
+    if "labwareId" in params and "wellName" in params:
+        for other in reader.heads.values():
+            # They hang on one gantry: where the others are now, nobody says.
+            other.at, other.is_astray = None, other is not head
+        if params["labwareId"] != _TRASH:
+            head.at = reader.plates[params["labwareId"]], str(params["wellName"])
     return head
 
 
@@ -204,6 +276,9 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
     volume_nl = _nl(params["volume"])
     location = params.get("wellLocation", {})
     is_air = location.get("origin", "top") == "top" and float(location.get("offset", {}).get("z", -1)) > 0
+    if head.is_astray:
+        words = f"{volume_nl} nl are drawn, and nobody can tell from where: {head.name} was moved to no well"
+        _problem(reader, ProblemKind.STEP, number, words)
     if is_air or head.at is None:
         head.held.append((volume_nl, ()))
         return
@@ -249,6 +324,9 @@ def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None
         liquid_nl += part_nl if wells else 0
         if there_nl > part_nl:
             head.held.append((there_nl - part_nl, wells))
+    if head.is_astray and liquid_nl:
+        words = f"{liquid_nl} nl are given, and nobody can tell where to: {head.name} was moved to no well"
+        _problem(reader, ProblemKind.STEP, number, words)
     if head.at is None or not liquid_nl:
         return
     plate, books = head.at[0], reader.account
@@ -269,17 +347,33 @@ def _wells(head: _Head) -> tuple[WellKey, ...]:
 
 
 def _spelled(head: _Head) -> Iterator[str]:
-    """Return the well of each channel, as the vendor spells it; a trough once for each."""
+    """Return the well of each channel, as the vendor spells it; a trough once for each.
+
+    Raises:
+        ValueError: not every channel stands in a well.
+    """
     assert head.at is not None
     plate, well = head.at
     if head.n_active == 1:
         yield well
         return
-    columns = plate.columns if head.n_active == 96 else [column for column in plate.columns if well in column]
-    for column in columns:
-        n_rows, first = len(column), column.index(well) if well in column else 0
-        pitch = max(1, n_rows // 8)
-        yield from (column[first + i * pitch] if n_rows >= 8 else column[first] for i in range(8))
+    columns = list(plate.columns)
+    at = next(n for n, column in enumerate(columns) if well in column)
+    for n in _spread(len(columns), at, 12) if head.n_active == 96 else (at,):
+        column = columns[n]
+        yield from (column[row] for row in _spread(len(column), columns[at].index(well), 8))
+
+
+def _spread(n_there: int, start: int, n_channels: int) -> Iterator[int]:
+    """Return which of the rows (or columns) of wells each channel stands in, 9 mm apart, or some together in a trough.
+
+    Raises:
+        ValueError: not every channel stands in a well.
+    """
+    pitch = max(1, n_there // n_channels)
+    if start >= pitch:
+        raise ValueError(f"{n_channels} channels from the one at {start + 1} of {n_there} on do not all stand in wells")
+    return (start + i * pitch if n_there >= n_channels else i * n_there // n_channels for i in range(n_channels))
 
 
 def _named(keys: Sequence[WellKey]) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocols.evaporation import follow_seal, lost_nl, rates_of
 from protocols.judge_acoustic import acoustic_problems
 from protocols.judge_strokes import stroke_problems
 from protocols.labware import LABWARE, Labware, Pipette
 from protocols.model import DeckItem, DeckLoad, DeckRole
 from protocols.problems import Problem, ProblemKind
 from protocols.sentences import named, said, well_on
-from protocols.settle import evaporated_nl
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash, number_of, plate_of
 from protocols.stock import PlateCare
 from protocols.volumes import Tally, WellKey, flows, is_count, is_volume, wells_of
@@ -306,7 +306,7 @@ def _bulk_problems(step: Dispense | Wash, books: Books) -> Iterator[Found]:
     yield from _liquid_problems(step, books)
     if isinstance(step, Wash):
         for well in wells_of(step, books.labware):
-            books.tally.empty((step.plate, well), step.rest_nl)
+            books.tally.wash((step.plate, well), step)
 
 
 def _named_wells(step: Dispense | Wash, books: Books) -> Iterator[Found]:
@@ -334,7 +334,7 @@ def _plate_problems(step: Incubate | PlateMove | Seal | Read, books: Books) -> I
         case Seal() if step.is_on == (plate in books.sealed):
             yield ProblemKind.SEAL, f"{plate} is {'sealed already' if step.is_on else 'not sealed'}", (plate, "")
         case Seal():
-            (books.sealed.add if step.is_on else books.sealed.discard)(plate)
+            follow_seal(step, books.sealed)
         case Read() if not step.readout:
             yield ProblemKind.STEP, f"what is to be read of {plate} is not said", (plate, "")
 
@@ -346,8 +346,4 @@ def _incubate(step: Incubate, books: Books) -> Iterator[Found]:
         return
     if step.temperature_c is not None and not (math.isfinite(step.temperature_c) and -90 <= step.temperature_c <= 110):
         yield ProblemKind.STEP, f"{step.plate} cannot stand at {step.temperature_c!r} C", (step.plate, "")
-    care = books.care.get(step.plate)
-    if care and step.plate not in books.sealed:
-        lost_nl = evaporated_nl(care.evaporation_nl_per_h, step.wait_s)
-        for key in [key for key in books.tally.least if key[0] == step.plate]:
-            books.tally.least[key] = max(0, books.tally.least[key] - lost_nl)
+    books.tally.dry(step.plate, lost_nl(step, rates_of(books.care), books.sealed))

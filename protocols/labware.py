@@ -116,6 +116,10 @@ class Pipette:
     """Of a plate it can reach into: wells of a plate with more are narrower than its tips' ends."""
     droplet_pl: int = 0
     """Picolitres of the droplets that an acoustic dispenser shoots; 0: it is a pipette."""
+    draw_ul_s: float = 0.0
+    """Flow rate at which it draws where a file does not set one: measured with opentrons 9.0.0, for every tip."""
+    give_ul_s: float = 0.0
+    """Likewise of dispensing."""
 
     @property
     def is_acoustic(self) -> bool:
@@ -136,14 +140,77 @@ _OT2_300 = ("opentrons_96_tiprack_300ul", "opentrons_96_filtertiprack_200ul")
 PIPETTES: Mapping[str, Pipette] = {
     item.load_name: item
     for item in (
-        Pipette("flex_1channel_50", "p50_single_flex", 1_000, 50_000, _FLEX_50, 5_000, 30_000),
-        Pipette("flex_1channel_1000", "p1000_single_flex", 5_000, 1_000_000, _FLEX_1000),
-        Pipette("flex_8channel_50", "p50_multi_flex", 1_000, 50_000, _FLEX_50, 5_000, 30_000, 8),
-        Pipette("flex_8channel_1000", "p1000_multi_flex", 5_000, 1_000_000, _FLEX_1000, n_channels=8),
-        Pipette("p20_single_gen2", "p20_single_gen2", 1_000, 20_000, _OT2_20, robot="ot2"),
-        Pipette("p300_single_gen2", "p300_single_gen2", 20_000, 300_000, _OT2_300, robot="ot2"),
-        Pipette("p20_multi_gen2", "p20_multi_gen2", 1_000, 20_000, _OT2_20, n_channels=8, robot="ot2"),
-        Pipette("p300_multi_gen2", "p300_multi_gen2", 20_000, 300_000, _OT2_300, n_channels=8, robot="ot2"),
+        Pipette(
+            "flex_1channel_50",
+            "p50_single_flex",
+            1_000,
+            50_000,
+            _FLEX_50,
+            5_000,
+            30_000,
+            draw_ul_s=35.0,
+            give_ul_s=57.0,
+        ),
+        Pipette(
+            "flex_1channel_1000", "p1000_single_flex", 5_000, 1_000_000, _FLEX_1000, draw_ul_s=716.0, give_ul_s=716.0
+        ),
+        Pipette(
+            "flex_8channel_50",
+            "p50_multi_flex",
+            1_000,
+            50_000,
+            _FLEX_50,
+            5_000,
+            30_000,
+            8,
+            draw_ul_s=35.0,
+            give_ul_s=57.0,
+        ),
+        Pipette(
+            "flex_8channel_1000",
+            "p1000_multi_flex",
+            5_000,
+            1_000_000,
+            _FLEX_1000,
+            n_channels=8,
+            draw_ul_s=716.0,
+            give_ul_s=716.0,
+        ),
+        Pipette(
+            "p20_single_gen2", "p20_single_gen2", 1_000, 20_000, _OT2_20, robot="ot2", draw_ul_s=7.56, give_ul_s=7.56
+        ),
+        Pipette(
+            "p300_single_gen2",
+            "p300_single_gen2",
+            20_000,
+            300_000,
+            _OT2_300,
+            robot="ot2",
+            draw_ul_s=92.86,
+            give_ul_s=92.86,
+        ),
+        Pipette(
+            "p20_multi_gen2",
+            "p20_multi_gen2",
+            1_000,
+            20_000,
+            _OT2_20,
+            n_channels=8,
+            robot="ot2",
+            draw_ul_s=7.6,
+            give_ul_s=7.6,
+        ),
+        Pipette(
+            "p300_multi_gen2",
+            "p300_multi_gen2",
+            20_000,
+            300_000,
+            _OT2_300,
+            n_channels=8,
+            robot="ot2",
+            draw_ul_s=94.0,
+            give_ul_s=94.0,
+        ),
         # Limits of one transfer are not verified on a device.
         Pipette("echo_550", "", 5, 10_000, (), robot="echo", max_wells=1536, droplet_pl=2_500),
         Pipette("echo_525", "", 25, 10_000, (), robot="echo", max_wells=1536, droplet_pl=25_000),

@@ -14,13 +14,15 @@ from datetime import datetime
 from enum import StrEnum
 
 from nextplate.errors import DataError, PlanError
+from protocols.evaporation import evaporated_nl, follow_seal, lost_nl, rates_of
 from protocols.judge import Lab, judge
 from protocols.labware import RobotDeck, labware
 from protocols.model import DeckLoad, Protocol, thaws
 from protocols.outcome import EXACT, Handling, Outcome
-from protocols.settle import Settling, evaporated_nl, settle
+from protocols.settle import Settling, settle
+from protocols.steps import Step, Wash, plate_of
 from protocols.stock import PlateCare, StockWell, TipRack
-from protocols.volumes import NOTHING, Interval, Tally, WellKey, flows, touched
+from protocols.volumes import NOTHING, Interval, Tally, WellKey, flows, touched, washed
 
 __all__ = ["Booking", "Ledger", "WellKey", "WellState"]
 
@@ -124,32 +126,41 @@ class Ledger:
         key = plate, well
         if key in self.unknown:
             return WellState.UNKNOWN
-        is_booked = any(key == k for b in self.pending for step in b.load.steps for k in touched(step, self.labware))
+        is_booked = any(key in touched(step, self.labware) for step in self._booked())
         return WellState.PENDING if is_booked else WellState.CONFIRMED
 
     def least(self) -> dict[WellKey, int]:
-        """Return the volume each well holds at least, if every booking draws and none dispenses."""
-        tally = self._low()
-        for booking in self.pending:
-            for step in booking.load.steps:
-                for source, _, volume_nl in flows(step, self.labware):
-                    tally[source] = tally.get(source, 0) - volume_nl
-        return tally
+        """Return the volume each well holds at least, if every booking draws and washes and none dispenses."""
+        tally = Tally({key: volume.low_nl for key, volume in self.wells.items()})
+        sealed, rates = set(self.sealed), rates_of(self.care)
+        for step in self._booked():
+            for source, _, volume_nl in flows(step, self.labware):
+                tally.least[source] = tally.least.get(source, 0) - volume_nl
+            for key in washed(step, self.labware):
+                tally.least[key] = min(0, tally.least.get(key, 0))
+            tally.dry(plate_of(step), lost_nl(step, rates, sealed))
+            follow_seal(step, sealed)
+        return tally.least
 
     def most(self) -> dict[WellKey, int]:
         """Return the volume each well holds at most, if every booking dispenses and none draws."""
         tally = {key: volume.high_nl for key, volume in self.wells.items()}
-        for booking in self.pending:
-            for step in booking.load.steps:
-                for _, target, volume_nl in flows(step, self.labware):
-                    if target is not None:
-                        tally[target] = tally.get(target, 0) + volume_nl
+        for step in self._booked():
+            for _, target, volume_nl in flows(step, self.labware):
+                if target is not None:
+                    tally[target] = tally.get(target, 0) + volume_nl
+            if isinstance(step, Wash):
+                # Which of the bookings comes first is not known: a wash takes nothing away, and its rest may stay.
+                tally |= {key: max(tally.get(key, 0), step.rest_nl) for key in washed(step, self.labware)}
         return tally
+
+    def _booked(self) -> Iterator[Step]:
+        return (step for booking in self.pending for step in booking.load.steps)
 
     def free_tips(self) -> dict[str, set[str]]:
         """Return the tips that are neither used nor booked."""
         free = {barcode: set(wells) for barcode, wells in self.tips.items()}
-        for step in (step for booking in self.pending for step in booking.load.steps):
+        for step in self._booked():
             free.get(getattr(step, "tip_rack", ""), set()).discard(getattr(step, "tip_well", ""))
         return free
 
@@ -160,8 +171,13 @@ class Ledger:
             robot: as it stands in the lab; None: any of the protocol's kind.
             at: when the protocol shall run; None: nothing is said of expiry.
         """
+        care, sealed = dict(self.care), set(self.sealed)
+        for booking in self.pending:
+            care |= _thawed(care, booking.thawed)
+        for step in self._booked():
+            follow_seal(step, sealed)
         tally = Tally(self.least(), self.most())
-        return Lab(tally, self.free_tips(), self.labware, self.contents, self.care, set(self.sealed), robot, at)
+        return Lab(tally, self.free_tips(), self.labware, self.contents, care, sealed, robot, at)
 
     def problems(self, protocol: Protocol, robot: RobotDeck | None = None, at: datetime | None = None) -> list[str]:
         """Return everything that forbids running the protocol, each with the well or slot; empty when it may run.
@@ -209,18 +225,15 @@ class Ledger:
             PlanError: the load is not booked.
         """
         booking = self._find(digest, load_index)
-        rates = {plate: care.evaporation_nl_per_h for plate, care in self.care.items()}
+        rates = rates_of(self.care)
         books = Settling(dict(self.wells), self.labware, rates, self.waste, set(self.sealed), set(self.unknown))
         settle(booking.load, outcome, handling, books)
         tips = {rack: wells - {well for r, well in books.used if r == rack} for rack, wells in self.tips.items()}
-        care = dict(self.care)
-        for plate in booking.thawed & care.keys():
-            care[plate] = replace(care[plate], n_thaws=care[plate].n_thaws + 1)
         return replace(
             self,
             wells=books.wells,
             tips=tips,
-            care=care,
+            care={**self.care, **_thawed(self.care, booking.thawed)},
             sealed=frozenset(books.sealed),
             unknown=frozenset(books.unknown),
             waste=books.waste,
@@ -267,9 +280,6 @@ class Ledger:
             total = total.plus(volume)
         return total
 
-    def _low(self) -> dict[WellKey, int]:
-        return {key: volume.low_nl for key, volume in self.wells.items()}
-
     def _find(self, digest: str, load_index: int) -> Booking:
         for booking in self.pending:
             if booking.digest == digest and booking.load.index == load_index:
@@ -280,6 +290,11 @@ class Ledger:
 def _bookings(protocol: Protocol, digest: str) -> Iterator[Booking]:
     for load, thawed in zip(protocol.loads, thaws(protocol), strict=True):
         yield Booking(digest, load, thawed)
+
+
+def _thawed(care: Mapping[str, PlateCare], plates: Iterable[str]) -> dict[str, PlateCare]:
+    """Return the care of plates that came out of the cold once more; of others nothing is said."""
+    return {plate: replace(care[plate], n_thaws=care[plate].n_thaws + 1) for plate in plates if plate in care}
 
 
 def _name_kind(kinds: dict[str, str], barcode: str, load_name: str) -> None:

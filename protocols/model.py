@@ -149,9 +149,23 @@ class Protocol:
             DataError: not JSON, another format version, a field missing or of the wrong type; says where.
         """
         try:
-            return _read(json.loads(text))
+            return _read(json.loads(text, object_pairs_hook=once))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"not a protocol written by nextplate: {error!r}") from error
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON pairs; of a key that is there twice nobody knows which value is meant.
+
+    Raises:
+        ValueError: one is; names it.
+    """
+    body: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in body:
+            raise ValueError(f"{key!r:.60} twice in one object")
+        body[key] = value
+    return body
 
 
 def thaws(protocol: Protocol) -> Iterator[frozenset[str]]:

@@ -89,6 +89,9 @@ def check_orders(
         kind = labware(plates[order.plate].labware)
         if not kind.has(order.well):
             raise PlanError(f"{kind.load_name} {order.plate} has no well {order.well!r}")
+        if order.dose_um is not None and not (math.isfinite(order.dose_um) and order.dose_um > 0):
+            where = well_on(order.plate, order.well)
+            raise PlanError(f"{where}: a dose of {order.dose_um} uM of {order.compound_id} is none; leave the well out")
         if is_by_volume and (order.volume_nl is None or order.is_control):
             continue
         if words := _wrong_volume(order.volume_nl, tool, most):

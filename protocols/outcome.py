@@ -9,6 +9,9 @@ from protocols.model import DeckLoad
 from protocols.steps import Transfer
 from protocols.volumes import NOTHING, Interval, is_count
 
+NOTHING_MOVED = "nothing moved"
+"""The last words of a driver's message where that is certain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handling:
@@ -42,6 +45,8 @@ class Outcome:
     """Numbers of the steps that are no transfers and were done; those before a reported transfer count anyway."""
     is_certain: bool = True
     """False: nobody knows what happened after the last thing reported. True: at most the step after it was begun."""
+    is_begun: bool = True
+    """False: it is certain that nothing was begun."""
 
     @classmethod
     def whole(cls, load: DeckLoad) -> "Outcome":
@@ -50,14 +55,16 @@ class Outcome:
         return cls({t.transfer_id: t.volume_nl for t in load.transfers}, other_steps=others)
 
     @classmethod
-    def of(cls, status: str, result: Mapping[str, Any], load: DeckLoad) -> "Outcome":
+    def of(cls, status: str, result: Mapping[str, Any], load: DeckLoad, message: str = "") -> "Outcome":
         """Read the result of a RunLoad (drivers.ports).
 
         Args:
             status: done, failed or unknown. Of a load that is done and does not list all its transfers nobody knows.
             result: with ``transfers``, [transfer_id, nl dispensed]; where the device tells, ``drawn`` likewise, and
-                ``steps``, numbers of other steps done.
+                ``steps``, numbers of other steps done. A failed load that lists nothing may have stopped in its first
+                step, unless it says otherwise: see says_never_began.
             load: that was run.
+            message: of the report.
 
         Raises:
             DataError: numbers that are not of this load, listed twice, or volumes outside 0 to the plan.
@@ -70,7 +77,23 @@ class Outcome:
         if unknown := [number for number in told if not is_count(number) or number not in others]:
             raise DataError(f"step {unknown[0]!r:.60} is not of this load")
         is_certain = len(dispensed) == len(planned) if status == "done" else status == "failed"
-        return cls(dispensed, drawn, frozenset(told), is_certain)
+        is_begun = not (status == "failed" and says_never_began(result, message))
+        return cls(dispensed, drawn, frozenset(told), is_certain, is_begun)
+
+
+def says_never_began(result: Mapping[str, Any], message: str = "") -> bool:
+    """Tell whether a failed load's report says for certain that nothing was begun; to list nothing does not say it.
+
+    Args:
+        result: ``begun`` = 0 says it, where nothing is listed.
+        message: of a report without ``transfers``, which a driver makes that refused the load: its last words may say
+            it, NOTHING_MOVED.
+    """
+    if any(result.get(name) for name in ("transfers", "drawn", "steps")):
+        return False
+    if "begun" in result:
+        return is_count(result["begun"]) and result["begun"] == 0
+    return "transfers" not in result and message.endswith(NOTHING_MOVED)
 
 
 def read_confirmed(confirmed: Any, planned: Mapping[int, Transfer]) -> dict[int, int]:

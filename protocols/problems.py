@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from protocols.sentences import plain
+
 
 class ProblemKind(StrEnum):
     """Kinds of problems, for programs; people read the message."""
@@ -50,4 +52,4 @@ class Problem:
     load: int | None = None
 
     def __str__(self) -> str:
-        return self.message
+        return plain(self.message)

@@ -80,8 +80,12 @@ def _offset_differences(found: Sequence[Mapping[str, Any]], wanted: Sequence[Off
     plan = {(o.labware, o.slot): o.vector_mm for o in wanted if (o.labware, o.slot) in places}
     seen: dict[tuple[str, str], tuple[float, ...]] = {}
     for item in found:
-        kind, slot = str(item["definitionUri"]).split("/")[-2], str(item["location"]["slotName"])
-        seen[kind, slot] = tuple(float(item["vector"][axis]) for axis in "xyz")
+        location, vector = item.get("location"), item.get("vector")
+        if not isinstance(location, Mapping) or "slotName" not in location or not isinstance(vector, Mapping):
+            yield f"the file sets an offset of labware at {location!r:.80}, which is no slot of the deck"
+            continue
+        kind = [*str(item.get("definitionUri")).split("/"), ""][1]
+        seen[kind, str(location["slotName"])] = tuple(float(vector.get(axis, 0.0)) for axis in "xyz")
     for kind, slot in sorted({*plan, *seen}):
         one, other = seen.get((kind, slot)), plan.get((kind, slot))
         if one != other:

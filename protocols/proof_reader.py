@@ -27,6 +27,12 @@ PAUSES = frozenset({"waitForResume", "pause"})
 MAX_DEPTH_MM = 60.0
 """Deepest a tip may go under a well's top, or highest over its bottom; deep-well plates are 41 mm."""
 
+HEIGHT_MM = 1.0
+"""Over the bottom of a well: where a file that does not say otherwise draws and gives."""
+_NEAR_MM = 0.05
+_NEAR_FLOW = 0.02
+"""By which share a flow rate may differ from its default."""
+
 Command = Mapping[str, Any]
 
 
@@ -73,6 +79,8 @@ class _Reader:
     """Labware id to the slot it stands in now."""
     columns: dict[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     """Labware id to its wells, column by column, as the vendor's definition has them."""
+    wells: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Labware id to its wells' definitions, which hold the depth."""
     heads: dict[str, _Head] = field(default_factory=dict)
     done: list[SeenStep] = field(default_factory=list)
 
@@ -110,9 +118,13 @@ def _step(reader: _Reader, command: Command) -> None:
         case "pickUpTip":
             _pick_up(reader, reader.heads[params["pipetteId"]], _spots(reader, params))
         case "aspirate":
-            _aspirate(reader, reader.heads[params["pipetteId"]], _spots(reader, params), _volume(params))
+            spots = _spots(reader, params)
+            _check_manner(reader, params, spots[0], is_draw=True)
+            _aspirate(reader, reader.heads[params["pipetteId"]], spots, _volume(params))
         case "dispense":
-            _dispense(reader, reader.heads[params["pipetteId"]], _spots(reader, params), _volume(params))
+            spots = _spots(reader, params)
+            _check_manner(reader, params, spots[0], is_draw=False)
+            _dispense(reader, reader.heads[params["pipetteId"]], spots, _volume(params))
         case "dropTipInPlace":
             _drop(reader, reader.heads[params["pipetteId"]])
         case "waitForDuration":
@@ -145,6 +157,7 @@ def _load(reader: _Reader, params: Mapping[str, Any], result: Mapping[str, Any])
     reader.seen.deck[slot] = (str(params["loadName"]), str(params.get("displayName", "")))
     reader.slots[labware_id] = slot
     reader.columns[labware_id] = result["definition"]["ordering"]
+    reader.wells[labware_id] = result["definition"].get("wells", {})
 
 
 def _slot_of(location: Mapping[str, Any]) -> str:
@@ -185,6 +198,24 @@ def _spots(reader: _Reader, params: Mapping[str, Any]) -> tuple[Spot, ...]:
     if x or y or not 0 <= depth <= MAX_DEPTH_MM:
         reader.seen.problems.append(f"{spots[0]}: the tip goes beside the well, offset {x:g}, {y:g}, {z:g} mm")
     return spots
+
+
+def _check_manner(reader: _Reader, params: Mapping[str, Any], spot: Spot, *, is_draw: bool) -> None:
+    """See that the tip is as deep in the well, and the plunger as fast, as in a file that sets neither."""
+    what, tool = "drawn from" if is_draw else "given into", reader.heads[params["pipetteId"]].tool
+    location, well = params.get("wellLocation"), reader.wells[params["labwareId"]].get(str(params["wellName"]), {})
+    if location is not None and "depth" in well:
+        z = _finite(location.get("offset", {}).get("z", 0))
+        height_mm = z + (float(well["depth"]) if location.get("origin", "top") == "top" else 0.0)
+        if location.get("origin", "top") not in ("top", "bottom") or abs(height_mm - HEIGHT_MM) > _NEAR_MM:
+            words = f"{spot} is {what} {height_mm:.2f} mm over its bottom, planned {HEIGHT_MM:g} mm"
+            reader.seen.problems.append(words)
+    flow = params.get("flowRate")
+    planned = 0.0 if tool is None else tool.draw_ul_s if is_draw else tool.give_ul_s
+    if flow is not None and planned and not abs(float(flow) / planned - 1) <= _NEAR_FLOW:
+        reader.seen.problems.append(f"{spot} is {what} at {float(flow):g} ul/s, planned {planned:g} ul/s")
+    if params.get("pushOut"):
+        reader.seen.problems.append(f"{spot} is {what} with {params['pushOut']} ul of air pushed after, planned none")
 
 
 def _column(columns: Sequence[Sequence[str]], first: str, n: int) -> list[str]:

@@ -1,8 +1,12 @@
 """One short sentence for each step, for people: instructions, differences, problems."""
 
+import re
+
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash
 
 _SHOWN = 4
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Signs that move a terminal's cursor, clear it, or turn its text round."""
 _LONGEST = 60
 
 
@@ -13,17 +17,22 @@ def named(text: str) -> str:
     return plain if len(plain) <= _LONGEST else f"{plain[:half]}..{plain[-half:]}"
 
 
+def plain(text: str) -> str:
+    """Write a name on one line and whole: signs that a terminal obeys are escaped."""
+    return _CONTROL.sub(lambda sign: ascii(sign[0])[1:-1], text)
+
+
 def well_on(plate: str, well: str) -> str:
     """Name a well of a plate: B07 of A-001."""
-    return f"{well} of {plate}"
+    return plain(f"{well} of {plate}")
 
 
 def wells_on(plate: str, wells: tuple[str, ...]) -> str:
     """Name some wells of a plate; all of them where none is listed."""
     if not wells:
-        return f"every well of {plate}"
+        return f"every well of {plain(plate)}"
     more = f" and {len(wells) - _SHOWN} more" if len(wells) > _SHOWN else ""
-    return f"{', '.join(wells[:_SHOWN])}{more} of {plate}"
+    return plain(f"{', '.join(wells[:_SHOWN])}{more} of {plate}")
 
 
 def said(step: Step) -> str:
@@ -48,10 +57,10 @@ def said(step: Step) -> str:
         case Incubate():
             warm = "" if step.temperature_c is None else f" at {step.temperature_c:g} C"
             shaken = f", shaken at {step.shake_rpm} rpm" if step.shake_rpm else ""
-            return f"let {step.plate} stand for {step.wait_s} s{warm}{shaken}"
+            return f"let {plain(step.plate)} stand for {step.wait_s} s{warm}{shaken}"
         case PlateMove():
-            return f"carry {step.barcode} from {step.source} to {step.target}"
+            return plain(f"carry {step.barcode} from {step.source} to {step.target}")
         case Seal():
-            return f"{'seal' if step.is_on else 'take the seal off'} {step.plate}"
+            return f"{'seal' if step.is_on else 'take the seal off'} {plain(step.plate)}"
         case Read():
-            return f"read {step.plate} ({named(step.readout)})"
+            return f"read {plain(step.plate)} ({named(step.readout)})"

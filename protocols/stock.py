@@ -25,6 +25,8 @@ class StockWell:
 
     def gives(self, dose_um: float, transfer_nl: int, well_volume_nl: int) -> bool:
         """Tell whether one transfer into a well that held well_volume_nl before makes the dose."""
+        if not dose_um > 0:
+            return False
         made_um = self.concentration_um * transfer_nl / (transfer_nl + well_volume_nl)
         return abs(made_um / dose_um - 1) <= DOSE_TOLERANCE
 

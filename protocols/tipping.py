@@ -1,13 +1,15 @@
 """Tips: which racks serve, and in which order their positions are used."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nextplate.errors import PlanError
 from protocols.judge_strokes import N_CHANNELS
 from protocols.labware import Pipette, labware
+from protocols.orders import Order
 from protocols.stock import TipRack
+from protocols.volumes import is_volume
 
 Tip = tuple[TipRack, str]
 
@@ -28,6 +30,13 @@ def usable_racks(tips: Sequence[TipRack], tool: Pipette) -> list[TipRack]:
         if bad or len(set(rack.free_wells)) < len(rack.free_wells):
             raise PlanError(f"tip rack {rack.barcode}: {', '.join(bad) or 'a position'} unknown or listed twice")
     return sorted(racks, key=lambda r: (len(r.free_wells), r.barcode))
+
+
+def holding(racks: Sequence[TipRack], orders: Iterable[Order]) -> list[TipRack]:
+    """Leave racks aside whose tips are too small for the largest volume ordered; all where every rack's are."""
+    volumes = [order.volume_nl for order in orders if is_volume(order.volume_nl)]
+    most_nl = max((nl for nl in volumes if nl is not None), default=0)
+    return [rack for rack in racks if labware(rack.labware).max_volume_nl >= most_nl] or list(racks)
 
 
 def single_tips(racks: Sequence[TipRack]) -> list[Tip]:

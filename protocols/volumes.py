@@ -79,9 +79,27 @@ class Tally:
         self.least[key] = self.least.get(key, 0) + volume_nl
         self.most[key] = self.most.get(key, 0) + volume_nl
 
-    def empty(self, key: WellKey, rest_nl: int) -> None:
-        """Empty a well but for a rest of at most that much."""
-        self.least[key], self.most[key] = 0, min(rest_nl, max(0, self.most.get(key, 0)))
+    def dry(self, plate: str, volume_nl: int) -> None:
+        """Let every well of a plate lose up to a volume to the air."""
+        if volume_nl:
+            for key in [key for key in self.least if key[0] == plate]:
+                self.least[key] = max(0, self.least[key] - volume_nl)
+
+    def wash(self, key: WellKey, step: Wash) -> None:
+        """Empty a well but for the rest that a wash leaves at most."""
+        filled_nl = step.cycles * step.volume_nl
+        self.least[key], self.most[key] = 0, rest_after(step.rest_nl, self.most.get(key, 0), filled_nl)
+
+
+def rest_after(rest_nl: int, before_nl: int, filled_nl: int) -> int:
+    """Return the most that is in a well after a wash: the rest, but no more than was there and came in.
+
+    Args:
+        rest_nl: left by an emptying, at most.
+        before_nl: in the well before, at most.
+        filled_nl: of buffer that came in, all cycles together, at most.
+    """
+    return min(rest_nl, max(0, before_nl) + filled_nl)
 
 
 Flow = tuple[WellKey, WellKey | None, int]
@@ -115,15 +133,24 @@ def flows(step: Step, labware: Mapping[str, str]) -> Iterator[Flow]:
             return
 
 
+def washed(step: Step, labware: Mapping[str, str]) -> tuple[WellKey, ...]:
+    """Return the wells that a step empties; none of a wash whose numbers are no wash."""
+    if not isinstance(step, Wash) or not (
+        is_count(step.rest_nl) and is_volume(step.volume_nl) and is_volume(step.cycles)
+    ):
+        return ()
+    return tuple((step.plate, well) for well in wells_of(step, labware))
+
+
 def apply(step: Step, tally: Tally, labware: Mapping[str, str]) -> None:
     """Change a tally as a step does."""
     for source, target, volume_nl in flows(step, labware):
         tally.draw(source, volume_nl)
         if target is not None:
             tally.add(target, volume_nl)
-    if isinstance(step, Wash) and is_count(step.rest_nl):
-        for well in wells_of(step, labware):
-            tally.empty((step.plate, well), step.rest_nl)
+    if isinstance(step, Wash):
+        for key in washed(step, labware):
+            tally.wash(key, step)
 
 
 def touched(step: Step, labware: Mapping[str, str]) -> Iterator[WellKey]:

@@ -36,7 +36,8 @@ class SimHandler(SimDevice):
     """Takes RunLoad. Step 0 looks at the deck, every further step is one of the load's.
 
     Beside ``transfers`` its result has ``steps``, the numbers of other steps done, where a load has any, and
-    ``drawn`` where a motor stalls over a well and the handler knows that its tip is full.
+    ``drawn`` where a motor stalls over a well and the handler knows that its tip is full; ``begun`` is 0 where the
+    deck is not as the load needs it.
     """
 
     name = "handler"
@@ -97,10 +98,22 @@ class SimHandler(SimDevice):
             work.result["steps"].append(step.step_id)
 
     def _crash(self, work: Work, step: Step, now_ms: int) -> None:
-        """Stop at one of the moments of a transfer: before it, tip on, tip full, or liquid given and not yet told."""
+        """Stop in the midst of a step, at a moment drawn by chance."""
         work.fail("the handler stopped: motor stall on the Z axis; clear the deck before anything else")
-        moment = int(generator(self._world.settings.seed, "moment", work.key).integers(4))
-        if not isinstance(step, Transfer) or moment == 0 or self._well_problem(step):
+        rng = generator(self._world.settings.seed, "moment", work.key)
+        match step:
+            case Transfer():
+                self._stop_transfer(work, step, now_ms, int(rng.integers(4)))
+            case Mix():
+                self._stop_mix(step, int(rng.integers(4)))
+            case Dispense():
+                add_reagent(self._world, step, now_ms, float(rng.random()))
+            case Wash():
+                wash(self._world, step, now_ms, float(rng.random()))
+
+    def _stop_transfer(self, work: Work, step: Transfer, now_ms: int, moment: int) -> None:
+        """Stop before a transfer, with the tip on, with the tip full, or with the liquid given and not yet told."""
+        if moment == 0 or self._well_problem(step):
             return
         self._use_tip(step.tip_rack, step.tip_well)
         if moment == 1:
@@ -119,10 +132,18 @@ class SimHandler(SimDevice):
             dispense(self._world, step.destination_plate, step.destination_well, liquid, now_ms)
         self._log(work.key, step, now_ms, moved_nl, 0, note)
 
+    def _stop_mix(self, step: Mix, moment: int) -> None:
+        """Stop before a mix, with the tip on, with the tip full (that liquid goes with it), or at the end."""
+        if moment:
+            self._use_tip(step.tip_rack, step.tip_well)
+        if moment == 2:
+            to_waste(self._world, aspirate(self._world, step.plate, step.well, step.volume_nl))
+
     def _check_deck(self, work: Work, deck: list[DeckItem]) -> None:
         problems = [problem for item in deck if (problem := self._deck_problem(item))]
         if problems:
             work.fail("; ".join(problems) + "; nothing was pipetted")
+            work.result["begun"] = 0
 
     def _deck_problem(self, item: DeckItem) -> str:
         standing = plate_at(self._world, f"deck/{item.slot}")
@@ -241,7 +262,11 @@ def _seconds(step: Step) -> float:
 
 
 def _tips_on(steps: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the tips that are on when the last of some steps begins: those of the motion before it."""
-    motions = [list(group) for _, group in groupby(enumerate(steps), key=lambda n: n[1].get("stroke") or -n[0])]
+    """Return the tips that are on when the last of some steps begins: those of the motion before it.
+
+    A step that needs no tip, an incubation for one, leaves them on.
+    """
+    tipped = [step for step in steps if "tip_rack" in step]
+    motions = [list(group) for _, group in groupby(enumerate(tipped), key=lambda n: n[1].get("stroke") or -n[0])]
     before = motions[-2] if len(motions) > 1 else []
-    return [[step["tip_rack"], step["tip_well"]] for _, step in before if "tip_rack" in step]
+    return [[step["tip_rack"], step["tip_well"]] for _, step in before]

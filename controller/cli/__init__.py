@@ -21,6 +21,7 @@ from controller.cli import (
     running,
     showing,
 )
+from controller.cli.common import for_terminal
 from controller.files import is_full
 from nextplate.errors import (
     DataError,
@@ -97,7 +98,7 @@ def _explain(error: NextplateError) -> int:
 
 def _say(message: str, code: int) -> int:
     """Print an error for people, and for programs where they asked for JSON."""
-    typer.echo(f"nextplate: {message}", err=True)
+    typer.echo(for_terminal(f"nextplate: {message}"), err=True)
     if "--json" in sys.argv:
         typer.echo(json.dumps({"error": message, "exit_code": code}))
     return code

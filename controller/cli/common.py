@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from protocols.sentences import plain
+
 LabOption = Annotated[
     Path,
     typer.Option("--lab", "-C", envvar="NEXTPLATE_LAB", help="The lab folder.", show_default="this folder"),
@@ -32,8 +34,13 @@ def finite(value: float | None) -> float | None:
 
 
 def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """Print a result: JSON on one line, or text."""
-    typer.echo(json.dumps(body, sort_keys=True, default=str) if as_json else text)
+    """Print a result: JSON on one line, or text, in which a name from a file cannot steer the terminal."""
+    typer.echo(json.dumps(body, sort_keys=True, default=str) if as_json else for_terminal(text))
+
+
+def for_terminal(text: str) -> str:
+    """Return text whose lines and tabs stay, and whose other signs that a terminal obeys are escaped."""
+    return "\n".join("\t".join(map(plain, line.split("\t"))) for line in text.split("\n"))
 
 
 def new_names(renamings: Sequence[str] | None) -> dict[str, str]:

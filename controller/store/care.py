@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from controller.store.tables import JOURNAL, PLATE_CARE, PLATE_MOVES
-from protocols.settle import evaporated_nl
+from protocols.evaporation import evaporated_nl
 from protocols.stock import PlateCare
 
 COLD = "hotel/"

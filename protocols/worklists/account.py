@@ -1,7 +1,8 @@
 """What a robot's own files say happened, transfer by transfer, and how the ledger takes it.
 
-A transfer that a file does not tell of is unknown, never done. Volumes that are no whole nanolitres, or that say only
-one end of a transfer, leave that transfer unknown too: the interval in the ledger then holds whatever is true.
+A transfer that a file does not tell of is unknown, never done. Volumes that are no whole nanolitres leave it unknown
+too, and where a file says only what arrived, what was drawn stays open up to the plan: the interval in the ledger then
+holds whatever is true.
 """
 
 from collections.abc import Mapping
@@ -79,14 +80,16 @@ def account_of(load: DeckLoad, told: Mapping[int, Happened], *, is_aborted: bool
     return Account(load, tuple(rows), is_aborted, message)
 
 
-def judged(t: Transfer, actual_nl: Decimal | None, *, is_ok: bool, reason: str) -> Happened:
-    """Return what became of a transfer of which a device tells one volume, drawn and dispensed alike.
+def judged(t: Transfer, actual_nl: Decimal | None, *, is_ok: bool, reason: str, is_both: bool = True) -> Happened:
+    """Return what became of a transfer of which a device tells one volume.
 
     Args:
         t: the transfer planned.
         actual_nl: what moved; None: the device does not say.
         is_ok: whether the device's status says that it went well.
         reason: the device's words.
+        is_both: whether it was drawn and dispensed alike, as by sound; False: it is what arrived, and a pipette may
+            have drawn more.
     """
     number = t.transfer_id
     if actual_nl is None:
@@ -98,11 +101,10 @@ def judged(t: Transfer, actual_nl: Decimal | None, *, is_ok: bool, reason: str) 
         if is_ok:
             return Happened(number, Fate.DONE, actual_nl, actual_nl)
         return Happened(number, Fate.UNKNOWN, reason=reason or "the file says failed, and that all of it moved")
-    if actual_nl == 0 and is_ok:
-        return Happened(number, Fate.FAILED, actual_nl, actual_nl, reason or "nothing moved")
+    drawn_nl = actual_nl if is_both else None
     if actual_nl == 0:
-        return Happened(number, Fate.FAILED, actual_nl, actual_nl, reason or "failed")
-    return Happened(number, Fate.PARTIAL, actual_nl, actual_nl, reason or "less than planned moved")
+        return Happened(number, Fate.FAILED, drawn_nl, actual_nl, reason or ("nothing moved" if is_ok else "failed"))
+    return Happened(number, Fate.PARTIAL, drawn_nl, actual_nl, reason or "less than planned moved")
 
 
 def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
@@ -117,7 +119,9 @@ def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
         if _is_told(h, account) and h.dispensed_nl is not None
     ]
     drawn = [
-        [h.transfer_id, int(h.drawn_nl)] for h in account.happened if _is_told(h, account) and h.drawn_nl is not None
+        [h.transfer_id, int(h.drawn_nl)]
+        for h in account.happened
+        if _is_told(h, account) and h.drawn_nl is not None and h.drawn_nl == int(h.drawn_nl)
     ]
     result = {"transfers": dispensed, "drawn": drawn}
     n_told = len(dispensed)
@@ -130,10 +134,12 @@ def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
 
 
 def _is_told(h: Happened, account: Account) -> bool:
-    """Tell whether both ends are known, to a whole nanolitre; what a run that ended early did not begin is not told."""
-    both = h.drawn_nl, h.dispensed_nl
+    """Tell whether it is known what arrived, to a whole nanolitre; what was drawn may be open.
+
+    What a run that ended early did not begin is not told.
+    """
     untold = (Fate.UNKNOWN, Fate.NOT_BEGUN) if account.is_aborted else (Fate.UNKNOWN,)
-    return h.fate not in untold and all(v is not None and v == int(v) for v in both)
+    return h.fate not in untold and h.dispensed_nl is not None and h.dispensed_nl == int(h.dispensed_nl)
 
 
 def _is_certain(account: Account) -> bool:

@@ -79,18 +79,20 @@ def write_echo(
         protocol: the load is of.
         load_index: of the load.
         plates: droplet, plate types and windows; None: 2.5 nl droplets and what the labware says.
-        holds_nl: what source wells hold before the load; None: their windows are not looked at.
+        holds_nl: what source wells hold before the load; None: nobody knows, and a well may give as much as the window
+            that ``plates`` names for it is wide.
 
     Raises:
         PlanError: names the wells whose volumes are no whole droplets or whose sources are outside their window.
     """
     plates = plates or EchoPlates()
     it = listed(protocol, load_index)
-    left_nl = dict(holds_nl or {})
+    left_nl = dict(_fullest(it, plates) if holds_nl is None else holds_nl)
     problems = [plates.source_words(i) for i in dict.fromkeys(it.deck[t.source_plate] for t in it.load.transfers)]
     problems = [words for words in problems if words]
     for t in it.load.transfers:
-        words = plates.words(t.volume_nl) or (_outside(t, it, plates, left_nl) if holds_nl is not None else "")
+        is_looked_at = holds_nl is not None or (t.source_plate, t.source_well) in left_nl
+        words = plates.words(t.volume_nl) or (_outside(t, it, plates, left_nl) if is_looked_at else "")
         if words:
             where = well_on(t.destination_plate, t.destination_well)
             problems.append(f"transfer {t.transfer_id} into {where}: {words}")
@@ -98,6 +100,12 @@ def write_echo(
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise PlanError("an Echo cannot do this:\n  " + "\n  ".join(problems[:10]) + more)
     return Written(written([HEADER, *(_row(t, it, plates) for t in it.load.transfers)]), it.names)
+
+
+def _fullest(it: Listed, plates: EchoPlates) -> dict[WellKey, int]:
+    """Return the most that each source well may hold before the load, where the lab has said it."""
+    sources = {(t.source_plate, t.source_well): it.deck[t.source_plate].labware for t in it.load.transfers}
+    return {key: plates.windows_nl[kind][1] for key, kind in sources.items() if kind in plates.windows_nl}
 
 
 def _outside(t: Transfer, it: Listed, plates: EchoPlates, left_nl: dict[WellKey, int]) -> str:

@@ -19,6 +19,7 @@ from protocols.worklists.tables import rows_of, text_of
 _COLUMNS = ResultColumns(
     source_plate="Source Plate Barcode",
     destination_plate="Destination Plate Barcode",
+    actual_end="both",
     status="Transfer Status",
     ok=("", "ok", "success", "successful"),
     begun_not=("skipped", "not attempted"),

@@ -33,7 +33,7 @@ from protocols.worklists.columns import TESELAGEN, ColumnMapping, read_mapping, 
 from protocols.worklists.echo import EchoPlates, write_echo
 from protocols.worklists.echo_report import EchoReport, read_echo_report
 from protocols.worklists.gwl import write_gwl
-from protocols.worklists.hamilton_trace import TraceForm, read_hamilton_trace
+from protocols.worklists.hamilton_trace import TraceForm, read_hamilton_trace, read_trace_form
 from protocols.worklists.names import Names
 from protocols.worklists.opentrons_record import read_opentrons_record
 from protocols.worklists.picks import Written, listed
@@ -79,7 +79,7 @@ def read_settings(body: Mapping[str, Any]) -> ListSettings:
         wash=_text(gwl, "wash", "W1"),
         result=read_result_columns(result),
         report=replace(report, columns=read_result_columns(result, report.columns)),
-        trace=_trace(_table(body, "trace", tuple(f.name for f in fields(TraceForm)))),
+        trace=read_trace_form(_texts(_table(body, "trace", tuple(f.name for f in fields(TraceForm))))),
     )
 
 
@@ -99,8 +99,8 @@ def _text(table: Mapping[str, Any], name: str, default: str) -> str:
     return value
 
 
-def _trace(table: Mapping[str, Any]) -> TraceForm:
-    return replace(TraceForm(), **{name: _text(table, name, "") for name in table})
+def _texts(table: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(table, name, "") for name in table}
 
 
 def _echo(table: Mapping[str, Any]) -> EchoPlates:

@@ -8,7 +8,7 @@ taken for done.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from nextplate.errors import DataError
@@ -33,7 +33,7 @@ class TraceForm:
         r"(?P<step>[^;]{1,200}) - (?P<state>[a-z]{1,20})(?:; ?(?P<rest>.*))?"
     )
     aspirate: str = "aspirate"
-    """In the name of a step that draws; case is ignored."""
+    """In the name of a step that draws; case is ignored, here and in the words below."""
     dispense: str = "dispense"
     end: str = "end method"
     """In the name of the step whose completion proves that the trace is whole."""
@@ -45,6 +45,27 @@ class TraceForm:
     well: str = "A1"
     """One of protocols.worklists.columns.WELLS."""
     encoding: str = "utf-8"
+
+    def folded(self) -> "TraceForm":
+        """Return it with its words as they are compared: in small letters."""
+        words = {name: getattr(self, name).casefold() for name in _WORDS}
+        return replace(self, **words)
+
+
+_WORDS = ("aspirate", "dispense", "end", "abort")
+
+
+def read_trace_form(body: Mapping[str, str]) -> TraceForm:
+    """Read the ``[trace]`` table of a settings file.
+
+    Raises:
+        DataError: a word is empty, which every step would have in its name, or one is in another.
+    """
+    form = replace(TraceForm(), **body)
+    words = [word.strip() for word in (form.aspirate.casefold(), form.dispense.casefold())]
+    if not all(getattr(form, name).strip() for name in _WORDS) or words[0] in words[1] or words[1] in words[0]:
+        raise DataError(f"trace: {', '.join(_WORDS)} are words of which none is empty, and the first two differ")
+    return form
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +86,7 @@ def read_hamilton_trace(raw: bytes, load: DeckLoad, names: Names, form: TraceFor
     Raises:
         DataError: no trace, cut, or liquid moved otherwise than planned; names the line.
     """
-    form = form or TraceForm()
+    form = (form or TraceForm()).folded()
     text = text_of(raw, form.encoding)
     if not text.endswith("\n"):
         raise DataError("the last line has no end: the trace was cut")
@@ -100,6 +121,8 @@ class _Follower:
     """Liquid steps that began and did not end."""
     is_ended: bool = False
     is_aborted: bool = False
+    n_liquid: int = 0
+    """Steps that moved liquid, or began to."""
     is_blind: bool = False
     """A liquid step failed without naming its wells: nothing untold is certain."""
     failure: str = ""
@@ -131,6 +154,7 @@ class _Follower:
             self._liquid(step, state, rest)
 
     def _liquid(self, step: str, state: str, rest: str) -> None:
+        self.n_liquid += 1
         if state == "start":
             self.open.append(step)
         elif state in ("complete", "error"):
@@ -205,7 +229,8 @@ class _Follower:
             raise DataError("the method does not end in this trace: it is still running, or the file was cut")
         for held in self.held.values():
             self._doubt(held.source, "drawn, and no dispense followed")
-        if self.is_aborted and not self.is_blind and not self.open:
+        # A trace without any step that moves liquid may call them by other words: it proves nothing.
+        if self.is_aborted and self.n_liquid and not self.is_blind and not self.open:
             for t in self.load.transfers:
                 gone = Happened(t.transfer_id, Fate.NOT_BEGUN, reason="the method ended before it")
                 self.told.setdefault(t.transfer_id, gone)

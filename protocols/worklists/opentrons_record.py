@@ -13,7 +13,7 @@ from typing import Any
 
 from nextplate.errors import DataError
 from nextplate.plate import parse_well, well_name
-from protocols.model import DeckItem, DeckLoad, Transfer
+from protocols.model import DeckItem, DeckLoad, Transfer, once
 from protocols.volumes import WellKey
 from protocols.worklists.account import Account, Fate, Happened, account_of
 from protocols.worklists.tables import text_of
@@ -51,7 +51,7 @@ def read_opentrons_record(raw: bytes, load: DeckLoad) -> Account:
 
 def _parsed(raw: bytes) -> Mapping[str, Any]:
     try:
-        body = json.loads(text_of(raw), parse_constant=_no_number, object_pairs_hook=_once)
+        body = json.loads(text_of(raw), parse_constant=_no_number, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"no JSON, or the file was cut: {error}") from error
     if not isinstance(body, Mapping):
@@ -61,12 +61,6 @@ def _parsed(raw: bytes) -> Mapping[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("one key twice in an object")
-    return dict(pairs)
 
 
 def _commands(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -107,8 +101,6 @@ class _Follower:
     broken: list[Transfer] = field(default_factory=list)
     """Of the motion that failed last."""
     failure: str = ""
-    n_open: int = 0
-    """Commands that were not ended."""
 
     def __post_init__(self) -> None:
         self.motions = list(_motions(self.load))
@@ -118,7 +110,6 @@ class _Follower:
         kind, params, status = str(command["commandType"]), command["params"], command["status"]
         if status not in _STATES:
             raise DataError(f"status {status!r:.40} is not known")
-        self.n_open += status in ("queued", "running")
         if status == "failed":
             self.failure = _reason(command) or f"{kind} failed"
         if kind == "loadLabware" and status == "succeeded":
@@ -209,18 +200,17 @@ class _Follower:
 
     def ended(self, status: str) -> Account:
         """Return the account, given the run's status; empty: the record does not say."""
-        is_ended = status in ("succeeded", *_ENDED_EARLY) or (not status and self.n_open == 0)
-        is_early = status in _ENDED_EARLY or (not status and bool(self.failure))
-        if self.held is not None and is_ended and is_early:
+        # Without a status a failed command proves no end: the run may be waiting for somebody to recover it.
+        is_early = status in _ENDED_EARLY
+        if self.held is not None and is_early:
             self._lost(self.held, "drawn, and the run ended before it was dispensed")
         rest = self.motions[self.at :]
         if status == "succeeded" and (rest or self.held):
             raise DataError("the run succeeded without some of the transfers: it is of another protocol, or was cut")
-        if is_ended and is_early:
+        if is_early:
             for t in (t for motion in rest for t in motion):
                 self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, reason="the run ended before it")
-        is_aborted = is_ended and is_early
-        return account_of(self.load, self.told, is_aborted=is_aborted, message=self.failure if is_aborted else "")
+        return account_of(self.load, self.told, is_aborted=is_early, message=self.failure if is_early else "")
 
 
 def _motions(load: DeckLoad) -> Iterator[list[Transfer]]:

@@ -11,6 +11,7 @@ of a mapping file::
     destination_well = "Destination Well"
     planned = "Transfer Volume"      # "" where the file does not repeat it
     actual = "Actual Volume"         # "" where a status is all there is
+    actual_end = "dispensed"         # or "both": what was drawn and what arrived alike
     status = "Status"
     reason = "Error"                 # ""
     ok = ["ok", "complete"]          # any other status is a fault; case is ignored
@@ -38,6 +39,7 @@ from protocols.worklists.picks import number
 from protocols.worklists.tables import SEPARATORS, rows_of, text_of
 
 _UNITS = {"uL": 1000, "nL": 1}
+_ENDS = ("dispensed", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class ResultColumns:
     """Empty: the file does not repeat the plan."""
     actual: str = "Actual Volume"
     """Empty: a status is all there is."""
+    actual_end: str = "dispensed"
+    """What ``actual`` is: dispensed (a pipette may have drawn more) or both (what left arrived, as by sound)."""
     status: str = "Status"
     reason: str = ""
     """Empty: the status is the reason."""
@@ -91,7 +95,14 @@ def read_result_columns(body: Mapping[str, Any], base: ResultColumns | None = No
         else:
             raise DataError(f"result: {name} is {value!r:.60}; it should be {'a list of texts' if is_list else 'text'}")
     made = replace(base, **values)
-    for name, allowed in (("unit", tuple(_UNITS)), ("well", WELLS), ("decimal", (".", ",")), ("separator", SEPARATORS)):
+    choices = {
+        "unit": tuple(_UNITS),
+        "well": WELLS,
+        "decimal": (".", ","),
+        "separator": SEPARATORS,
+        "actual_end": _ENDS,
+    }
+    for name, allowed in choices.items():
         if getattr(made, name) not in allowed:
             raise DataError(
                 f"result: {name} is {getattr(made, name)!r:.40}; allowed are {', '.join(map(repr, allowed))}"
@@ -157,7 +168,8 @@ class Matching:
         else:
             # Where the file has a column for what moved, an empty cell confirms nothing.
             is_ok = word in self.columns.ok and not (self.columns.actual and actual_nl is None)
-            self.told[t.transfer_id] = judged(t, actual_nl, is_ok=is_ok, reason=reason)
+            is_both = self.columns.actual_end == "both"
+            self.told[t.transfer_id] = judged(t, actual_nl, is_ok=is_ok, reason=reason, is_both=is_both)
 
     def _waiting(self, cells: Mapping[str, str]) -> list[Transfer]:
         place: list[str] = []

@@ -128,9 +128,24 @@ def test_the_policy_may_answer_for_a_person():
     assert state.faults["first.r0.run-0"].by == "policy"
 
 
-def test_a_load_that_moved_nothing_may_be_retried_under_a_new_key():
+@pytest.mark.parametrize("told", [{"transfers": []}, {"transfers": [], "drawn": [[1, 5000]]}, {}])
+def test_a_load_that_broke_off_in_its_first_transfer_is_never_run_again_on_a_guess(told):
     lab = FakeLab()
-    lab.device.fail["first.r0.run-0"] = {"transfers": []}
+    lab.device.fail["first.r0.run-0"] = told
+    (fault,) = lab.run().open_faults()
+    assert fault.choices == ("accept", "lose-plate", "abort")
+
+
+def test_a_load_that_the_device_did_not_take_may_be_retried():
+    lab = FakeLab()
+    lab.device.reject["first.r0.run-0"] = "protocol.json cannot be read"
+    (fault,) = lab.run().open_faults()
+    assert fault.choices == ("retry", "lose-plate", "abort")
+
+
+def test_a_load_that_certainly_never_began_may_be_retried_under_a_new_key():
+    lab = FakeLab()
+    lab.device.fail["first.r0.run-0"] = {"transfers": [], "begun": 0}
     (fault,) = lab.run().open_faults()
     assert fault.choices == ("retry", "lose-plate", "abort")
     lab.decide(what="answer", fault=fault.fault, choice="retry")

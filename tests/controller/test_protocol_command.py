@@ -1,6 +1,7 @@
 """nextplate protocol: check, show and diff of files, whoever wrote them."""
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from controller.protocolfile import LabNow, check_file, read_protocol
 from nextplate.errors import DataError
 from protocols.analyze import Analysis
 from protocols.deckmap import FLEX_ROWS, OT2_ROWS, slot_places
-from protocols.labware import ROBOTS
+from protocols.labware import ROBOTS, robot_deck
 from protocols.model import Protocol
+from protocols.stock import PlateCare, StockWell, TipRack
 
 LAB = dose_lab(8, (10.0, 1.0))
 PROTOCOL = LAB.compiled().protocol
@@ -39,9 +41,11 @@ def _command(kind: str, result: object = None, **params: object) -> dict[str, ob
 
 SOURCE = {"labwareId": "s", "definition": _definition("corning_384_wellplate_112ul_flat", "P24", 112)}
 TARGET = {"labwareId": "t", "definition": _definition("corning_96_wellplate_360ul_flat", "B7", 360)}
+RACK = {"labwareId": "x", "definition": _definition("opentrons_flex_96_tiprack_50ul", "A1", 0)}
 HAND = (
     _command("loadLabware", SOURCE, location={"slotName": "B2"}, displayName="SRC-00"),
     _command("loadLabware", TARGET, location={"slotName": "C2"}, displayName="P-1"),
+    _command("loadLabware", RACK, location={"slotName": "A2"}, displayName="T"),
     _command("loadPipette", {"pipetteId": "p"}, pipetteName="p50_single_flex"),
     _command("pickUpTip", labwareId="x", wellName="A1"),
     _command("aspirate", labwareId="s", wellName="P24", volume=5.0),
@@ -168,3 +172,14 @@ def test_every_slot_of_a_robot_has_a_place(robot: str) -> None:
     deck = ROBOTS[robot]
     assert set(deck.slots) | set(deck.staging) <= set(places)
     assert len(places) == len({*sum(FLEX_ROWS if robot == "flex" else OT2_ROWS, ())})
+
+
+def test_a_file_written_by_hand_may_not_draw_from_stock_that_is_past_its_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor_says(monkeypatch, "ok")
+    care = {"SRC-00": PlateCare(n_thaws=9, max_thaws=1, expires=date(2020, 1, 1))}
+    stock = (StockWell("SRC-00", "P24", "C", 100_000, 1.0, "corning_384_wellplate_112ul_flat"),)
+    now = LabNow(stock, (TipRack("T", "opentrons_flex_96_tiprack_50ul", ("B01",)),), care=care, has_books=True)
+    checked = check_file(folder / "hand.py", now, robot=robot_deck("flex", blocked=("B2",)), at=datetime.now(UTC))
+    assert {p.kind.value for p in checked.problems} == {"expired", "tip", "deck"}

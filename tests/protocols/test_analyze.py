@@ -80,6 +80,22 @@ SPOILED: dict[str, tuple[str, list[str]]] = {
         edit(DISPENSE, DISPENSE.replace("[target_well])", "[target_well].top(70))")),
         ["the tip goes beside the well"],
     ),
+    "drawn from the air": (
+        edit(ASPIRATE, ASPIRATE.replace("[source_well])", "[source_well].top(-0.5))")),
+        ["mm over its bottom, planned 1 mm"],
+    ),
+    "drawn too slowly": (
+        edit(ASPIRATE, "        pipette.flow_rate.aspirate = 0.5\n" + ASPIRATE),
+        ["at 0.5 ul/s, planned 35 ul/s"],
+    ),
+    "given too fast": (
+        edit(DISPENSE, DISPENSE.replace("[target_well])", "[target_well], rate=2)")),
+        ["at 114 ul/s, planned 57 ul/s"],
+    ),
+    "air pushed after": (
+        edit(DISPENSE, DISPENSE.replace("[target_well])", "[target_well], push_out=5)")),
+        ["5.0 ul of air pushed after"],
+    ),
     "dropped full": (
         edit(DISPENSE, DISPENSE.replace("        pipette", "        if _number != 5: pipette")),
         ["is dropped with 1250 nl", at(5)],

@@ -19,7 +19,7 @@ def run(ctx):
     small = ctx.load_labware("nest_96_wellplate_200ul_flat", "B3", label="S")
     tips = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "C1")
     more = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "D1")
-    ctx.load_trash_bin("A3")
+    trash = ctx.load_trash_bin("A3")
     one = ctx.load_instrument("flex_1channel_50", "left", tip_racks=[tips])
     eight = ctx.load_instrument("flex_8channel_50", "right", tip_racks=[more])
     water = ctx.define_liquid("water", "w", "#0000ff")
@@ -39,6 +39,30 @@ FILES = {
     "declared over the rim": '    small["D2"].load_liquid(water, 5000)\n',
     "below the minimum": '    one.transfer(0.5, trough["A1"], plate["H12"])\n',
     "overdrawn by eight": '    small["B1"].load_liquid(water, 200)\n    eight.transfer(20, small["A1"], plate["A1"])\n',
+    "thrown away": """
+    one.pick_up_tip()
+    for _ in range(2):
+        one.aspirate(30, small["A1"]); one.dispense(30, trash)
+    one.drop_tip()
+""",
+    "two of one label": """
+    other = ctx.load_labware("nest_96_wellplate_200ul_flat", "C3", label="S")
+    one.transfer(30, other["A1"], plate["A1"])
+""",
+    "an air gap by hand": """
+    one.pick_up_tip()
+    one.aspirate(30, trough["A1"]); one.air_gap(10)
+    one.dispense(25, plate["A1"]); one.dispense(15, plate["B1"])
+    one.drop_tip()
+""",
+    "moved a little": """
+    from opentrons import types
+    one.pick_up_tip()
+    one.aspirate(30, trough["A1"])
+    one.move_to(types.Location(types.Point(100, 100, 100), None))
+    one.dispense(30)
+    one.drop_tip()
+""",
     "overfilled by eight": '    eight.transfer(50, trough["A1"], [plate["A9"]] * 8)\n',
     "one tip, two sources": """
     one.pick_up_tip()
@@ -60,6 +84,9 @@ def analyses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
 
 
 WRONG = {
+    "thrown away": (ProblemKind.OVERDRAW, "S", "A01", "holds 30000 nl, 10000 of them dead volume, and gives 30000"),
+    "two of one label": (ProblemKind.OVERDRAW, "S in C3", "A01", "nothing says that it was filled"),
+    "moved a little": (ProblemKind.STEP, "", "", "nobody can tell where to"),
     "overfilled": (ProblemKind.OVERFILL, "P-1", "B07", "would hold 400000 nl, its maximum is 360000"),
     "overdrawn": (ProblemKind.OVERDRAW, "S", "A01", "holds 30000 nl, 10000 of them dead volume, and gives 30000"),
     "never declared": (ProblemKind.OVERDRAW, "S", "C07", "nothing says that it was filled"),
@@ -90,6 +117,49 @@ def test_what_the_vendors_simulator_passes_is_refused_with_the_well(case: str, a
     assert analyses[case].is_ok, "the vendor's interpreter finds nothing wrong with it"
     found = account(analyses[case].commands).problems
     assert any((p.kind, p.plate, p.well) == (kind, plate, well) and words in p.message for p in found), found
+
+
+@pytest.mark.opentrons
+def test_air_in_the_tip_comes_out_before_the_liquid_behind_it(analyses: dict[str, Analysis]) -> None:
+    books = account(analyses["an air gap by hand"].commands)
+    assert books.problems == []
+    assert (books.volumes["P-1", "A01"], books.volumes["P-1", "B01"]) == (15_000, 15_000)
+
+
+@pytest.mark.opentrons
+def test_a_label_of_the_labs_books_used_twice_is_refused(analyses: dict[str, Analysis]) -> None:
+    found = account(analyses["two of one label"].commands, {("S", "A01"): 90_000}).problems
+    assert any("two pieces of labware are called S" in p.message for p in found)
+
+
+NINETY_SIX = """
+requirements = {"robotType": "Flex", "apiLevel": "2.22"}
+def run(ctx):
+    tips = ctx.load_labware("opentrons_flex_96_tiprack_200ul", "D1", adapter="opentrons_flex_96_tiprack_adapter")
+    trough = ctx.load_labware("nest_1_reservoir_195ml", "C1", label="R")
+    fine = ctx.load_labware("corning_384_wellplate_112ul_flat", "C2", label="D")
+    plate = ctx.load_labware("corning_96_wellplate_360ul_flat", "B2", label="P")
+    ctx.load_trash_bin("A3")
+    head = ctx.load_instrument("flex_96channel_1000", "left", tip_racks=[tips])
+    trough.load_liquid(["A1"], 25000, ctx.define_liquid("w", "w"))
+    head.pick_up_tip()
+    head.aspirate(150, trough["A1"]); head.dispense(70, fine["B2"]); head.dispense(80, plate["A1"])
+    head.drop_tip()
+"""
+
+
+@pytest.mark.opentrons
+def test_ninety_six_channels_draw_ninety_six_times_and_stand_in_every_second_well(tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(NINETY_SIX)
+    (analysis,) = analyze_many([tmp_path / "file.py"])
+    assert analysis.is_ok, analysis.errors
+    books = account(analysis.commands)
+    assert books.drawn["R", "A01"] == 96 * 150_000
+    assert books.problems == []
+    filled = {well for (plate, well), nl in books.volumes.items() if plate == "D" and nl == 70_000}
+    assert filled == {f"{row}{column:02d}" for row in "BDFHJLNP" for column in range(2, 25, 2)}
+    assert sum(nl == 80_000 for (plate, _), nl in books.volumes.items() if plate == "P") == 96
+    assert len({key for _, key in books.tips}) == 96
 
 
 @pytest.mark.opentrons

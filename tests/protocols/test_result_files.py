@@ -17,7 +17,8 @@ from protocols.stock import StockWell, TipRack
 from protocols.volumes import Interval
 from protocols.worklists.account import Account, Fate, as_outcome, as_result, differences
 from protocols.worklists.echo_report import read_echo_report
-from protocols.worklists.hamilton_trace import read_hamilton_trace
+from protocols.worklists.formats import read_settings
+from protocols.worklists.hamilton_trace import TraceForm, read_hamilton_trace
 from protocols.worklists.names import Names
 from protocols.worklists.opentrons_record import read_opentrons_record
 from protocols.worklists.results import ResultColumns, read_result_columns, read_results
@@ -181,6 +182,49 @@ def test_an_empty_volume_confirms_nothing() -> None:
     assert fates(read_echo_report(raw, LOAD, NAMES)) == ["unknown", *["done"] * (N - 1)]
     only_status = ResultColumns(planned="", actual="")
     assert read_results(result_table(PLAN), LOAD, NAMES, only_status).is_as_planned
+
+
+def test_a_table_tells_what_arrived_and_an_echo_both_ends() -> None:
+    raw = result_table(PLAN, {2: ("0", "failed"), 3: ("1000", "failed")})
+    status, result, _ = as_result(read_results(raw, LOAD, NAMES))
+    assert (status, result["transfers"][1:3]) == ("done", [[2, 0], [3, 1000]])
+    assert [number for number, _ in result["drawn"]] == [1, 4, 5, 6]
+    both = read_result_columns({"actual_end": "both"})
+    assert as_result(read_results(raw, LOAD, NAMES, both))[1]["drawn"][1:3] == [[2, 0], [3, 1000]]
+    with pytest.raises(DataError, match="actual_end"):
+        read_result_columns({"actual_end": "drawn"})
+
+
+@pytest.mark.parametrize(
+    "words", [{"aspirate": "Aspirate", "dispense": "DISPENSE", "abort": "Abort", "end": "End Method"}]
+)
+def test_the_words_of_a_trace_may_be_written_in_any_case(words: dict[str, str]) -> None:
+    raw = trace(PLAN, {3: "aspirate"})
+    plain, capital = (read_hamilton_trace(raw, LOAD, NAMES, form) for form in (None, TraceForm(**words)))
+    assert as_result(capital) == as_result(plain)
+    assert fates(capital)[:2] == ["done", "done"]
+
+
+def test_an_aborted_trace_without_a_liquid_step_proves_nothing() -> None:
+    foreign = TraceForm(aspirate="ansaugen", dispense="abgeben")
+    account = read_hamilton_trace(
+        trace(PLAN, {3: "aspirate"}).replace(b"spirate", b"x").replace(b"ispense", b"y"), LOAD, NAMES, foreign
+    )
+    assert as_result(account)[0] == "unknown"
+
+
+@pytest.mark.parametrize("body", [{"aspirate": ""}, {"dispense": "Aspirate"}, {"end": " "}])
+def test_words_of_a_trace_that_cannot_be_told_apart_are_refused(body: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="none is empty"):
+        read_settings({"trace": body})
+
+
+def test_a_record_without_a_status_does_not_say_that_the_run_ended() -> None:
+    body = json.loads(run_record(PLAN, {3: "aspirate"}, "failed"))
+    del body["run"]
+    account = read_opentrons_record(json.dumps(body).encode(), LOAD)
+    assert fates(account) == ["done", "done", *["unknown"] * (N - 2)]
+    assert as_result(account)[0] == "unknown"
 
 
 def test_rows_that_lack_are_unknown() -> None:

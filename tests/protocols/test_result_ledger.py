@@ -43,7 +43,8 @@ def _table_trial(rng: random.Random, is_echo: bool) -> tuple[Account, Truth]:
                 faults[t.transfer_id] = f"{moved}.5" if moved < VOLUME else "", "fault"
             case _:
                 moved = VOLUME
-        truth[t.transfer_id] = moved, moved
+        # What a table tells is what arrived: a pipette that failed to give may have drawn all of it.
+        truth[t.transfer_id] = moved if is_echo else rng.choice([moved, rng.randint(moved, VOLUME), VOLUME]), moved
     if is_echo:
         return read_echo_report(echo_report(PLAN, faults, frozenset(skip)), LOAD, NAMES), truth
     return read_results(result_table(PLAN, faults, frozenset(skip)), LOAD, NAMES), truth

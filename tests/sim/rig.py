@@ -20,7 +20,7 @@ from drivers.ports import (
     Status,
     StorePlate,
 )
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
+from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Step, Transfer
 from sim.lab import SimLab, SimSettings, SourceWell
 
 ASSAY = "corning_96_wellplate_360ul_flat"
@@ -80,7 +80,7 @@ def transfers(n: int = 24, volume_nl: int = 5_000) -> tuple[Transfer, ...]:
     return tuple(out)
 
 
-def write_protocol(folder: Path, moved: tuple[Transfer, ...], deck: tuple[DeckItem, ...] = DECK) -> RunLoad:
+def write_protocol(folder: Path, moved: tuple[Step, ...], deck: tuple[DeckItem, ...] = DECK) -> RunLoad:
     protocol = Protocol("test", "flex", "flex_1channel_50", "left", (DeckLoad(0, deck, moved),))
     path = folder / f"protocol-{protocol.digest[:8]}.json"
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.ports import Report, RunLoad, Status
 from nextplate.errors import NeedsOperator
-from protocols.model import Transfer
+from protocols.model import Incubate, Transfer
 from sim.lab import FaultKind, FaultSettings, SimLab
 from sim.liquids import read_well
 from tests.sim.rig import DECK, RACK, do, open_lab, set_up, transfers, write_protocol
@@ -56,7 +56,7 @@ def test_a_plate_in_the_wrong_slot_stops_everything(lab: SimLab, tmp_path: Path)
     report = do(lab, lab.handler, write_protocol(tmp_path, transfers(2), wrong), "dose")
     assert report.status is Status.FAILED
     assert "slot B1 should hold CTRL-001 but holds SRC-001" in report.message
-    assert report.result == {"transfers": []}
+    assert report.result == {"transfers": [], "begun": 0}
     assert not lab.log("handler")
 
 
@@ -71,6 +71,13 @@ def test_a_used_tip_is_refused_and_what_moved_is_told(lab: SimLab, tmp_path: Pat
 def test_a_tip_stays_on_from_one_transfer_to_the_next(lab: SimLab, tmp_path: Path) -> None:
     kept = tuple(replace(t, source_well="A01", source_plate="SRC-001", tip_well="A01") for t in transfers(3))
     assert _run(lab, tmp_path, kept).status is Status.DONE
+
+
+def test_a_tip_stays_on_while_a_plate_stands(lab: SimLab, tmp_path: Path) -> None:
+    one, two = (replace(t, source_well="A01", source_plate="SRC-001", tip_well="A01") for t in transfers(2))
+    report = do(lab, lab.handler, write_protocol(tmp_path, (one, Incubate(9, "P1", 60), two)), "dose")
+    assert report.status is Status.DONE, report.message
+    assert report.result == {"transfers": [[1, 5000], [2, 5000]], "steps": [9]}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from controller.settings import Settings
 from controller.state import LabState, fold
 from controller.store import Event, NewEvent, RowWrite
 from drivers.ports import MovePlates, Report, RunLoad, Status
-from nextplate.errors import Transient
+from nextplate.errors import NeedsOperator, Transient
 
 START = datetime(2026, 1, 5, 17, tzinfo=UTC)
 
@@ -74,6 +74,7 @@ class FakeDevice:
     memory: dict[str, tuple[Any, datetime]] = field(default_factory=dict)
     lose_reply: set[str] = field(default_factory=set)
     refuse: dict[str, int] = field(default_factory=dict)
+    reject: dict[str, str] = field(default_factory=dict)
     fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     die_after_submit: str | None = None
@@ -87,6 +88,8 @@ class FakeDevice:
         if self.refuse.get(key, 0) > 0:
             self.refuse[key] -= 1
             raise Transient("busy")
+        if key in self.reject:
+            raise NeedsOperator(self.reject[key])
         if key not in self.memory:
             self.log.append((key, command))
             takes = self.takes.get(key.split(".")[2], timedelta(minutes=7))

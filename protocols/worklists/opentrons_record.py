@@ -30,8 +30,14 @@ _BLIND = ("aspirateInPlace", "dispenseInPlace", "airGapInPlace", "aspirateWhileT
 """Moves of liquid that do not name their well."""
 
 
-def read_opentrons_record(raw: bytes, load: DeckLoad) -> Account:
+def read_opentrons_record(raw: bytes, load: DeckLoad, *, has_results: bool = True) -> Account:
     """Read the record of a run that did this load.
+
+    Args:
+        raw: JSON.
+        load: that was run.
+        has_results: every command is whole. False: as the robot lists them, most without results; that one succeeded
+            then says how much it moved.
 
     Raises:
         DataError: no record, pages missing, a command told twice, labware of another load, liquid moved otherwise
@@ -40,7 +46,7 @@ def read_opentrons_record(raw: bytes, load: DeckLoad) -> Account:
     body = _parsed(raw)
     _refuse_analysis(body)
     commands, status = _commands(body), _status(body)
-    follower = _Follower(load)
+    follower = _Follower(load, has_results)
     ids: set[str] = set()
     for n, command in enumerate(commands, 1):
         try:
@@ -108,6 +114,7 @@ class _Follower:
     """Follows liquid through the commands, motion by motion of the plan."""
 
     load: DeckLoad
+    has_results: bool = True
     motions: list[list[Transfer]] = field(init=False)
     at: int = 0
     """The next motion to draw."""
@@ -193,7 +200,7 @@ class _Follower:
             if abs(volume_nl - motion[0].volume_nl) >= 1:
                 raise DataError(f"{volume_nl} nl drawn from {key[1]}, planned are {motion[0].volume_nl}")
             self.at += 1
-            self.short = self._why_no_tip(params, motion[0]) or _why_short("drawn", said_nl, motion[0])
+            self.short = self._why_no_tip(params, motion[0]) or self._why_short("drawn", said_nl, motion[0])
             if status == "succeeded":
                 self.held = motion
             else:
@@ -223,12 +230,17 @@ class _Follower:
             raise DataError(f"it dispenses into {key}, planned is {motion[0].destination_well}")
         elif status != "succeeded" or abs(volume_nl - motion[0].volume_nl) >= 1:
             self._doubt(motion)
-        elif why := self.short or _why_short("dispensed", said_nl, motion[0]):
+        elif why := self.short or self._why_short("dispensed", said_nl, motion[0]):
             self._doubt(motion, why)
         else:
             for t in motion:
                 whole = Decimal(t.volume_nl)
                 self.told[t.transfer_id] = Happened(t.transfer_id, Fate.DONE, whole, whole)
+
+    def _why_short(self, what: str, said_nl: Decimal | None, t: Transfer) -> str:
+        if said_nl is None:
+            return f"the record does not say how much was {what}" if self.has_results else ""
+        return f"{said_nl.normalize():f} of {t.volume_nl} nl were {what}" if abs(said_nl - t.volume_nl) >= 1 else ""
 
     def _doubt(self, motion: list[Transfer], why: str = "") -> None:
         self.broken = motion
@@ -269,12 +281,6 @@ def _said_nl(command: Mapping[str, Any]) -> Decimal | None:
     """Return what the robot says that it moved, not what it was told to; None: it does not say."""
     result = command.get("result")
     return _nl(result["volume"]) if isinstance(result, Mapping) and "volume" in result else None
-
-
-def _why_short(what: str, said_nl: Decimal | None, t: Transfer) -> str:
-    if said_nl is None:
-        return f"the record does not say how much was {what}"
-    return f"{said_nl.normalize():f} of {t.volume_nl} nl were {what}" if abs(said_nl - t.volume_nl) >= 1 else ""
 
 
 def _motions(load: DeckLoad) -> Iterator[list[Transfer]]:

@@ -34,6 +34,7 @@ from drivers.serial_options import memory_of
 from drivers.worker import NOTHING_MOVED, WorkerDevice
 from drivers.worker_memory import JSON
 from nextplate.errors import DataError, NeedsOperator, SettingsError
+from protocols.labware import vendor_well
 from protocols.model import DeckLoad, Protocol, Transfer
 
 BACKENDS: Mapping[str, str] = {
@@ -278,7 +279,7 @@ class PlrHandler:
         if barcode not in slots:
             raise NeedsOperator(f"{barcode} is not on the deck of the load")
         try:
-            return deck.get_resource(slots[barcode]).get_item(f"{well[0]}{int(well[1:])}")
+            return deck.get_resource(slots[barcode]).get_item(vendor_well(well))
         except Exception as error:
             raise NeedsOperator(f"{self._deck} has no {well} in slot {slots[barcode]} ({barcode}): {error}") from error
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nextplate.errors import DataError, StepError
-from protocols.model import Protocol
+from protocols.model import Protocol, find_load
 from protocols.offsets import Offset
 from protocols.proof import SeenTransfer, compare_commands, read_commands
-from protocols.render import find_load
 
 __all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
 

@@ -57,8 +57,7 @@ def compile_protocol(
     """Turn a layout into a protocol: every well that is not empty gets its liquid.
 
     Source wells are chosen so that few source plates are needed, loads so that few deck swaps are needed; partly
-    used tip racks come first. The result is a plan on paper: protocols.ledger judges it against volumes, and
-    protocols.analyze proves the rendered file.
+    used tip racks come first.
 
     Args:
         layout: of the assay plate.
@@ -77,17 +76,24 @@ def compile_protocol(
         PlanError: volume outside the pipette's range, stock or tips that do not suffice, barcodes that clash.
         DataError: unknown labware.
     """
-    target = destination(layout, destination_labware)
-    rules = rules or Rules()
-    by_volume = rules.final_dmso_percent is not None
-    if by_volume:
-        rules = replace(rules, solvent=controls.get(Role.NEGATIVE, rules.solvent))
-        if well_volume_nl is None:
-            raise PlanError("final_dmso_percent needs well_volume_nl, what stands in a well before")
-    is_by_dose = well_volume_nl is not None
-    orders = list(_orders(layout, controls, None if by_volume else transfer_nl, transfer_nl, is_by_dose=is_by_dose))
-    plate = Target(layout.barcode, target, well_volume_nl or 0)
+    rules = _by_controls(rules or Rules(), controls, well_volume_nl)
+    sample_nl = transfer_nl if rules.final_dmso_percent is None else None
+    orders = list(_orders(layout, controls, sample_nl, transfer_nl, is_by_dose=well_volume_nl is not None))
+    plate = Target(layout.barcode, destination(layout, destination_labware), well_volume_nl or 0)
     return compile_orders(orders, (plate,), stock, tips, deck, rules, name).protocol
+
+
+def _by_controls(rules: Rules, controls: Mapping[Role, str], well_volume_nl: int | None) -> Rules:
+    """Fill up with the negative control, where doses are made by volume.
+
+    Raises:
+        PlanError: they are, and nobody says what stands in a well before.
+    """
+    if rules.final_dmso_percent is None:
+        return rules
+    if well_volume_nl is None:
+        raise PlanError("final_dmso_percent needs well_volume_nl, what stands in a well before")
+    return replace(rules, solvent=controls.get(Role.NEGATIVE, rules.solvent))
 
 
 def compile_orders(
@@ -101,8 +107,7 @@ def compile_orders(
 ) -> Compiled:
     """Turn orders for wells of several plates into a protocol.
 
-    An acoustic dispenser takes no tips and makes whole droplets (protocols.acoustic). Where the deck has an 8-channel
-    pipette it makes whole columns at once, as long as whole columns of tips are there.
+    An acoustic dispenser is protocols.acoustic's; an 8-channel pipette makes whole columns at once.
 
     Args:
         orders: in any order; a well may be ordered for several times.
@@ -128,13 +133,13 @@ def compile_orders(
     stock = reachable(stock, {order.compound_id for order in orders}, tool)
     wanted = _wanted(orders, plates, stock, tool, rules)
     kinds = {**{t.barcode: t.labware for t in targets}, **{s.barcode: s.labware for s in rules.spares}}
-    try:
-        protocol = _compiled(wanted, kinds, stock, racks, deck, rules, name)
-    except _ColumnsShort:
-        protocol = _compiled(wanted, kinds, stock, racks, replace(deck, multichannel=""), rules, name)
+    protocol = _with_columns_or_without(wanted, kinds, stock, racks, deck, rules, name)
+    return Compiled(protocol, carry_over(protocol), _spares_used(protocol, rules), wanted.made_um)
+
+
+def _spares_used(protocol: Protocol, rules: Rules) -> dict[str, str]:
     used = {item.barcode for load in protocol.loads for item in load.deck}
-    spares = {spare.barcode: spare.labware for spare in rules.spares if spare.barcode in used}
-    return Compiled(protocol, carry_over(protocol), spares, wanted.made_um)
+    return {spare.barcode: spare.labware for spare in rules.spares if spare.barcode in used}
 
 
 class _ColumnsShort(Exception):
@@ -203,6 +208,22 @@ def _demands(orders: Sequence[Order], plates: Mapping[str, Target], stock: Seque
         portions.append(Portion(order.plate, (order.well,), order.volume_nl or 0))
     for (compound, is_control, strengths), (portions, dose_um) in groups.items():
         yield Demand(compound, tuple(portions), is_control, strengths, dose_um)
+
+
+def _with_columns_or_without(
+    wanted: _Wanted,
+    kinds: Mapping[str, str],
+    stock: Sequence[StockWell],
+    racks: Sequence[TipRack],
+    deck: RobotDeck,
+    rules: Rules,
+    name: str,
+) -> Protocol:
+    """Let eight channels move columns as long as whole columns of tips are there."""
+    try:
+        return _compiled(wanted, kinds, stock, racks, deck, rules, name)
+    except _ColumnsShort:
+        return _compiled(wanted, kinds, stock, racks, replace(deck, multichannel=""), rules, name)
 
 
 def _compiled(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nextplate.errors import PlanError
 from protocols.draws import usable_nl
 from protocols.evaporation import follow_seal, lost_nl, rates_of
 from protocols.labware import LABWARE, labware
@@ -70,18 +69,6 @@ def shortages(ledger: Ledger, protocols: Sequence[Protocol]) -> tuple[Shortage, 
     refills = [_refill(key, lowest, run) for key, lowest in run.lowest.items()]
     retips = [Retip(rack, run.kinds.get(rack, ""), tuple(wells)) for rack, wells in run.missing.items()]
     return (*(refill for refill in refills if refill is not None), *retips)
-
-
-def refuse_dry(ledger: Ledger, protocols: Sequence[Protocol]) -> None:
-    """Refuse a night that would run dry.
-
-    Raises:
-        PlanError: lists every bottle, plate well and tip rack, and by how much it has to be filled.
-    """
-    if found := shortages(ledger, protocols):
-        n = len(protocols)
-        night = f"protocol {protocols[0].name}" if n == 1 else f"this night of {n} protocols"
-        raise PlanError(f"{night} would run dry:\n  " + "\n  ".join(map(str, found)))
 
 
 @dataclass(slots=True)

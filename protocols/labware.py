@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from nextplate.errors import DataError, PlanError
-from nextplate.plate import PlateFormat, normal_well
+from nextplate.plate import PlateFormat, normal_well, parse_well, row_letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +295,16 @@ def labware(load_name: str) -> Labware:
     if load_name not in LABWARE:
         raise DataError(f"labware {load_name!r} is not known; known are {', '.join(sorted(LABWARE))}")
     return LABWARE[load_name]
+
+
+def vendor_well(well: str) -> str:
+    """Spell a well as vendors do, without padding: A1 for A01, AF48.
+
+    Raises:
+        DataError: not a well name.
+    """
+    row, column = parse_well(well)
+    return f"{row_letters(row)}{column + 1}"
 
 
 def pipette(load_name: str) -> Pipette:

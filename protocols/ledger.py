@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from nextplate.errors import DataError, PlanError
-from protocols.evaporation import evaporated_nl, follow_seal, lost_nl, rates_of
+from protocols.evaporation import follow_seal, lost_nl, rates_of
 from protocols.judge import Lab, judge
 from protocols.labware import RobotDeck, labware
 from protocols.model import DeckLoad, Protocol, thaws
@@ -263,15 +263,6 @@ class Ledger:
         if not 0 <= volume.low_nl <= volume.high_nl <= kind.max_volume_nl:
             raise DataError(f"{well} of {plate}: {volume} is not between 0 and {kind.max_volume_nl} nl")
         return replace(self, wells={**self.wells, (plate, well): volume}, unknown=self.unknown - {(plate, well)})
-
-    def aged(self, hours: float) -> "Ledger":
-        """Return the ledger after a time in which plates stood open: the least falls, the most stays."""
-        wells = dict(self.wells)
-        for (plate, well), volume in self.wells.items():
-            rate = self.care.get(plate, _UNTOUCHED).evaporation_nl_per_h
-            if rate and plate not in self.sealed:
-                wells[plate, well] = volume.minus(Interval(0, evaporated_nl(rate, hours * 3600)))
-        return replace(self, wells=wells)
 
     def total_nl(self) -> Interval:
         """Return the liquid in all wells and in the waste; running protocols never changes it."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from nextplate.errors import DataError
+from nextplate.errors import DataError, PlanError
 from protocols.steps import (
     Dispense,
     Incubate,
@@ -152,6 +152,18 @@ class Protocol:
             return _read(json.loads(text, object_pairs_hook=once))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"not a protocol written by nextplate: {error!r}") from error
+
+
+def find_load(protocol: Protocol, load_index: int) -> DeckLoad:
+    """Return a load of a protocol.
+
+    Raises:
+        PlanError: there is no such load.
+    """
+    for load in protocol.loads:
+        if load.index == load_index:
+            return load
+    raise PlanError(f"protocol {protocol.name} has no load {load_index}; it has {len(protocol.loads)}, from 0")
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from nextplate.errors import PlanError
-from nextplate.plate import parse_well
-from protocols.labware import pipette, robot_deck
-from protocols.model import DeckItem, DeckLoad, Protocol, Transfer
+from protocols.labware import pipette, robot_deck, vendor_well
+from protocols.model import DeckItem, DeckLoad, Protocol, Transfer, find_load
 from protocols.offsets import Offset
 from protocols.render_rows import EIGHT, ONE, Row, RowKind, is_plain, rows_of, uses_eight
 
@@ -88,28 +87,6 @@ def render_for_csv(protocol: Protocol, *, offsets: Sequence[Offset] = ()) -> str
         n_step_columns=len(STEP_COLUMNS),
         kinds=f"({', '.join(ascii(kind.value) for kind in RowKind)})",
     )
-
-
-def find_load(protocol: Protocol, load_index: int) -> DeckLoad:
-    """Return a load of a protocol.
-
-    Raises:
-        PlanError: there is no such load.
-    """
-    for load in protocol.loads:
-        if load.index == load_index:
-            return load
-    raise PlanError(f"protocol {protocol.name} has no load {load_index}; it has {len(protocol.loads)}, from 0")
-
-
-def vendor_well(well: str) -> str:
-    """Spell a well as Opentrons does: A1 for A01.
-
-    Raises:
-        DataError: not a well name.
-    """
-    _, column = parse_well(well)
-    return f"{well.strip().rstrip('0123456789')}{column + 1}"
 
 
 def microlitres(volume_nl: int) -> str:

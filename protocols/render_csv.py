@@ -13,8 +13,8 @@ import io
 from collections.abc import Sequence
 
 from protocols.labware import robot_deck
-from protocols.model import DeckItem, Protocol
-from protocols.render import CSV_FORMAT, DECK_COLUMNS, STEP_COLUMNS, find_load, ordered_cells, row_values
+from protocols.model import DeckItem, Protocol, find_load
+from protocols.render import CSV_FORMAT, DECK_COLUMNS, STEP_COLUMNS, ordered_cells, row_values
 from protocols.render_rows import Row, rows_of
 
 _FORMULA = "=+-@"

@@ -28,7 +28,7 @@ from typing import Any
 
 from nextplate.errors import DataError, PlanError
 from nextplate.plate import PlateFormat, parse_well, well_name
-from protocols.labware import LABWARE
+from protocols.labware import LABWARE, vendor_well
 from protocols.model import Protocol, Transfer
 from protocols.sentences import well_on
 from protocols.worklists.names import Names
@@ -40,7 +40,6 @@ from protocols.worklists.picks import (
     listed,
     position,
     restored,
-    vendor_well,
     whole_nl,
 )
 from protocols.worklists.tables import SEPARATORS, rows_of, written

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from nextplate.errors import DataError, PlanError
 from nextplate.plate import parse_well, well_name
-from protocols.labware import LABWARE
+from protocols.labware import LABWARE, vendor_well
 from protocols.model import DeckItem, Protocol, Transfer
 from protocols.sentences import well_on
 from protocols.strokes import is_trough
 from protocols.volumes import WellKey
 from protocols.worklists.names import Names
-from protocols.worklists.picks import Listed, Pick, Written, listed, restored, vendor_well, whole_nl
+from protocols.worklists.picks import Listed, Pick, Written, listed, restored, whole_nl
 from protocols.worklists.tables import rows_of, written
 
 DROPLETS_PL = (2_500, 25_000)

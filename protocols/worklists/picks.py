@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 from nextplate.errors import DataError, PlanError
-from nextplate.plate import PlateFormat, parse_well, row_letters
+from nextplate.plate import PlateFormat, parse_well
 from protocols.labware import LABWARE, Labware
-from protocols.model import DeckItem, DeckLoad, Protocol, Transfer
+from protocols.model import DeckItem, DeckLoad, Protocol, Transfer, find_load
 from protocols.sentences import said, well_on
 from protocols.volumes import is_volume
 from protocols.worklists.names import LONGEST, Names
@@ -69,7 +69,7 @@ def listed(protocol: Protocol, load_index: int, *, needs_tips: bool = False, lon
         PlanError: no such load; a step that is no transfer; a plate that is not on the deck, a well it does not have,
             a volume that is none.
     """
-    load = _load(protocol, load_index)
+    load = find_load(protocol, load_index)
     deck = {item.barcode: item for item in load.deck}
     for step in load.steps:
         if not isinstance(step, Transfer):
@@ -81,13 +81,6 @@ def listed(protocol: Protocol, load_index: int, *, needs_tips: bool = False, lon
         raise PlanError(f"load {load.index}: transfer {twice} is there twice; a result could not tell which is meant")
     words = [barcode for t in load.transfers for barcode in (t.source_plate, t.destination_plate)]
     return Listed(load, deck, Names.of([*words, *(t.compound_id for t in load.transfers)], longest))
-
-
-def _load(protocol: Protocol, load_index: int) -> DeckLoad:
-    for load in protocol.loads:
-        if load.index == load_index:
-            return load
-    raise PlanError(f"protocol {protocol.name} has no load {load_index}; it has {len(protocol.loads)}, from 0")
 
 
 def _check(t: Transfer, deck: dict[str, DeckItem], *, needs_tips: bool) -> None:
@@ -103,16 +96,6 @@ def _check(t: Transfer, deck: dict[str, DeckItem], *, needs_tips: bool) -> None:
         raise PlanError(f"transfer {t.transfer_id} into {where}: {t.volume_nl!r} nl is no volume")
     if needs_tips and not t.tip_rack:
         raise PlanError(f"transfer {t.transfer_id} into {t.destination_well}: it has no tip, and the robot needs one")
-
-
-def vendor_well(well: str) -> str:
-    """Spell a well without padding: A1 for A01, AF48.
-
-    Raises:
-        DataError: not a well name.
-    """
-    row, column = parse_well(well)
-    return f"{row_letters(row)}{column + 1}"
 
 
 def position(well: str, plate_format: PlateFormat) -> int:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from nextplate.errors import DataError, PlanError
 from nextplate.plate import parse_well, well_name
-from protocols.labware import LABWARE, PIPETTES
+from protocols.labware import LABWARE, PIPETTES, vendor_well
 from protocols.model import DeckItem, DeckRole, Protocol, Transfer
 from protocols.worklists.names import Names
-from protocols.worklists.picks import Pick, Written, listed, vendor_well
+from protocols.worklists.picks import Pick, Written, listed
 
 _HEAD = '''"""Deck load {number} of {total}, written by nextplate for PyLabRobot 0.2.2; protocol {digest}."""
 

@@ -1,5 +1,6 @@
 """The ledger refuses every wrong protocol, naming the well, and never loses a nanolitre."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from nextplate.errors import DataError, PlanError
 from protocols.ledger import Ledger, WellState
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
+from protocols.model import DeckItem, DeckLoad, DeckRole, Incubate, Protocol, Step, Transfer
 from protocols.outcome import EXACT, Handling, Outcome
 from protocols.stock import PlateCare, StockWell, TipRack
 from protocols.volumes import Interval
@@ -41,7 +42,7 @@ def transfers() -> list[Transfer]:
     ]
 
 
-def protocol(moves: list[Transfer] | None = None, deck: tuple[DeckItem, ...] = DECK, **changes: Any) -> Protocol:
+def protocol(moves: Sequence[Step] | None = None, deck: tuple[DeckItem, ...] = DECK, **changes: Any) -> Protocol:
     load = DeckLoad(0, deck, tuple(transfers() if moves is None else moves))
     return replace(Protocol("night", "flex", "flex_1channel_50", "left", (load,)), **changes)
 
@@ -175,10 +176,11 @@ def test_a_booked_well_is_pending_until_its_load_is_over() -> None:
 
 def test_open_plates_lose_to_the_air_and_sealed_ones_do_not() -> None:
     books = replace(ledger(), care={"P": PlateCare(evaporation_nl_per_h=333)})
-    assert books.aged(1.5).volume("P", "A01") == Interval(99_500, 100_000)
-    assert books.aged(1.5).volume("S", "A01") == Interval.exactly(20_000)
-    assert books.aged(10_000).volume("P", "A01") == Interval(0, 100_000)
-    assert replace(books, sealed=frozenset("P")).aged(1.5) == replace(books, sealed=frozenset("P"))
+    shut = replace(books, sealed=frozenset("P"))
+    assert books.check(protocol([Incubate(9, "P", 5400)])).volume("P", "A01") == Interval(99_500, 100_000)
+    assert books.check(protocol([Incubate(9, "S", 5400)])).volume("S", "A01") == Interval.exactly(20_000)
+    assert books.check(protocol([Incubate(9, "P", 36_000_000)])).volume("P", "A01") == Interval(0, 100_000)
+    assert shut.check(protocol([Incubate(9, "P", 5400)])) == shut
 
 
 def test_every_kind_of_step_is_entered() -> None:

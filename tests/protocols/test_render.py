@@ -5,8 +5,9 @@ import ast
 import pytest
 
 from nextplate.errors import DataError, PlanError
+from protocols.labware import vendor_well
 from protocols.model import DeckRole
-from protocols.render import microlitres, render, vendor_well
+from protocols.render import microlitres, render
 from tests.support.protocol_lab import NASTY, SmallLab
 
 

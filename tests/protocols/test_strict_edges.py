@@ -6,7 +6,7 @@ from nextplate.errors import DataError, PlanError
 from protocols.compile import compile_orders
 from protocols.describe import describe
 from protocols.difference import diff
-from protocols.labware import robot_deck
+from protocols.labware import robot_deck, vendor_well
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 from protocols.orders import Order, Rules, Target
 from protocols.problems import Problem, ProblemKind
@@ -92,3 +92,8 @@ def test_a_well_gives_no_more_than_its_window_is_wide() -> None:
     with pytest.raises(PlanError, match="A01 of S holds 24000 nl; 5000 nl can be drawn"):
         write_echo(small(), 0, window)
     assert write_echo(small(), 0, EchoPlates(windows_nl={KIND: (20_000, 25_000)})).text
+
+
+@pytest.mark.parametrize(("well", "spelled"), [("A01", "A1"), ("P24", "P24"), ("AA01", "AA1"), ("AF48", "AF48")])
+def test_rows_of_two_letters_are_spelled_as_vendors_do(well: str, spelled: str) -> None:
+    assert vendor_well(well) == spelled

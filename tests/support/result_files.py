@@ -5,8 +5,8 @@ import random
 from collections.abc import Mapping
 from decimal import Decimal
 
+from protocols.labware import vendor_well
 from protocols.model import Protocol, Transfer
-from protocols.worklists.picks import vendor_well
 
 Moved = Mapping[int, tuple[str, str]]
 """By transfer: what moved in nl, and the status; a transfer that is not listed went well."""

@@ -10,11 +10,11 @@ from device_rig import Port, Rig
 
 from drivers.ports import RunLoad
 from drivers.worklist_folder import WorklistFolder, make
-from protocols.labware import LABWARE
+from protocols.labware import LABWARE, vendor_well
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 from protocols.worklists.columns import read_columns
 from protocols.worklists.gwl import read_gwl
-from protocols.worklists.picks import Pick, vendor_well
+from protocols.worklists.picks import Pick
 
 SOURCE, TARGET, TIPS = (
     "corning_384_wellplate_112ul_flat",

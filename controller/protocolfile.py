@@ -11,12 +11,12 @@ from nextplate.errors import DataError
 from protocols.carry_over import carry_over
 from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
-from protocols.forecast import shortages
+from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
 from protocols.handwritten_lab import lab_problems, not_known
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
-from protocols.model import DeckItem, DeckRole, Protocol
+from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
 from protocols.stock import PlateCare, StockWell, TipRack
 
 MAX_BYTES = 100_000_000
@@ -73,11 +73,27 @@ def read_sound(path: Path) -> Protocol:
         DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
     """
     protocol = read_protocol(path)
+    require_known_labware(path, protocol)
     unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
     wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
     if wrong:
         raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
     return protocol
+
+
+def require_known_labware(path: Path, protocol: Protocol) -> None:
+    """Refuse a protocol with labware of which neither wells nor volumes are known.
+
+    Raises:
+        DataError: there is some; names the slot.
+    """
+    for load in protocol.loads:
+        for item in load.deck:
+            if item.labware not in LABWARE:
+                raise DataError(
+                    f"{path}: load {load.index}, slot {item.slot}: labware {item.labware!r:.60} of "
+                    f"{item.barcode!r:.60} is not known; known are {', '.join(sorted(LABWARE))}"
+                )
 
 
 def check_file(
@@ -105,7 +121,7 @@ def check_file(
         DataError: the file or a table cannot be read, or the file does not take these tables.
         StepError: there is no interpreter for it.
     """
-    if path.suffix == ".py":
+    if path.suffix.lower() == ".py":
         return _by_hand(path, lab, robot, at, python, tables or {}, is_attended=is_attended)
     if tables:
         raise DataError(f"{path}: only an Opentrons file that ends in .py takes tables; leave --table out")
@@ -130,7 +146,8 @@ def stock_of(path: Path) -> tuple[StockWell, ...]:
 def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime | None) -> Checked:
     ledger, notes = _ledger(protocol, lab)
     problems = check(protocol, ledger, robot, at)
-    dry = tuple(str(item) for item in shortages(ledger, [protocol]))
+    known = {plate for plate, _ in ledger.wells}
+    dry = tuple(str(i) for i in shortages(ledger, [protocol]) if not isinstance(i, Refill) or i.plate in known)
     n_loads, n = len(protocol.loads), len(protocol.steps)
     what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
     if not problems and n_loads:
@@ -160,6 +177,9 @@ def _ledger(protocol: Protocol, lab: LabNow) -> tuple[Ledger, list[str]]:
         notes.append(
             f"nothing is known of what is in {', '.join(sorted(assumed))}: taken as full; name --lab or --stock"
         )
+    beside = {s.reservoir for s in protocol.steps if isinstance(s, Dispense | Wash)} - known - items.keys()
+    if beside:
+        notes.append(f"nothing is known of {', '.join(sorted(beside))}, on no deck: name --lab or --stock that has it")
     if tips:
         notes.append(f"nothing is known of the tips in {', '.join(t.barcode for t in tips)}: taken as full")
     return Ledger.of(lab.stock, (*lab.tips, *tips), plates, lab.care), notes

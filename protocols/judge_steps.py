@@ -78,7 +78,8 @@ def _transfer_problems(t: Transfer, books: Books) -> Iterator[Found]:
 
 def _well_problems(key: WellKey, roles: tuple[DeckRole, ...], books: Books, tool: Pipette | None) -> Iterator[Found]:
     plate, well = key
-    if plate not in books.labware:
+    is_told = plate in books.deck and books.deck[plate].labware not in LABWARE
+    if plate not in books.labware and not is_told:
         yield ProblemKind.PLATE, f"plate {plate} of well {well} is not in the ledger", key
     item = books.deck.get(plate)
     if item is None:

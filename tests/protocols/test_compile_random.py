@@ -1,6 +1,8 @@
 """Right orders at random: each is made as ordered, by a protocol that the check passes, or refused with its cause."""
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -117,4 +119,20 @@ def test_a_dose_for_which_other_wells_left_too_little_says_so() -> None:
         Rules(10.0, spares=(Spare("DIL", P384),)),
     )  # fmt: skip
     with pytest.raises(PlanError, match="too little is left of it, other wells have taken the rest"):
+        lab.compiled()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"concentration_um": float("nan")}, "A01 on SRC-00 is nan uM strong, which is no concentration"),
+        ({"concentration_um": -1.0}, "is -1.0 uM strong"),
+        ({"volume_nl": 60_000.5}, "A01 on SRC-00 holds 60000.5 nl, not whole nanolitres"),
+        ({"volume_nl": True}, "holds True nl, not whole nanolitres"),
+    ],
+)
+def test_stock_that_is_no_number_is_refused(change: dict[str, Any], words: str) -> None:
+    first, *rest = compounds(1, 1)
+    lab = OrdersLab([Order("A", "A01", "CPD-0000", 1_000)], (Target("A", P384, 0),), [replace(first, **change), *rest])
+    with pytest.raises(PlanError, match=re.escape(words)):
         lab.compiled()

@@ -206,7 +206,9 @@ def _by_hand(
             Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
         ]
     known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
-    books = account(analysis.commands, known, is_attended=is_attended)
+    books = account(
+        analysis.commands, known, is_attended=is_attended, least_nl=analysis.least_nl, fill_nl=lab.fill_nl
+    )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
     today = None if at is None else at.date()
     problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)

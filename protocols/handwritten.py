@@ -5,11 +5,13 @@ The vendor's interpreter follows every motion and accounts for no volume. Here i
 channels. A command that could move liquid in a way that is not followed here is a problem.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nextplate.errors import DataError
 from nextplate.plate import parse_well, well_name
+from protocols.handwritten_wells import spelled
 from protocols.labware import LABWARE, PIPETTES, Pipette
 from protocols.problems import Problem, ProblemKind
 from protocols.proof_reader import PAUSES, said_by
@@ -17,7 +19,7 @@ from protocols.volumes import WellKey
 
 HARMLESS = frozenset(
     {
-        "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
+        "loadLiquidClass", "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
         "loadModule", "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
         "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
@@ -49,6 +51,8 @@ class _Head:
     """A pipette and what its tips hold: the first of eight stands for all."""
 
     tool: Pipette | None
+    least_nl: int
+    """Least that it moves; 0: nobody knows."""
     name: str
     n_channels: int
     n_active: int
@@ -61,6 +65,12 @@ class _Head:
     drawn_from: set[WellKey] = field(default_factory=set)
     """By the tip that is on."""
     given_to: set[WellKey] = field(default_factory=set)
+    tips: tuple[WellKey, ...] = ()
+    """Places of the tips that are on."""
+    is_reused: bool = False
+    """Whether they were on before, and returned."""
+    borrowed: dict[WellKey, str] = field(default_factory=dict)
+    """Wells left under their dead volume by a draw that may be a mix, and what to say if it was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +113,25 @@ class _Reader:
     heads: dict[str, _Head] = field(default_factory=dict)
     given: set[WellKey] = field(default_factory=set)
     """Wells that something is known of."""
+    moved: set[WellKey] = field(default_factory=set)
+    """Wells drawn from or given to so far."""
     reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
     is_attended: bool = False
+    least_nl: Mapping[str, int] = field(default_factory=dict)
+    fill_nl: int = 0
+    filled: frozenset[str] = frozenset()
+    """Ids of labware whose wells hold fill_nl before."""
+    used: dict[WellKey, set[WellKey] | None] = field(default_factory=dict)
+    """Places that tips were taken from: what a returned one had drawn from; None: it was thrown away, or is on."""
 
 
 def account(
-    commands: Sequence[Command], known: Mapping[WellKey, int] | None = None, *, is_attended: bool = False
+    commands: Sequence[Command],
+    known: Mapping[WellKey, int] | None = None,
+    *,
+    is_attended: bool = False,
+    least_nl: Mapping[str, int] | None = None,
+    fill_nl: int = 0,
 ) -> Account:
     """Go through the commands of an analysis.
 
@@ -117,16 +140,34 @@ def account(
         known: nanolitres in wells of labelled labware, by label and zero-padded well; for these a lab's books hold,
             whatever the file declares. Of other wells the file's own ``load_liquid`` counts.
         is_attended: a person stands by; a step that waits for one is then a note and not a problem.
+        least_nl: least that pipettes move, by the engine's name, where ours are not known (Analysis.least_nl).
+        fill_nl: what stands in every well of the plates that the file fills and says nothing of.
     """
     books = Account(volumes=dict(known or {}))
-    reader = _Reader(books, known or {}, given=set(known or {}), is_attended=is_attended)
+    reader = _Reader(
+        books, known or {}, given=set(known or {}), is_attended=is_attended, least_nl=least_nl or {}, fill_nl=fill_nl,
+        filled=_filled(commands) if fill_nl else frozenset(),
+    )  # fmt: skip
     for number, command in enumerate(commands, start=1):
         try:
-            _step(reader, number, command)
+            # What failed or was not done is among the errors of the analysis already.
+            if not (isinstance(command, Mapping) and command.get("status") in ("failed", "queued", "running")):
+                _step(reader, number, command)
+        except DataError as error:
+            _problem(reader, ProblemKind.WELL, number, str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             kind = command.get("commandType") if isinstance(command, Mapping) else command
             _problem(reader, ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
     return reader.account
+
+
+def _filled(commands: Sequence[Command]) -> frozenset[str]:
+    """Return the ids of labware that is dispensed into, and of which the file does not say what it holds."""
+    ids: dict[str, set[str]] = {"dispense": set(), "loadLiquid": set()}
+    for command in commands:
+        if isinstance(command, Mapping) and isinstance(params := command.get("params"), Mapping):
+            ids.get(str(command.get("commandType")), set()).add(str(params.get("labwareId")))
+    return frozenset(ids["dispense"] - ids["loadLiquid"])
 
 
 def _step(reader: _Reader, number: int, command: Command) -> None:
@@ -135,7 +176,7 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
         case "loadLabware" | "reloadLabware":
             _load(reader, number, params, result)
         case "loadPipette":
-            reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]))
+            reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]), reader.least_nl)
             reader.account.tools.append(str(params["pipetteName"]))
         case "loadLiquid":
             _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
@@ -167,6 +208,7 @@ def _wait(reader: _Reader, number: int, words: str) -> None:
     where = f" (after draw {reader.account.n_draws})" if reader.account.n_draws else ""
     if reader.is_attended:
         reader.account.notes.append(f"command {number}{where}: {words}; somebody has to stand by")
+        reader.used.clear()  # Whoever stands by may have set full racks.
         return
     words = f"{words}; nobody is there at night: take it out, or check it with --attended"
     _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
@@ -177,10 +219,9 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
     head = _go(reader, params)
     match kind:
         case "pickUpTip":
-            reader.account.tips += [(number, key) for key in (_wells(head) if head.at else ())]
-            head.held, head.drawn_from, head.given_to = [], set(), set()
+            _pick_up(reader, number, head)
         case "dropTip" | "dropTipInPlace":
-            head.held = []
+            _drop(reader, number, head, is_in_place=kind != "dropTip")
         case "airGapInPlace":
             head.held.append((_nl(params["volume"]), ()))
         case "aspirate" | "aspirateInPlace":
@@ -188,13 +229,43 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
         case "dispense" | "dispenseInPlace":
             _dispense(reader, number, head, _nl(params["volume"]))
         case "blowout" | "blowOutInPlace":
-            _dispense(reader, number, head, sum(nl for nl, _ in head.held))
+            _dispense(reader, number, head, sum(nl for nl, _ in head.held), is_measured=False)
         case _ if kind in _AWAY:
             _leave(reader)
         case _ if kind in _ASTRAY:
             head.at, head.is_astray = None, True
         case _ if kind != "moveToWell" and kind not in HARMLESS:
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
+
+
+def _pick_up(reader: _Reader, number: int, head: _Head) -> None:
+    """Take tips: fresh ones, or ones that were returned, which are as dirty as they were."""
+    tips = _wells(head) if head.at else ()
+    head.held, head.drawn_from, head.given_to, head.borrowed = [], set(), set(), {}
+    head.tips, head.is_reused = tips, False
+    for key in tips:
+        if key not in reader.used:
+            reader.account.tips.append((number, key))
+        elif (before := reader.used[key]) is None:
+            words = f"no tip at {_named([key])}: the file took it before, and did not return it"
+            _problem(reader, ProblemKind.TIP, number, words, key)
+        else:
+            head.is_reused = True
+            head.drawn_from |= before
+        reader.used[key] = None
+
+
+def _drop(reader: _Reader, number: int, head: _Head, *, is_in_place: bool) -> None:
+    """Throw tips away, or return them to their places."""
+    liquid_nl = sum(nl for nl, wells in head.held if wells)
+    if not is_in_place and head.at is not None and head.tips and _wells(head) == head.tips:
+        if liquid_nl:
+            words = f"the tip of {_named(head.tips)} is returned with {liquid_nl} nl in it; empty it first"
+            _problem(reader, ProblemKind.TIP, number, words, head.tips[0])
+        reader.used |= {key: set(head.drawn_from) for key in head.tips}
+    elif liquid_nl:
+        reader.account.notes.append(f"command {number}: a tip is thrown away with {liquid_nl} nl in it")
+    head.held, head.tips = [], ()
 
 
 def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
@@ -209,6 +280,10 @@ def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mappi
         while plate.name in others:
             plate.name += " again"
     reader.plates[labware_id] = plate
+    if labware_id in reader.filled and not any(name == plate.name for name, _ in reader.known):
+        wells = {(plate.name, _padded(well)): reader.fill_nl for well in plate.max_nl}
+        reader.account.volumes |= wells
+        reader.given |= wells.keys()
     placed = Placed(plate.name, plate.load_name, _slot(params["location"]), number)
     reader.account.placed.append(placed)
 
@@ -233,10 +308,10 @@ def _leave(reader: _Reader) -> None:
         head.at, head.is_astray = None, False
 
 
-def _head(name: str) -> _Head:
+def _head(name: str, least_nl: Mapping[str, int]) -> _Head:
     tool = next((item for item in PIPETTES.values() if item.engine_name == name), None)
     n = 96 if name.endswith("_96") else 8 if "multi" in name else 1
-    return _Head(tool, name, n, n)
+    return _Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, n)
 
 
 def _nozzles(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
@@ -251,6 +326,14 @@ def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, 
     for well, volume in volumes.items():
         key = plate.name, _padded(well)
         if key in reader.known:
+            continue
+        if volume is None or (volume != "empty" and not float(volume) >= 0):
+            words = f"{key[1]} of {key[0]} is declared to hold {volume!r} ul, which is no volume"
+            _problem(reader, ProblemKind.VOLUME, number, words, key)
+            continue
+        if key in reader.moved:
+            words = f"{key[1]} of {key[0]} is declared anew after liquid was moved there; declare it once, before"
+            _problem(reader, ProblemKind.CONTENT, number, words, key)
             continue
         volume_nl = 0 if volume == "empty" else _nl(volume)
         reader.account.volumes[key] = volume_nl
@@ -283,14 +366,20 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
         head.held.append((volume_nl, ()))
         return
     keys = _wells(head)
-    if head.tool and 0 < volume_nl < head.tool.min_nl:
-        words = f"{volume_nl} nl from {_named(keys)} are under the {head.tool.min_nl} nl minimum of {head.name}"
+    if 0 < volume_nl < head.least_nl:
+        words = f"{volume_nl} nl from {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
         _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
     dead_nl = LABWARE[head.at[0].load_name].dead_volume_nl if head.at[0].load_name in LABWARE else 0
     for key in keys:
+        before_nl = reader.account.volumes.get(key, 0)
+        if key in head.given_to and before_nl - volume_nl < dead_nl:
+            head.borrowed[key] = f"overdraw: {key[1]} of {key[0]} holds {before_nl} nl, {dead_nl} of them dead volume"
         _draw(reader, number, key, volume_nl, 0 if key in head.given_to else dead_nl)
     if head.drawn_from and keys[0] not in head.drawn_from | head.given_to:
         before = ", ".join(sorted(f"{well} of {plate}" for plate, well in head.drawn_from)[:3])
+        if head.is_reused:
+            words = f"the tip of {_named(head.tips)} drew from {before}, was returned, and draws from {_named(keys)}"
+            _problem(reader, ProblemKind.TIP, number, f"{words}; take a fresh tip", keys[0])
         reader.account.notes.append(
             f"command {number}: the tip that drew from {before} draws from {_named(keys)}: carry-over is possible"
         )
@@ -301,6 +390,7 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
 
 def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
     books = reader.account
+    reader.moved.add(key)
     before = books.volumes.get(key, 0)
     books.volumes[key] = before - volume_nl
     books.drawn[key] = books.drawn.get(key, 0) + volume_nl
@@ -313,10 +403,11 @@ def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: i
     _problem(reader, ProblemKind.OVERDRAW, number, words, key)
 
 
-def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None:
-    """Give what is at the end of the tip first: what was drawn last."""
+def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int, *, is_measured: bool = True) -> None:
+    """Give what is at the end of the tip first: what was drawn last; a blow-out is not measured."""
     liquid_nl = 0
     left_nl = volume_nl
+    is_only_air = bool(head.held) and head.at is not None and not head.drawn_from
     while left_nl > 0 and head.held:
         there_nl, wells = head.held.pop()
         part_nl = min(left_nl, there_nl)
@@ -327,8 +418,21 @@ def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None
     if head.is_astray and liquid_nl:
         words = f"{liquid_nl} nl are given, and nobody can tell where to: {head.name} was moved to no well"
         _problem(reader, ProblemKind.STEP, number, words)
+    if is_only_air:
+        words = f"{volume_nl} nl of air go into {_named(_wells(head))}: the tip has drawn nothing but air"
+        _problem(reader, ProblemKind.VOLUME, number, words, _wells(head)[0])
     if head.at is None or not liquid_nl:
         return
+    keys = _wells(head)
+    if is_measured and volume_nl < head.least_nl:
+        words = f"{volume_nl} nl into {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
+        _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
+    for key, words in head.borrowed.items():
+        if key not in keys and (ProblemKind.OVERDRAW, key) not in reader.reported:
+            reader.reported.add((ProblemKind.OVERDRAW, key))
+            _problem(reader, ProblemKind.OVERDRAW, number, words, key)
+    head.borrowed = {}
+    reader.moved.update(keys)
     plate, books = head.at[0], reader.account
     for key, well in zip(_wells(head), _spelled(head), strict=True):
         books.volumes[key] = books.volumes.get(key, 0) + liquid_nl
@@ -346,34 +450,18 @@ def _wells(head: _Head) -> tuple[WellKey, ...]:
     return tuple((head.at[0].name, _padded(well)) for well in _spelled(head))
 
 
-def _spelled(head: _Head) -> Iterator[str]:
+def _spelled(head: _Head) -> list[str]:
     """Return the well of each channel, as the vendor spells it; a trough once for each.
 
     Raises:
-        ValueError: not every channel stands in a well.
+        DataError: not every channel stands in a well; names it.
     """
     assert head.at is not None
     plate, well = head.at
-    if head.n_active == 1:
-        yield well
-        return
-    columns = list(plate.columns)
-    at = next(n for n, column in enumerate(columns) if well in column)
-    for n in _spread(len(columns), at, 12) if head.n_active == 96 else (at,):
-        column = columns[n]
-        yield from (column[row] for row in _spread(len(column), columns[at].index(well), 8))
-
-
-def _spread(n_there: int, start: int, n_channels: int) -> Iterator[int]:
-    """Return which of the rows (or columns) of wells each channel stands in, 9 mm apart, or some together in a trough.
-
-    Raises:
-        ValueError: not every channel stands in a well.
-    """
-    pitch = max(1, n_there // n_channels)
-    if start >= pitch:
-        raise ValueError(f"{n_channels} channels from the one at {start + 1} of {n_there} on do not all stand in wells")
-    return (start + i * pitch if n_there >= n_channels else i * n_there // n_channels for i in range(n_channels))
+    try:
+        return list(spelled(plate.columns, well, head.n_active))
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{head.name} at {_padded(well)} of {plate.name}: {error}") from error
 
 
 def _named(keys: Sequence[WellKey]) -> str:

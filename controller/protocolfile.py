@@ -8,6 +8,7 @@ from pathlib import Path
 from controller.protocoltables import analyzed
 from controller.stockfile import read_stock
 from nextplate.errors import DataError
+from protocols.analyze import TooLong
 from protocols.carry_over import carry_over
 from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
@@ -199,12 +200,19 @@ def _by_hand(
     *,
     is_attended: bool,
 ) -> Checked:
-    analysis = analyzed(path, python, tables)
+    try:
+        analysis = analyzed(path, python, tables)
+    except TooLong:
+        words = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
+        return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, words),), ())
     problems: list[Problem] = []
     if not analysis.is_ok:
         problems = [
             Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
         ]
+    if line := _asks_whether_it_is_real(path):
+        words = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
+        problems.append(Problem(ProblemKind.STEP, words))
     known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
     books = account(
         analysis.commands, known, is_attended=is_attended, least_nl=analysis.least_nl, fill_nl=lab.fill_nl
@@ -213,6 +221,13 @@ def _by_hand(
     today = None if at is None else at.date()
     problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
     return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))
+
+
+def _asks_whether_it_is_real(path: Path) -> int:
+    """Return the line in which a file asks whether it is simulated; 0: in none."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    code = (line.partition("#")[0] for line in lines)
+    return next((n for n, line in enumerate(code, 1) if "is_simulating" in line), 0)
 
 
 def as_body(checked: Checked) -> Mapping[str, object]:

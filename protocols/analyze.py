@@ -22,7 +22,7 @@ from protocols.model import Protocol, find_load
 from protocols.offsets import Offset
 from protocols.proof import SeenTransfer, compare_commands, read_commands
 
-__all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
+__all__ = ["Analysis", "SeenTransfer", "TooLong", "analyze", "analyze_many", "compare", "transfers_of"]
 
 # Runs in the vendor's interpreter: one import for all files (the import is most of the time), the command's own code
 # for each. The command ends by SystemExit; anything else is told on stderr and leaves no output. A protocol is any
@@ -84,6 +84,10 @@ with open("least.json", "w") as file:
 """
 INSTALL = "install opentrons==9.0.0 (Python 3.11; for the Flex alone, a later one on Python 3.12) and name its python"
 """What to do about an interpreter that cannot do it; 9.0.0 is the newest that takes both robots."""
+
+
+class TooLong(StepError):
+    """The interpreter was ended because it went on for longer than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,7 @@ def _run(asked: Sequence[tuple[Path, Mapping[str, Path]]], python: Path, folder:
         _, said = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         _end(process)
-        raise StepError(
+        raise TooLong(
             f"the analysis of {len(asked)} protocol file(s) took over {timeout_s:g} s; raise proof.timeout_s, or look "
             f"for a loop without end in {asked[0][0].name}"
         ) from error

@@ -6,13 +6,13 @@ channels. A command that could move liquid in a way that is not followed here is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from nextplate.errors import DataError
 from nextplate.plate import parse_well, well_name
+from protocols.handwritten_books import Account, Head, Placed, Plate, Reader
 from protocols.handwritten_wells import spelled
-from protocols.labware import LABWARE, PIPETTES, Pipette
+from protocols.labware import LABWARE, PIPETTES
 from protocols.problems import Problem, ProblemKind
 from protocols.proof_reader import PAUSES, said_by
 from protocols.volumes import WellKey
@@ -20,7 +20,7 @@ from protocols.volumes import WellKey
 HARMLESS = frozenset(
     {
         "loadLiquidClass", "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
-        "loadModule", "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
+        "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
         "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
 )  # fmt: skip
@@ -34,95 +34,6 @@ _TRASH = "fixedTrash"
 _HARMLESS_MODULES = ("heaterShaker/", "thermocycler/", "temperatureModule/", "magneticModule/", "absorbanceReader/")
 
 Command = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class _Plate:
-    name: str
-    """Its label, else its kind and slot."""
-    load_name: str
-    columns: Sequence[Sequence[str]]
-    """Wells as the vendor spells them, column by column."""
-    max_nl: Mapping[str, int]
-
-
-@dataclass(slots=True)
-class _Head:
-    """A pipette and what its tips hold: the first of eight stands for all."""
-
-    tool: Pipette | None
-    least_nl: int
-    """Least that it moves; 0: nobody knows."""
-    name: str
-    n_channels: int
-    n_active: int
-    at: tuple[_Plate, str] | None = None
-    """Plate and well it is over; None: over none."""
-    is_astray: bool = False
-    """Whether nobody can tell where it is: it may be over a well."""
-    held: list[tuple[int, tuple[WellKey, ...]]] = field(default_factory=list)
-    """Drawn and not given yet, in order: nanolitres and the wells, none for air."""
-    drawn_from: set[WellKey] = field(default_factory=set)
-    """By the tip that is on."""
-    given_to: set[WellKey] = field(default_factory=set)
-    tips: tuple[WellKey, ...] = ()
-    """Places of the tips that are on."""
-    is_reused: bool = False
-    """Whether they were on before, and returned."""
-    borrowed: dict[WellKey, str] = field(default_factory=dict)
-    """Wells left under their dead volume by a draw that may be a mix, and what to say if it was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A piece of labware that a file loads."""
-
-    name: str
-    """Its label, else its kind and slot."""
-    load_name: str
-    slot: str
-    """Empty: on another piece, on a module, or off the deck."""
-    number: int
-    """Of the command."""
-
-
-@dataclass(slots=True)
-class Account:
-    """What a file does to the wells."""
-
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What is allowed and worth knowing: where carry-over is possible."""
-    volumes: dict[WellKey, int] = field(default_factory=dict)
-    """At the end, nanolitres by well."""
-    drawn: dict[WellKey, int] = field(default_factory=dict)
-    n_draws: int = 0
-    placed: list[Placed] = field(default_factory=list)
-    """Labware, in the order of loading."""
-    tips: list[tuple[int, WellKey]] = field(default_factory=list)
-    """Every tip picked up, with the number of the command."""
-    tools: list[str] = field(default_factory=list)
-    """Pipettes, as the engine calls them."""
-
-
-@dataclass(slots=True)
-class _Reader:
-    account: Account
-    known: Mapping[WellKey, int]
-    plates: dict[str, _Plate] = field(default_factory=dict)
-    heads: dict[str, _Head] = field(default_factory=dict)
-    given: set[WellKey] = field(default_factory=set)
-    """Wells that something is known of."""
-    moved: set[WellKey] = field(default_factory=set)
-    """Wells drawn from or given to so far."""
-    reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
-    is_attended: bool = False
-    least_nl: Mapping[str, int] = field(default_factory=dict)
-    fill_nl: int = 0
-    filled: frozenset[str] = frozenset()
-    """Ids of labware whose wells hold fill_nl before."""
-    used: dict[WellKey, set[WellKey] | None] = field(default_factory=dict)
-    """Places that tips were taken from: what a returned one had drawn from; None: it was thrown away, or is on."""
 
 
 def account(
@@ -144,7 +55,7 @@ def account(
         fill_nl: what stands in every well of the plates that the file fills and says nothing of.
     """
     books = Account(volumes=dict(known or {}))
-    reader = _Reader(
+    reader = Reader(
         books, known or {}, given=set(known or {}), is_attended=is_attended, least_nl=least_nl or {}, fill_nl=fill_nl,
         filled=_filled(commands) if fill_nl else frozenset(),
     )  # fmt: skip
@@ -170,7 +81,7 @@ def _filled(commands: Sequence[Command]) -> frozenset[str]:
     return frozenset(ids["dispense"] - ids["loadLiquid"])
 
 
-def _step(reader: _Reader, number: int, command: Command) -> None:
+def _step(reader: Reader, number: int, command: Command) -> None:
     kind, params, result = str(command["commandType"]), command["params"], command.get("result") or {}
     match kind:
         case "loadLabware" | "reloadLabware":
@@ -178,6 +89,8 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
         case "loadPipette":
             reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]), reader.least_nl)
             reader.account.tools.append(str(params["pipetteName"]))
+        case "loadModule":
+            reader.account.modules.append((str(params["model"]), _slot(params["location"])))
         case "loadLiquid":
             _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
         case "configureNozzleLayout":
@@ -195,7 +108,7 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
-def _carry(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
+def _carry(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
     """Look who carries; where the labware stands does not matter, it is known by its id."""
     if (how := str(params.get("strategy", "usingGripper"))) == "manualMoveWithPause":
         plate = reader.plates.get(str(params.get("labwareId")))
@@ -203,7 +116,7 @@ def _carry(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
         _wait(reader, number, f"the file waits for a person to carry {what} ({how})")
 
 
-def _wait(reader: _Reader, number: int, words: str) -> None:
+def _wait(reader: Reader, number: int, words: str) -> None:
     """Enter a step that somebody has to be there for, after the last draw that was followed."""
     where = f" (after draw {reader.account.n_draws})" if reader.account.n_draws else ""
     if reader.is_attended:
@@ -214,7 +127,7 @@ def _wait(reader: _Reader, number: int, words: str) -> None:
     _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
 
 
-def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
+def _motion(reader: Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
     """Follow a command of one pipette."""
     head = _go(reader, params)
     match kind:
@@ -238,7 +151,7 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
-def _pick_up(reader: _Reader, number: int, head: _Head) -> None:
+def _pick_up(reader: Reader, number: int, head: Head) -> None:
     """Take tips: fresh ones, or ones that were returned, which are as dirty as they were."""
     tips = _wells(head) if head.at else ()
     head.held, head.drawn_from, head.given_to, head.borrowed = [], set(), set(), {}
@@ -255,7 +168,7 @@ def _pick_up(reader: _Reader, number: int, head: _Head) -> None:
         reader.used[key] = None
 
 
-def _drop(reader: _Reader, number: int, head: _Head, *, is_in_place: bool) -> None:
+def _drop(reader: Reader, number: int, head: Head, *, is_in_place: bool) -> None:
     """Throw tips away, or return them to their places."""
     liquid_nl = sum(nl for nl, wells in head.held if wells)
     if not is_in_place and head.at is not None and head.tips and _wells(head) == head.tips:
@@ -268,7 +181,7 @@ def _drop(reader: _Reader, number: int, head: _Head, *, is_in_place: bool) -> No
     head.held, head.tips = [], ()
 
 
-def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     """Enter labware; two pieces of one name are told apart by their places, but for the lab's books they cannot be."""
     labware_id, plate = str(result["labwareId"]), _plate(params, result["definition"])
     others = {other.name for key, other in reader.plates.items() if key != labware_id}
@@ -295,26 +208,26 @@ def _slot(location: Any) -> str:
     return str(location.get("slotName") or location.get("addressableAreaName") or "")
 
 
-def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> _Plate:
+def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> Plate:
     load_name = str(definition["parameters"]["loadName"])
     wells = {str(w): _nl(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
     name = str(params.get("displayName") or f"{load_name} in {_slot(params['location']) or 'its place'}")
-    return _Plate(name, load_name, definition["ordering"], wells)
+    return Plate(name, load_name, definition["ordering"], wells)
 
 
-def _leave(reader: _Reader) -> None:
+def _leave(reader: Reader) -> None:
     """Take every pipette away from the wells: they hang on one gantry."""
     for head in reader.heads.values():
         head.at, head.is_astray = None, False
 
 
-def _head(name: str, least_nl: Mapping[str, int]) -> _Head:
+def _head(name: str, least_nl: Mapping[str, int]) -> Head:
     tool = next((item for item in PIPETTES.values() if item.engine_name == name), None)
     n = 96 if name.endswith("_96") else 8 if "multi" in name else 1
-    return _Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, n)
+    return Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, n)
 
 
-def _nozzles(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
+def _nozzles(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
     head, style = reader.heads[params["pipetteId"]], str(params["configurationParams"]["style"])
     counts = {"ALL": head.n_channels, "SINGLE": 1, "COLUMN": 8}
     if style not in counts:
@@ -322,7 +235,7 @@ def _nozzles(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
     head.n_active = counts.get(style, 1)
 
 
-def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, Any]) -> None:
+def _declare(reader: Reader, number: int, plate: Plate, volumes: Mapping[str, Any]) -> None:
     for well, volume in volumes.items():
         key = plate.name, _padded(well)
         if key in reader.known:
@@ -343,7 +256,7 @@ def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, 
             _problem(reader, ProblemKind.OVERFILL, number, words, key)
 
 
-def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
+def _go(reader: Reader, params: Mapping[str, Any]) -> Head:
     """Return the pipette of a command, at the well it names; in-place commands stay where they are."""
     head = reader.heads[params["pipetteId"]]
     if "labwareId" in params and "wellName" in params:
@@ -355,7 +268,7 @@ def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
     return head
 
 
-def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, Any]) -> None:
+def _aspirate(reader: Reader, number: int, head: Head, params: Mapping[str, Any]) -> None:
     volume_nl = _nl(params["volume"])
     location = params.get("wellLocation", {})
     is_air = location.get("origin", "top") == "top" and float(location.get("offset", {}).get("z", -1)) > 0
@@ -388,7 +301,7 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
     reader.account.n_draws += 1
 
 
-def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
+def _draw(reader: Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
     books = reader.account
     reader.moved.add(key)
     before = books.volumes.get(key, 0)
@@ -403,7 +316,7 @@ def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: i
     _problem(reader, ProblemKind.OVERDRAW, number, words, key)
 
 
-def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int, *, is_measured: bool = True) -> None:
+def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_measured: bool = True) -> None:
     """Give what is at the end of the tip first: what was drawn last; a blow-out is not measured."""
     liquid_nl = 0
     left_nl = volume_nl
@@ -445,12 +358,12 @@ def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int, *, is_m
             _problem(reader, ProblemKind.OVERFILL, number, f"{words} {plate.max_nl[well]}", key)
 
 
-def _wells(head: _Head) -> tuple[WellKey, ...]:
+def _wells(head: Head) -> tuple[WellKey, ...]:
     assert head.at is not None
     return tuple((head.at[0].name, _padded(well)) for well in _spelled(head))
 
 
-def _spelled(head: _Head) -> list[str]:
+def _spelled(head: Head) -> list[str]:
     """Return the well of each channel, as the vendor spells it; a trough once for each.
 
     Raises:
@@ -477,5 +390,5 @@ def _nl(volume_ul: Any) -> int:
     return round(float(volume_ul) * 1000)
 
 
-def _problem(reader: _Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:
+def _problem(reader: Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:
     reader.account.problems.append(Problem(kind, f"command {number}: {words}", *key, step=number))

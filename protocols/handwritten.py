@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextplate.errors import DataError
-from nextplate.plate import parse_well, well_name
 from protocols.handwritten_books import Account, Head, Placed, Plate, Reader
-from protocols.handwritten_wells import spelled
+from protocols.handwritten_wells import nanolitres, padded, plates_filled, slot_of, spelled
 from protocols.labware import LABWARE, PIPETTES
 from protocols.problems import Problem, ProblemKind
 from protocols.proof_reader import PAUSES, said_by
@@ -20,7 +19,7 @@ from protocols.volumes import WellKey
 HARMLESS = frozenset(
     {
         "loadLiquidClass", "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
-        "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
+        "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence",
         "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
 )  # fmt: skip
@@ -57,7 +56,7 @@ def account(
     books = Account(volumes=dict(known or {}))
     reader = Reader(
         books, known or {}, given=set(known or {}), is_attended=is_attended, least_nl=least_nl or {}, fill_nl=fill_nl,
-        filled=_filled(commands) if fill_nl else frozenset(),
+        filled=plates_filled(commands) if fill_nl else frozenset(),
     )  # fmt: skip
     for number, command in enumerate(commands, start=1):
         try:
@@ -69,16 +68,11 @@ def account(
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             kind = command.get("commandType") if isinstance(command, Mapping) else command
             _problem(reader, ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
+    for head in reader.heads.values():
+        if head.tips:
+            words = f"the file ends with the tip of {_named(head.tips)} on {head.name}; drop it"
+            _problem(reader, ProblemKind.TIP, len(commands), words, head.tips[0])
     return reader.account
-
-
-def _filled(commands: Sequence[Command]) -> frozenset[str]:
-    """Return the ids of labware that is dispensed into, and of which the file does not say what it holds."""
-    ids: dict[str, set[str]] = {"dispense": set(), "loadLiquid": set()}
-    for command in commands:
-        if isinstance(command, Mapping) and isinstance(params := command.get("params"), Mapping):
-            ids.get(str(command.get("commandType")), set()).add(str(params.get("labwareId")))
-    return frozenset(ids["dispense"] - ids["loadLiquid"])
 
 
 def _step(reader: Reader, number: int, command: Command) -> None:
@@ -90,13 +84,16 @@ def _step(reader: Reader, number: int, command: Command) -> None:
             reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]), reader.least_nl)
             reader.account.tools.append(str(params["pipetteName"]))
         case "loadModule":
-            reader.account.modules.append((str(params["model"]), _slot(params["location"])))
+            reader.account.modules.append((str(params["model"]), slot_of(params["location"])))
         case "loadLiquid":
             _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
         case "configureNozzleLayout":
             _nozzles(reader, number, params)
+        case "loadLid":
+            _cover(reader, str(result["labwareId"]), params["location"])
         case "moveLabware":
             _leave(reader)
+            _cover(reader, str(params["labwareId"]), params["newLocation"])
             _carry(reader, number, params)
         case _ if kind in PAUSES:
             _wait(reader, number, f"the file pauses {said_by(params)}and waits for a person")
@@ -106,6 +103,15 @@ def _step(reader: Reader, number: int, command: Command) -> None:
             _leave(reader)
         case _ if kind not in HARMLESS and not kind.startswith(_HARMLESS_MODULES):
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
+
+
+def _cover(reader: Reader, carried: str, location: Any) -> None:
+    """Follow a lid: off the plate that it was on, onto the one that it is set on."""
+    for plate in reader.plates.values():
+        plate.lid = "" if plate.lid == carried else plate.lid
+    below = reader.plates.get(str(location.get("labwareId"))) if isinstance(location, Mapping) else None
+    if below is not None and carried not in reader.plates:
+        below.lid = carried
 
 
 def _carry(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
@@ -130,17 +136,20 @@ def _wait(reader: Reader, number: int, words: str) -> None:
 def _motion(reader: Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
     """Follow a command of one pipette."""
     head = _go(reader, params)
+    if head.at is not None and head.at[0].lid and kind in ("aspirate", "dispense", "moveToWell"):
+        key = _wells(head)[0]
+        _problem(reader, ProblemKind.SEAL, number, f"{_named([key])} is under a lid; take it off first", key)
     match kind:
         case "pickUpTip":
             _pick_up(reader, number, head)
         case "dropTip" | "dropTipInPlace":
             _drop(reader, number, head, is_in_place=kind != "dropTip")
         case "airGapInPlace":
-            head.held.append((_nl(params["volume"]), ()))
+            head.held.append((nanolitres(params["volume"]), ()))
         case "aspirate" | "aspirateInPlace":
             _aspirate(reader, number, head, params)
         case "dispense" | "dispenseInPlace":
-            _dispense(reader, number, head, _nl(params["volume"]))
+            _dispense(reader, number, head, nanolitres(params["volume"]))
         case "blowout" | "blowOutInPlace":
             _dispense(reader, number, head, sum(nl for nl, _ in head.held), is_measured=False)
         case _ if kind in _AWAY:
@@ -189,29 +198,22 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
         if plate.name in {name for name, _ in reader.known}:
             words = f"two pieces of labware are called {plate.name}, and the lab has one; give each its own label"
             _problem(reader, ProblemKind.PLATE, number, words, (plate.name, ""))
-        plate.name = f"{plate.name} in {_slot(params['location']) or labware_id}"
+        plate.name = f"{plate.name} in {slot_of(params['location']) or labware_id}"
         while plate.name in others:
             plate.name += " again"
     reader.plates[labware_id] = plate
     if labware_id in reader.filled and not any(name == plate.name for name, _ in reader.known):
-        wells = {(plate.name, _padded(well)): reader.fill_nl for well in plate.max_nl}
+        wells = {(plate.name, padded(well)): reader.fill_nl for well in plate.max_nl}
         reader.account.volumes |= wells
         reader.given |= wells.keys()
-    placed = Placed(plate.name, plate.load_name, _slot(params["location"]), number)
+    placed = Placed(plate.name, plate.load_name, slot_of(params["location"]), number)
     reader.account.placed.append(placed)
-
-
-def _slot(location: Any) -> str:
-    """Return the slot of a location; empty: on another piece, on a module, or off the deck."""
-    if not isinstance(location, Mapping):
-        return ""
-    return str(location.get("slotName") or location.get("addressableAreaName") or "")
 
 
 def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> Plate:
     load_name = str(definition["parameters"]["loadName"])
-    wells = {str(w): _nl(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
-    name = str(params.get("displayName") or f"{load_name} in {_slot(params['location']) or 'its place'}")
+    wells = {str(w): nanolitres(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
+    name = str(params.get("displayName") or f"{load_name} in {slot_of(params['location']) or 'its place'}")
     return Plate(name, load_name, definition["ordering"], wells)
 
 
@@ -237,7 +239,7 @@ def _nozzles(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
 
 def _declare(reader: Reader, number: int, plate: Plate, volumes: Mapping[str, Any]) -> None:
     for well, volume in volumes.items():
-        key = plate.name, _padded(well)
+        key = plate.name, padded(well)
         if key in reader.known:
             continue
         if volume is None or (volume != "empty" and not float(volume) >= 0):
@@ -248,7 +250,7 @@ def _declare(reader: Reader, number: int, plate: Plate, volumes: Mapping[str, An
             words = f"{key[1]} of {key[0]} is declared anew after liquid was moved there; declare it once, before"
             _problem(reader, ProblemKind.CONTENT, number, words, key)
             continue
-        volume_nl = 0 if volume == "empty" else _nl(volume)
+        volume_nl = 0 if volume == "empty" else nanolitres(volume)
         reader.account.volumes[key] = volume_nl
         reader.given.add(key)
         if volume_nl > plate.max_nl[well]:
@@ -269,7 +271,7 @@ def _go(reader: Reader, params: Mapping[str, Any]) -> Head:
 
 
 def _aspirate(reader: Reader, number: int, head: Head, params: Mapping[str, Any]) -> None:
-    volume_nl = _nl(params["volume"])
+    volume_nl = nanolitres(params["volume"])
     location = params.get("wellLocation", {})
     is_air = location.get("origin", "top") == "top" and float(location.get("offset", {}).get("z", -1)) > 0
     if head.is_astray:
@@ -360,7 +362,7 @@ def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_mea
 
 def _wells(head: Head) -> tuple[WellKey, ...]:
     assert head.at is not None
-    return tuple((head.at[0].name, _padded(well)) for well in _spelled(head))
+    return tuple((head.at[0].name, padded(well)) for well in _spelled(head))
 
 
 def _spelled(head: Head) -> list[str]:
@@ -374,20 +376,12 @@ def _spelled(head: Head) -> list[str]:
     try:
         return list(spelled(plate.columns, well, head.n_active))
     except (ValueError, IndexError) as error:
-        raise DataError(f"{head.name} at {_padded(well)} of {plate.name}: {error}") from error
+        raise DataError(f"{head.name} at {padded(well)} of {plate.name}: {error}") from error
 
 
 def _named(keys: Sequence[WellKey]) -> str:
     first = f"{keys[0][1]} of {keys[0][0]}"
     return first if len(keys) == 1 else f"{first} and {len(keys) - 1} more wells"
-
-
-def _padded(well: str) -> str:
-    return well_name(*parse_well(well))
-
-
-def _nl(volume_ul: Any) -> int:
-    return round(float(volume_ul) * 1000)
 
 
 def _problem(reader: Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:

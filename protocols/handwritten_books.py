@@ -18,6 +18,8 @@ class Plate:
     columns: Sequence[Sequence[str]]
     """Wells as the vendor spells them, column by column."""
     max_nl: Mapping[str, int]
+    lid: str = ""
+    """Id of the lid on it; empty: it has none."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from protocols.duration import estimate, words
 from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
 from protocols.handwritten_lab import lab_problems, not_known
+from protocols.handwritten_time import time_of
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
@@ -203,21 +204,23 @@ def _by_hand(
     try:
         analysis = analyzed(path, python, tables)
     except TooLong:
-        words = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
-        return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, words),), ())
+        said = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
+        return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, said),), ())
     problems: list[Problem] = []
     if not analysis.is_ok:
         problems = [
-            Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
+            Problem(ProblemKind.STEP, f"{path.name}: {error}") for error in analysis.errors or (analysis.result,)
         ]
     if line := _asks_whether_it_is_real(path):
-        words = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
-        problems.append(Problem(ProblemKind.STEP, words))
+        said = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
+        problems.append(Problem(ProblemKind.STEP, said))
     known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
     books = account(
         analysis.commands, known, is_attended=is_attended, least_nl=analysis.least_nl, fill_nl=lab.fill_nl
     )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
+    if analysis.is_ok:
+        what += f"; about {words(time_of(analysis.commands, analysis.robot_type))}"
     today = None if at is None else at.date()
     problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
     return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))

@@ -6,6 +6,7 @@ import pytest
 
 from protocols.handwritten import account
 from protocols.handwritten_books import Account
+from protocols.handwritten_time import time_of
 
 Command = dict[str, Any]
 _WELLS = {f"{row}{column}": {"totalLiquidVolume": 200.0} for row in "ABCDEFGH" for column in range(1, 13)}
@@ -142,3 +143,13 @@ def test_eight_channels_beside_the_plate_are_told_with_the_well() -> None:
 def test_what_failed_is_told_by_the_analysis_alone() -> None:
     failed = do("loadLabware", {"location": {"slotName": "5"}, "loadName": "nosuch"})
     assert books({**failed, "status": "failed"}).problems == []
+
+
+def test_the_time_of_a_file_grows_with_what_it_does_and_holds_its_waits() -> None:
+    one = time_of(moved("A1", "A1", "A1"), "OT-2 Standard")
+    assert 10 < one.low_s < one.seconds < one.high_s < 60
+    two = time_of([*moved("A1", "A1", "A1"), *moved("B1", "A1", "A1")], "OT-2 Standard")
+    assert two.seconds == pytest.approx(2 * one.seconds)
+    wait = do("waitForDuration", {"seconds": 3_600})
+    assert time_of([wait, *moved("A1", "A1", "A1")], "OT-2 Standard").seconds == pytest.approx(one.seconds + 3_600)
+    assert time_of([do("waitForDuration", {"seconds": float("nan")}), {}], "").seconds == 0

@@ -235,7 +235,14 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
         return Analysis(path, "no-result", "", tuple(words), (), ())
 
 
-_NOISE = ("Belt calibration", "robot_settings.json", "deck_calibration", "least: ", "Loading defaults")
+_NOISE = (
+    "Belt calibration",
+    "robot_settings.json",
+    "Deck calibration",
+    "deck_calibration",
+    "least: ",
+    "Loading defaults",
+)
 """What the vendor's package says of a computer that is no robot."""
 
 

@@ -228,6 +228,8 @@ def _by_hand(
 
 def _asks_whether_it_is_real(path: Path) -> int:
     """Return the line in which a file asks whether it is simulated; 0: in none."""
+    if not path.is_file():
+        return 0  # The analysis has told of that.
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     code = (line.partition("#")[0] for line in lines)
     return next((n for n, line in enumerate(code, 1) if "is_simulating" in line), 0)

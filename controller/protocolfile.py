@@ -8,16 +8,17 @@ from pathlib import Path
 from controller.protocoltables import analyzed
 from controller.stockfile import read_stock
 from nextplate.errors import DataError
-from protocols.analyze import Analysis
+from protocols.analyze import AnalysisEndless
 from protocols.carry_over import carry_over
 from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
-from protocols.forecast import shortages
+from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
 from protocols.handwritten_lab import lab_problems, not_known
+from protocols.handwritten_time import time_of
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
-from protocols.model import DeckItem, DeckRole, Protocol
+from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
 from protocols.stock import PlateCare, StockWell, TipRack
 
 MAX_BYTES = 100_000_000
@@ -74,11 +75,27 @@ def read_sound(path: Path) -> Protocol:
         DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
     """
     protocol = read_protocol(path)
+    require_known_labware(path, protocol)
     unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
     wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
     if wrong:
         raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
     return protocol
+
+
+def require_known_labware(path: Path, protocol: Protocol) -> None:
+    """Refuse a protocol with labware of which neither wells nor volumes are known.
+
+    Raises:
+        DataError: there is some; names the slot.
+    """
+    for load in protocol.loads:
+        for item in load.deck:
+            if item.labware not in LABWARE:
+                raise DataError(
+                    f"{path}: load {load.index}, slot {item.slot}: labware {item.labware!r:.60} of "
+                    f"{item.barcode!r:.60} is not known; known are {', '.join(sorted(LABWARE))}"
+                )
 
 
 def check_file(
@@ -106,8 +123,8 @@ def check_file(
         DataError: the file or a table cannot be read, or the file does not take these tables.
         StepError: there is no interpreter for it.
     """
-    if path.suffix == ".py":
-        return _by_hand(path, lab, robot, at, analyzed(path, python, tables or {}), is_attended=is_attended)
+    if path.suffix.lower() == ".py":
+        return _by_hand(path, lab, robot, at, python, tables or {}, is_attended=is_attended)
     if tables:
         raise DataError(f"{path}: only an Opentrons file that ends in .py takes tables; leave --table out")
     return _ours(read_protocol(path), lab, robot, at)
@@ -131,7 +148,8 @@ def stock_of(path: Path) -> tuple[StockWell, ...]:
 def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime | None) -> Checked:
     ledger, notes = _ledger(protocol, lab)
     problems = check(protocol, ledger, robot, at)
-    dry = tuple(str(item) for item in shortages(ledger, [protocol]))
+    known = {plate for plate, _ in ledger.wells}
+    dry = tuple(str(i) for i in shortages(ledger, [protocol]) if not isinstance(i, Refill) or i.plate in known)
     n_loads, n = len(protocol.loads), len(protocol.steps)
     what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
     if not problems and n_loads:
@@ -161,6 +179,9 @@ def _ledger(protocol: Protocol, lab: LabNow) -> tuple[Ledger, list[str]]:
         notes.append(
             f"nothing is known of what is in {', '.join(sorted(assumed))}: taken as full; name --lab or --stock"
         )
+    beside = {s.reservoir for s in protocol.steps if isinstance(s, Dispense | Wash)} - known - items.keys()
+    if beside:
+        notes.append(f"nothing is known of {', '.join(sorted(beside))}, on no deck: name --lab or --stock that has it")
     if tips:
         notes.append(f"nothing is known of the tips in {', '.join(t.barcode for t in tips)}: taken as full")
     return Ledger.of(lab.stock, (*lab.tips, *tips), plates, lab.care), notes
@@ -171,19 +192,47 @@ def _is_rack(item: DeckItem) -> bool:
 
 
 def _by_hand(
-    path: Path, lab: LabNow, robot: RobotDeck | None, at: datetime | None, analysis: Analysis, *, is_attended: bool
+    path: Path,
+    lab: LabNow,
+    robot: RobotDeck | None,
+    at: datetime | None,
+    python: Path | None,
+    tables: Mapping[str, Path],
+    *,
+    is_attended: bool,
 ) -> Checked:
+    try:
+        analysis = analyzed(path, python, tables)
+    except AnalysisEndless:
+        said = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
+        return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, said),), ())
     problems: list[Problem] = []
     if not analysis.is_ok:
         problems = [
-            Problem(ProblemKind.STEP, f"{path.name}: {words}") for words in analysis.errors or (analysis.result,)
+            Problem(ProblemKind.STEP, f"{path.name}: {error}") for error in analysis.errors or (analysis.result,)
         ]
+    if line := _asks_whether_it_is_real(path):
+        said = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
+        problems.append(Problem(ProblemKind.STEP, said))
     known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
-    books = account(analysis.commands, known, is_attended=is_attended)
+    books = account(
+        analysis.commands, known, is_attended=is_attended, least_nl=analysis.least_nl, fill_nl=lab.fill_nl
+    )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
+    if analysis.is_ok:
+        what += f"; about {words(time_of(analysis.commands, analysis.robot_type))}"
     today = None if at is None else at.date()
     problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
     return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))
+
+
+def _asks_whether_it_is_real(path: Path) -> int:
+    """Return the line in which a file asks whether it is simulated; 0: in none."""
+    if not path.is_file():
+        return 0  # The analysis has told of that.
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    code = (line.partition("#")[0] for line in lines)
+    return next((n for n, line in enumerate(code, 1) if "is_simulating" in line), 0)
 
 
 def as_body(checked: Checked) -> Mapping[str, object]:

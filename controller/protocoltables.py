@@ -48,8 +48,8 @@ def analyzed(path: Path, python: Path | None, tables: Mapping[str, Path]) -> Ana
         StepError: there is no interpreter for it.
     """
     analysis = analyze(path, python, tables=tables)
-    if analysis.result == "parameter-value-required":
-        missing = [name for name in analysis.tables if name not in tables]
+    missing = [name for name in analysis.tables if name not in tables]
+    if analysis.result == "parameter-value-required" or (missing and analysis.is_ok and not tables):
         raise DataError(f"{path} takes {_named(missing)}, and got none; add {_options(missing)}")
     if not tables:
         return analysis

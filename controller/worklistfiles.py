@@ -123,4 +123,6 @@ def as_text(account: Account) -> str:
     head = [f"load {account.load.index}: {len(account.happened)} transfers: {counts}"]
     if account.is_aborted:
         head.append(f"the run ended early{f': {account.message}' if account.message else ''}")
+    elif account.is_open:
+        head.append(account.message)
     return "\n".join([*head, *(f"  {line}" for line in differences(account))])

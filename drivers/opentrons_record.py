@@ -53,7 +53,8 @@ def report_of(run: Run, commands: Sequence[Mapping[str, Any]], load: DeckLoad) -
         return _unclear(f"{which} has no commands on record")
     body = {"run": {"status": run.status}, "data": [_slim(c) for c in commands], "meta": {"totalLength": len(commands)}}
     try:
-        status, result, message = as_result(read_opentrons_record(json.dumps(body).encode(), load))
+        account = read_opentrons_record(json.dumps(body).encode(), load, has_results=False)
+        status, result, message = as_result(account)
         _require_loaded(commands)
     except (DataError, KeyError, TypeError, ValueError, RecursionError) as error:
         return _unclear(f"{which} did something else than was planned, or its record is damaged: {error!s:.300}")

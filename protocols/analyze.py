@@ -23,7 +23,7 @@ from protocols.model import Protocol, find_load
 from protocols.offsets import Offset
 from protocols.proof import SeenTransfer, compare_commands, read_commands
 
-__all__ = ["Analysis", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
+__all__ = ["Analysis", "AnalysisEndless", "SeenTransfer", "analyze", "analyze_many", "compare", "transfers_of"]
 
 # Runs in the vendor's interpreter: one import for all files (the import is most of the time), the command's own code
 # for each. The command ends by SystemExit; anything else is told on stderr and leaves no output. A protocol is any
@@ -65,8 +65,28 @@ for number, (path, tables) in enumerate(json.loads(sys.argv[1])):
             print("%d: the file ends the interpreter: sys.exit(%r)" % (number, error.code), file=sys.stderr)
     except BaseException as error:
         print("%d: %s" % (number, error), file=sys.stderr)
+
+def least(name):
+    from opentrons_shared_data.pipette import load_data
+    from opentrons_shared_data.pipette.pipette_load_name_conversions import convert_pipette_name
+    model = convert_pipette_name(name)
+    found = load_data.load_definition(model.pipette_type, model.pipette_channels, model.pipette_version, model.oem_type)
+    return min(item.min_volume for item in found.liquid_properties.values())
+
+volumes = {}
+for number in range(len(json.loads(sys.argv[1]))):
+    try:
+        with open("%d.json" % number) as file:
+            names = {item["pipetteName"] for item in json.load(file)["pipettes"]}
+        volumes.update({name: least(name) for name in names - set(volumes)})
+    except Exception as error:
+        print("least: %r" % error, file=sys.stderr)  # An older release keeps them elsewhere: then nobody knows.
+with open("least.json", "w") as file:
+    json.dump(volumes, file)
 """
-_NOISE = re.compile(r"^version: |Loading defaults$|calibration not found\.?$")
+_NOISE = re.compile(
+    r"^version: |^least: |Loading defaults|calibration not found|Belt calibration|[Dd]eck.calibration|robot_settings\.json"
+)
 """What the vendor's package says of every file where there is no robot."""
 INSTALL = "install opentrons==9.0.0 (Python 3.11; for the Flex alone, a later one on Python 3.12) and name its python"
 """What to do about an interpreter that cannot do it; 9.0.0 is the newest that takes both robots."""
@@ -93,6 +113,8 @@ class Analysis:
     """Labware offsets that the file sets: definitionUri, location, vector."""
     tables: tuple[str, ...] = ()
     """Variable names of the CSV runtime parameters that the file takes; none where it failed before it said so."""
+    least_nl: Mapping[str, int] = field(default_factory=dict)
+    """Least that each pipette of the file moves, by its name, from the vendor's shared data; empty: nobody knows."""
 
     @property
     def is_ok(self) -> bool:
@@ -209,14 +231,23 @@ def _read(path: Path, output: Path, number: int, said: str) -> Analysis:
         return Analysis(
             path, str(body["result"]), str(body["robotType"]), errors,
             tuple(body["commands"]), tuple(body["pipettes"]), tuple(body.get("labware", ())),
-            tuple(body.get("labwareOffsets", ())), _tables(body.get("runTimeParameters", ())),
+            tuple(body.get("labwareOffsets", ())), _tables(body.get("runTimeParameters", ())), _least_nl(output.parent),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         # The interpreter refused the file before it ran it; its words are the only record.
         mine = [line for line in said.splitlines() if line.startswith(f"{number}: ")]
         others = [line for line in said.strip().splitlines() if line.strip() and not _NOISE.search(line)]
-        words = mine or others[-3:] or ["the interpreter ended without an analysis; does the file end it (os._exit)?"]
+        ended = "the file ended the interpreter (sys.exit or os._exit?), so nobody knows what it would do"
+        words = mine or others[-3:] or [ended]
         return Analysis(path, "no-result", "", tuple(words), (), ())
+
+
+def _least_nl(work: Path) -> dict[str, int]:
+    try:
+        found = json.loads((work / "least.json").read_bytes())
+        return {str(name): round(float(volume_ul) * 1000) for name, volume_ul in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _tables(parameters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

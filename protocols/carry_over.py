@@ -46,6 +46,10 @@ def carry_over(protocol: Protocol) -> tuple[CarryOver, ...]:
                 on.clear()
             stroke = step.stroke if isinstance(step, Transfer) else 0
             if isinstance(step, Mix):
+                if tip in on and on[tip][0] != (step.plate, step.well):
+                    touched, held = on[tip]
+                    liquids = tuple(sorted(received.get(touched, set()) - {held}))
+                    found.append(CarryOver(tip, touched, liquids, (step.plate, step.well), step.step_id))
                 on[tip] = ((step.plate, step.well), "")
                 continue
             source, target = (step.source_plate, step.source_well), (step.destination_plate, step.destination_well)

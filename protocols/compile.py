@@ -236,7 +236,7 @@ def _compiled(
     name: str,
 ) -> Protocol:
     second = pipette(deck.multichannel) if deck.multichannel else None
-    demands = wanted.demands if second is None else [_bundled(d, kinds, stock, second) for d in wanted.demands]
+    demands = wanted.demands if second is None else [_bundled(d, wanted, kinds, stock, second) for d in wanted.demands]
     draws = choose_draws(demands, stock) + wanted.from_dilutions
     stages = list(_stages(draws, wanted, kinds, second))
     plans = _plans(stages, racks, deck, rules.tip_policy, second)
@@ -247,12 +247,19 @@ def _compiled(
     return Protocol(name, deck.robot, deck.pipette, deck.mount, tuple(loads), deck.multichannel if strokes else "")
 
 
-def _bundled(demand: Demand, kinds: Mapping[str, str], stock: Sequence[StockWell], tool: Pipette) -> Demand:
-    """Let eight channels fill whole columns of a liquid that stands in troughs only."""
+def _bundled(
+    demand: Demand, wanted: _Wanted, kinds: Mapping[str, str], stock: Sequence[StockWell], tool: Pipette
+) -> Demand:
+    """Let eight channels fill whole columns of a liquid that stands in troughs only.
+
+    What is mixed afterwards is given well by well: eight channels mix no single well.
+    """
     holders = [item for item in stock if demand.serves(item)]
     if not holders or not all(is_trough(item.labware) for item in holders):
         return demand
-    return replace(demand, portions=tuple(bundled(demand.portions, kinds, tool)))
+    alone = [portion for portion in demand.portions if _mix_nl(portion, wanted)]
+    rest = [portion for portion in demand.portions if not _mix_nl(portion, wanted)]
+    return replace(demand, portions=(*bundled(rest, kinds, tool), *alone))
 
 
 def _stages(
@@ -265,21 +272,22 @@ def _stages(
     groups: dict[tuple[int, int], list[Draw]] = {}
     last = max((level for level, _ in wanted.mixes.values()), default=0) + 1
     for draw in draws:
-        key = draw.portion.plate, draw.portion.wells[0]
-        level = wanted.mixes[key][0] if key in wanted.mixes else last
+        # A column may hold dilutions of several levels: what fills it up at once comes before the first of them.
+        keys = [(draw.portion.plate, well) for well in draw.portion.wells]
+        level = min(wanted.mixes[key][0] if key in wanted.mixes else last for key in keys)
         groups.setdefault((level, 0 if draw.portion.is_fill else 1), []).append(draw)
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
-        # What is mixed afterwards is given well by well: eight channels mix no single well.
-        alone = [draw for draw in group if not second or _mix_nl((draw,), wanted)]
+        alone = [draw for draw in group if not second or _mix_nl(draw.portion, wanted)]
         joined = stamped([draw for draw in group if draw not in alone], kinds, second) if second else ()
-        motions = [motion_of(part, _mix_nl(part, wanted)) for part in (*joined, *((draw,) for draw in alone))]
+        parts = (*joined, *((draw,) for draw in alone))
+        motions = [motion_of(part, _mix_nl(part[0].portion, wanted)) for part in parts]
         for is_stroke in (True, False):
             if chosen := [motion for motion in motions if motion.is_stroke == is_stroke]:
                 yield chosen
 
 
-def _mix_nl(part: Sequence[Draw], wanted: _Wanted) -> int:
-    portion = part[0].portion
+def _mix_nl(portion: Portion, wanted: _Wanted) -> int:
+    """Return what a well is mixed with after a portion; 0: it is not."""
     made = wanted.mixes.get((portion.plate, portion.wells[0]))
     return 0 if made is None or portion.is_fill else made[1]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from protocols.labware import RobotDeck
+from protocols.labware import ROBOTS, RobotDeck
 
 OT2_ROWS = (("10", "11", "12"), ("7", "8", "9"), ("4", "5", "6"), ("1", "2", "3"))
 """From the back to the front; the trash is fixed in 12."""
@@ -24,7 +24,16 @@ def slot_places(robot: str) -> Mapping[str, tuple[int, int]]:
 
 
 def fixed_in(slot: str, deck: RobotDeck) -> str:
-    """Say what stands in a slot for good: the trash, nothing but the gripper's reach, or '' for labware."""
+    """Say what stands in a slot for good: the trash, a module, nothing but the gripper's reach, or '' for labware."""
     if slot == deck.trash_slot or (deck.trash_slot is None and slot == "12"):
         return "trash"
+    if module := next((fixture.kind for fixture in deck.fixtures if slot in fixture.slots), ""):
+        return module
+    if slot in ROBOTS[deck.robot].slots and slot not in deck.slots:
+        return "blocked"
     return "staging" if slot in deck.staging else ""
+
+
+def taken_slots(deck: RobotDeck) -> dict[str, str]:
+    """Return the slots of a lab's robot in which something stands for good, each with what."""
+    return {slot: what for slot in slot_places(deck.robot) if (what := fixed_in(slot, deck)) and what != "staging"}

@@ -5,9 +5,11 @@ from difflib import SequenceMatcher
 
 from protocols.model import DeckItem, Protocol
 from protocols.sentences import named, plain, said, well_on
-from protocols.steps import Step, Transfer
+from protocols.steps import Mix, Step, Transfer, step_body
 
 WellKey = tuple[str, str]
+_ELSEWHERE = frozenset({"step_id", "tip_rack", "tip_well"})
+"""Fields of a step that are compared apart from what it does."""
 
 
 def diff(a: Protocol, b: Protocol) -> tuple[str, ...]:
@@ -88,15 +90,39 @@ def _portion(t: Transfer) -> str:
 
 
 def _other_steps(a: Protocol, b: Protocol) -> Iterator[str]:
-    old = [said(step) for step in a.steps if not isinstance(step, Transfer)]
-    new = [said(step) for step in b.steps if not isinstance(step, Transfer)]
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    old = [step for step in a.steps if not isinstance(step, Transfer)]
+    new = [step for step in b.steps if not isinstance(step, Transfer)]
+    matcher = SequenceMatcher(None, [_key(step) for step in old], [_key(step) for step in new], autojunk=False)
+    for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
             continue
         paired = min(j - i, m - k)
-        yield from (f"changed: {new[k + n]}, instead of: {old[i + n]}" for n in range(paired))
-        yield from (f"left out: {words}" for words in old[i + paired : j])
-        yield from (f"added: {words}" for words in new[k + paired : m])
+        yield from (_changed(old[i + n], new[k + n]) for n in range(paired))
+        yield from (f"left out: {said(step)}" for step in old[i + paired : j])
+        yield from (f"added: {said(step)}" for step in new[k + paired : m])
+
+
+def _key(step: Step) -> str:
+    """Return all that a step does; its number and its tip are looked at elsewhere."""
+    body = {name: value for name, value in step_body(step).items() if name not in _ELSEWHERE}
+    return repr(sorted(body.items()))
+
+
+def _changed(old: Step, new: Step) -> str:
+    if (words := said(new)) != said(old):
+        return f"changed: {words}, instead of: {said(old)}"
+    # The sentence names the first wells of many, and cuts long names.
+    before, after = step_body(old), step_body(new)
+    for name in after:
+        if name not in _ELSEWHERE and after[name] != before.get(name):
+            return (
+                f"changed: {words}: {name} {plain(_listed(after[name]))} instead of {plain(_listed(before.get(name)))}"
+            )
+    return f"changed: {words}"
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _head(a: Protocol, b: Protocol) -> Iterator[str]:
@@ -136,6 +162,20 @@ def _tips_and_strokes(a: Protocol, b: Protocol) -> Iterator[str]:
             first = changed[0]
             n = "1 transfer is" if len(changed) == 1 else f"{len(changed)} transfers are"
             yield f"{n} made {what}, the first into {well_on(first.destination_plate, first.destination_well)}"
+    mixes = [n for o, n in _mixes(a, b) if (o.tip_rack, o.tip_well) != (n.tip_rack, n.tip_well)]
+    if mixes:
+        n = "1 mix is" if len(mixes) == 1 else f"{len(mixes)} mixes are"
+        yield f"{n} made with another tip, the first in {well_on(mixes[0].plate, mixes[0].well)}"
+
+
+def _mixes(a: Protocol, b: Protocol) -> Iterator[tuple[Mix, Mix]]:
+    waiting: dict[str, list[Mix]] = {}
+    for step in a.steps:
+        if isinstance(step, Mix):
+            waiting.setdefault(_key(step), []).append(step)
+    for step in b.steps:
+        if isinstance(step, Mix) and (found := waiting.get(_key(step))):
+            yield found.pop(0), step
 
 
 def _pairs(old: Iterable[Transfer], new: Iterable[Transfer]) -> Iterator[tuple[Transfer, Transfer]]:

@@ -171,7 +171,29 @@ def _best(
     why = f"{order.dose_um:g} uM of {order.compound_id} from {held}, {total_nl} nl into a well with {target.fill_nl} nl"
     if thinned is not None:
         return f"{why}: under the {tool.min_nl} nl minimum of {tool.load_name}; name an empty plate for dilutions"
-    return f"{why}: too strong a dose for the stock, or too little is left of it"
+    return f"{why}: {_why_none(wanted, total_nl, usable, tool)}"
+
+
+def _why_none(wanted: float, total_nl: int, usable: Mapping[float, int], tool: Pipette) -> str:
+    """Say why no strength makes a dose, diluted or not; ``wanted`` is in nl times uM."""
+    if total_nl < tool.min_nl:
+        return f"{total_nl} nl are under the {tool.min_nl} nl minimum of {tool.load_name}; raise final_dmso_percent"
+    if total_nl > 2 * tool.max_nl:
+        return f"{total_nl} nl are over what {tool.load_name} moves at once; lower final_dmso_percent"
+    strongest_um = max(usable)
+    exact_nl = wanted / strongest_um
+    if exact_nl > total_nl:
+        return f"too strong a dose for the stock: it takes {exact_nl:.0f} nl of {strongest_um:g} uM"
+    if total_nl / (wanted / min(usable)) > MAX_FACTOR:
+        return f"too weak a dose for the stock: it would have to be diluted more than {MAX_FACTOR:g} fold"
+    if any(near_nl(wanted / um, total_nl, tool) is not None for um in usable):
+        return "too little is left of it, other wells have taken the rest"
+    if not any(nl >= tool.min_nl for nl in usable.values()):
+        return f"what can be drawn of it is under the {tool.min_nl} nl minimum of {tool.load_name}"
+    return (
+        f"it takes {exact_nl:.0f} nl of {strongest_um:g} uM and {total_nl - exact_nl:.0f} nl to fill up, and "
+        f"{tool.load_name} moves {tool.min_nl} to {tool.max_nl} nl; change final_dmso_percent"
+    )
 
 
 def near_nl(exact_nl: float, total_nl: int, tool: Pipette) -> int | None:

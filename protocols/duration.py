@@ -103,10 +103,11 @@ def estimate_loads(protocol: Protocol) -> tuple[Estimate, ...]:
 
 
 def _carried(n: int, protocol: Protocol) -> Estimate:
-    return _own(n * GANTRIES.get(protocol.robot, _UNKNOWN).carry_s)
+    return own(n * GANTRIES.get(protocol.robot, _UNKNOWN).carry_s)
 
 
-def _own(seconds: float) -> Estimate:
+def own(seconds: float) -> Estimate:
+    """Return the range of what robots do themselves."""
     return Estimate(seconds, seconds * (1 - _SHARE), seconds * (1 + _SHARE))
 
 
@@ -114,7 +115,7 @@ def _load(load: DeckLoad, protocol: Protocol) -> Estimate:
     work = _Arm(load, protocol)
     seconds = sum(work.step_s(step) for step in load.steps) + work.end_s()
     waits_s = sum(step.wait_s for step in load.steps if isinstance(step, Incubate))
-    return _own(seconds).plus(Estimate(waits_s, waits_s, waits_s))
+    return own(seconds).plus(Estimate(waits_s, waits_s, waits_s))
 
 
 class _Arm:

@@ -19,7 +19,7 @@ _LATCH_MM = 53.0
 """What may stand beside a Heater-Shaker is at most so high, or its latch hits it (opentrons 9.0.0, motion_planning)."""
 _NARROW = ("opentrons_96_tiprack_", "opentrons_96_filtertiprack_")
 """The OT-2's racks do not fill their slot where the latch opens (same source)."""
-_MODULES: Mapping[str, tuple[float, float | None]] = {
+MODULE_SIZES: Mapping[str, tuple[float, float | None]] = {
     "heater-shaker": (82.0, _LATCH_MM),
     "thermocycler": (156.0, None),
     "temperature-module": (84.0, None),
@@ -28,7 +28,7 @@ _MODULES: Mapping[str, tuple[float, float | None]] = {
 }
 """Height, and what may stand to the left and right of it at most; heights are rounded up."""
 _THERMOCYCLER: Mapping[str, tuple[str, ...]] = {"flex": ("A1", "B1"), "ot2": ("7", "8", "10", "11")}
-MODULES = tuple(_MODULES)
+MODULES = tuple(MODULE_SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ def fixture(robot: str, kind: str, slot: str) -> Fixture:
     Raises:
         DataError: no such module, or none that stands there.
     """
-    if kind not in _MODULES:
+    if kind not in MODULE_SIZES:
         raise DataError(f"module {kind!r} is not known; known are {', '.join(MODULES)}")
     slots = _THERMOCYCLER[robot] if kind == "thermocycler" else (slot,)
     if slot not in slots:
         raise DataError(f"a thermocycler stands in {', '.join(slots)} of the {robot}, not in {slot}")
-    return Fixture(kind, slots, *_MODULES[kind])
+    return Fixture(kind, slots, *MODULE_SIZES[kind])
 
 
 def place(robot: str, slot: str) -> tuple[float, float] | None:

@@ -5,20 +5,21 @@ The vendor's interpreter follows every motion and accounts for no volume. Here i
 channels. A command that could move liquid in a way that is not followed here is a problem.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nextplate.plate import parse_well, well_name
-from protocols.labware import LABWARE, PIPETTES, Pipette
+from nextplate.errors import DataError
+from protocols.handwritten_books import Account, Head, Placed, Plate, Reader
+from protocols.handwritten_wells import nanolitres, padded, plates_filled, slot_of, spelled
+from protocols.labware import LABWARE, PIPETTES
 from protocols.problems import Problem, ProblemKind
 from protocols.proof_reader import PAUSES, said_by
 from protocols.volumes import WellKey
 
 HARMLESS = frozenset(
     {
-        "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
-        "loadModule", "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence", "loadLid",
+        "loadLiquidClass", "comment", "custom", "configureForVolume", "waitForDuration", "setRailLights",
+        "savePosition", "prepareToAspirate", "touchTip", "verifyTipPresence", "getTipPresence",
         "setStatusBar", "liquidProbe", "tryLiquidProbe", "getNextTip",
     }
 )  # fmt: skip
@@ -34,81 +35,13 @@ _HARMLESS_MODULES = ("heaterShaker/", "thermocycler/", "temperatureModule/", "ma
 Command = Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class _Plate:
-    name: str
-    """Its label, else its kind and slot."""
-    load_name: str
-    columns: Sequence[Sequence[str]]
-    """Wells as the vendor spells them, column by column."""
-    max_nl: Mapping[str, int]
-
-
-@dataclass(slots=True)
-class _Head:
-    """A pipette and what its tips hold: the first of eight stands for all."""
-
-    tool: Pipette | None
-    name: str
-    n_channels: int
-    n_active: int
-    at: tuple[_Plate, str] | None = None
-    """Plate and well it is over; None: over none."""
-    is_astray: bool = False
-    """Whether nobody can tell where it is: it may be over a well."""
-    held: list[tuple[int, tuple[WellKey, ...]]] = field(default_factory=list)
-    """Drawn and not given yet, in order: nanolitres and the wells, none for air."""
-    drawn_from: set[WellKey] = field(default_factory=set)
-    """By the tip that is on."""
-    given_to: set[WellKey] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A piece of labware that a file loads."""
-
-    name: str
-    """Its label, else its kind and slot."""
-    load_name: str
-    slot: str
-    """Empty: on another piece, on a module, or off the deck."""
-    number: int
-    """Of the command."""
-
-
-@dataclass(slots=True)
-class Account:
-    """What a file does to the wells."""
-
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What is allowed and worth knowing: where carry-over is possible."""
-    volumes: dict[WellKey, int] = field(default_factory=dict)
-    """At the end, nanolitres by well."""
-    drawn: dict[WellKey, int] = field(default_factory=dict)
-    n_draws: int = 0
-    placed: list[Placed] = field(default_factory=list)
-    """Labware, in the order of loading."""
-    tips: list[tuple[int, WellKey]] = field(default_factory=list)
-    """Every tip picked up, with the number of the command."""
-    tools: list[str] = field(default_factory=list)
-    """Pipettes, as the engine calls them."""
-
-
-@dataclass(slots=True)
-class _Reader:
-    account: Account
-    known: Mapping[WellKey, int]
-    plates: dict[str, _Plate] = field(default_factory=dict)
-    heads: dict[str, _Head] = field(default_factory=dict)
-    given: set[WellKey] = field(default_factory=set)
-    """Wells that something is known of."""
-    reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
-    is_attended: bool = False
-
-
 def account(
-    commands: Sequence[Command], known: Mapping[WellKey, int] | None = None, *, is_attended: bool = False
+    commands: Sequence[Command],
+    known: Mapping[WellKey, int] | None = None,
+    *,
+    is_attended: bool = False,
+    least_nl: Mapping[str, int] | None = None,
+    fill_nl: int = 0,
 ) -> Account:
     """Go through the commands of an analysis.
 
@@ -117,32 +50,50 @@ def account(
         known: nanolitres in wells of labelled labware, by label and zero-padded well; for these a lab's books hold,
             whatever the file declares. Of other wells the file's own ``load_liquid`` counts.
         is_attended: a person stands by; a step that waits for one is then a note and not a problem.
+        least_nl: least that pipettes move, by the engine's name, where ours are not known (Analysis.least_nl).
+        fill_nl: what stands in every well of the plates that the file fills and says nothing of.
     """
     books = Account(volumes=dict(known or {}))
-    reader = _Reader(books, known or {}, given=set(known or {}), is_attended=is_attended)
+    reader = Reader(
+        books, known or {}, given=set(known or {}), is_attended=is_attended, least_nl=least_nl or {}, fill_nl=fill_nl,
+        filled=plates_filled(commands) if fill_nl else frozenset(),
+    )  # fmt: skip
     for number, command in enumerate(commands, start=1):
         try:
-            _step(reader, number, command)
+            # What failed or was not done is among the errors of the analysis already.
+            if not (isinstance(command, Mapping) and command.get("status") in ("failed", "queued", "running")):
+                _step(reader, number, command)
+        except DataError as error:
+            _problem(reader, ProblemKind.WELL, number, str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             kind = command.get("commandType") if isinstance(command, Mapping) else command
             _problem(reader, ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
+    for head in reader.heads.values():
+        if head.tips:
+            words = f"the file ends with the tip of {_named(head.tips)} on {head.name}; drop it"
+            _problem(reader, ProblemKind.TIP, len(commands), words, head.tips[0])
     return reader.account
 
 
-def _step(reader: _Reader, number: int, command: Command) -> None:
+def _step(reader: Reader, number: int, command: Command) -> None:
     kind, params, result = str(command["commandType"]), command["params"], command.get("result") or {}
     match kind:
         case "loadLabware" | "reloadLabware":
             _load(reader, number, params, result)
         case "loadPipette":
-            reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]))
+            reader.heads[str(result["pipetteId"])] = _head(str(params["pipetteName"]), reader.least_nl)
             reader.account.tools.append(str(params["pipetteName"]))
+        case "loadModule":
+            reader.account.modules.append((str(params["model"]), slot_of(params["location"])))
         case "loadLiquid":
             _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
         case "configureNozzleLayout":
             _nozzles(reader, number, params)
+        case "loadLid":
+            _cover(reader, str(result["labwareId"]), params["location"])
         case "moveLabware":
             _leave(reader)
+            _cover(reader, str(params["labwareId"]), params["newLocation"])
             _carry(reader, number, params)
         case _ if kind in PAUSES:
             _wait(reader, number, f"the file pauses {said_by(params)}and waits for a person")
@@ -154,7 +105,16 @@ def _step(reader: _Reader, number: int, command: Command) -> None:
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
-def _carry(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
+def _cover(reader: Reader, carried: str, location: Any) -> None:
+    """Follow a lid: off the plate that it was on, onto the one that it is set on."""
+    for plate in reader.plates.values():
+        plate.lid = "" if plate.lid == carried else plate.lid
+    below = reader.plates.get(str(location.get("labwareId"))) if isinstance(location, Mapping) else None
+    if below is not None and carried not in reader.plates:
+        below.lid = carried
+
+
+def _carry(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
     """Look who carries; where the labware stands does not matter, it is known by its id."""
     if (how := str(params.get("strategy", "usingGripper"))) == "manualMoveWithPause":
         plate = reader.plates.get(str(params.get("labwareId")))
@@ -162,33 +122,36 @@ def _carry(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
         _wait(reader, number, f"the file waits for a person to carry {what} ({how})")
 
 
-def _wait(reader: _Reader, number: int, words: str) -> None:
+def _wait(reader: Reader, number: int, words: str) -> None:
     """Enter a step that somebody has to be there for, after the last draw that was followed."""
     where = f" (after draw {reader.account.n_draws})" if reader.account.n_draws else ""
     if reader.is_attended:
         reader.account.notes.append(f"command {number}{where}: {words}; somebody has to stand by")
+        reader.used.clear()  # Whoever stands by may have set full racks.
         return
     words = f"{words}; nobody is there at night: take it out, or check it with --attended"
     _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
 
 
-def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
+def _motion(reader: Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
     """Follow a command of one pipette."""
     head = _go(reader, params)
+    if head.at is not None and head.at[0].lid and kind in ("aspirate", "dispense", "moveToWell"):
+        key = _wells(head)[0]
+        _problem(reader, ProblemKind.SEAL, number, f"{_named([key])} is under a lid; take it off first", key)
     match kind:
         case "pickUpTip":
-            reader.account.tips += [(number, key) for key in (_wells(head) if head.at else ())]
-            head.held, head.drawn_from, head.given_to = [], set(), set()
+            _pick_up(reader, number, head)
         case "dropTip" | "dropTipInPlace":
-            head.held = []
+            _drop(reader, number, head, is_in_place=kind != "dropTip")
         case "airGapInPlace":
-            head.held.append((_nl(params["volume"]), ()))
+            head.held.append((nanolitres(params["volume"]), ()))
         case "aspirate" | "aspirateInPlace":
             _aspirate(reader, number, head, params)
         case "dispense" | "dispenseInPlace":
-            _dispense(reader, number, head, _nl(params["volume"]))
+            _dispense(reader, number, head, nanolitres(params["volume"]))
         case "blowout" | "blowOutInPlace":
-            _dispense(reader, number, head, sum(nl for nl, _ in head.held))
+            _dispense(reader, number, head, sum(nl for nl, _ in head.held), is_measured=False)
         case _ if kind in _AWAY:
             _leave(reader)
         case _ if kind in _ASTRAY:
@@ -197,7 +160,37 @@ def _motion(reader: _Reader, number: int, kind: str, params: Mapping[str, Any]) 
             _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
-def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+def _pick_up(reader: Reader, number: int, head: Head) -> None:
+    """Take tips: fresh ones, or ones that were returned, which are as dirty as they were."""
+    tips = _wells(head) if head.at else ()
+    head.held, head.drawn_from, head.given_to, head.borrowed = [], set(), set(), {}
+    head.tips, head.is_reused = tips, False
+    for key in tips:
+        if key not in reader.used:
+            reader.account.tips.append((number, key))
+        elif (before := reader.used[key]) is None:
+            words = f"no tip at {_named([key])}: the file took it before, and did not return it"
+            _problem(reader, ProblemKind.TIP, number, words, key)
+        else:
+            head.is_reused = True
+            head.drawn_from |= before
+        reader.used[key] = None
+
+
+def _drop(reader: Reader, number: int, head: Head, *, is_in_place: bool) -> None:
+    """Throw tips away, or return them to their places."""
+    liquid_nl = sum(nl for nl, wells in head.held if wells)
+    if not is_in_place and head.at is not None and head.tips and _wells(head) == head.tips:
+        if liquid_nl:
+            words = f"the tip of {_named(head.tips)} is returned with {liquid_nl} nl in it; empty it first"
+            _problem(reader, ProblemKind.TIP, number, words, head.tips[0])
+        reader.used |= {key: set(head.drawn_from) for key in head.tips}
+    elif liquid_nl:
+        reader.account.notes.append(f"command {number}: a tip is thrown away with {liquid_nl} nl in it")
+    head.held, head.tips = [], ()
+
+
+def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     """Enter labware; two pieces of one name are told apart by their places, but for the lab's books they cannot be."""
     labware_id, plate = str(result["labwareId"]), _plate(params, result["definition"])
     others = {other.name for key, other in reader.plates.items() if key != labware_id}
@@ -205,41 +198,38 @@ def _load(reader: _Reader, number: int, params: Mapping[str, Any], result: Mappi
         if plate.name in {name for name, _ in reader.known}:
             words = f"two pieces of labware are called {plate.name}, and the lab has one; give each its own label"
             _problem(reader, ProblemKind.PLATE, number, words, (plate.name, ""))
-        plate.name = f"{plate.name} in {_slot(params['location']) or labware_id}"
+        plate.name = f"{plate.name} in {slot_of(params['location']) or labware_id}"
         while plate.name in others:
             plate.name += " again"
     reader.plates[labware_id] = plate
-    placed = Placed(plate.name, plate.load_name, _slot(params["location"]), number)
+    if labware_id in reader.filled and not any(name == plate.name for name, _ in reader.known):
+        wells = {(plate.name, padded(well)): reader.fill_nl for well in plate.max_nl}
+        reader.account.volumes |= wells
+        reader.given |= wells.keys()
+    placed = Placed(plate.name, plate.load_name, slot_of(params["location"]), number)
     reader.account.placed.append(placed)
 
 
-def _slot(location: Any) -> str:
-    """Return the slot of a location; empty: on another piece, on a module, or off the deck."""
-    if not isinstance(location, Mapping):
-        return ""
-    return str(location.get("slotName") or location.get("addressableAreaName") or "")
-
-
-def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> _Plate:
+def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> Plate:
     load_name = str(definition["parameters"]["loadName"])
-    wells = {str(w): _nl(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
-    name = str(params.get("displayName") or f"{load_name} in {_slot(params['location']) or 'its place'}")
-    return _Plate(name, load_name, definition["ordering"], wells)
+    wells = {str(w): nanolitres(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
+    name = str(params.get("displayName") or f"{load_name} in {slot_of(params['location']) or 'its place'}")
+    return Plate(name, load_name, definition["ordering"], wells)
 
 
-def _leave(reader: _Reader) -> None:
+def _leave(reader: Reader) -> None:
     """Take every pipette away from the wells: they hang on one gantry."""
     for head in reader.heads.values():
         head.at, head.is_astray = None, False
 
 
-def _head(name: str) -> _Head:
+def _head(name: str, least_nl: Mapping[str, int]) -> Head:
     tool = next((item for item in PIPETTES.values() if item.engine_name == name), None)
     n = 96 if name.endswith("_96") else 8 if "multi" in name else 1
-    return _Head(tool, name, n, n)
+    return Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, n)
 
 
-def _nozzles(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
+def _nozzles(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
     head, style = reader.heads[params["pipetteId"]], str(params["configurationParams"]["style"])
     counts = {"ALL": head.n_channels, "SINGLE": 1, "COLUMN": 8}
     if style not in counts:
@@ -247,12 +237,20 @@ def _nozzles(reader: _Reader, number: int, params: Mapping[str, Any]) -> None:
     head.n_active = counts.get(style, 1)
 
 
-def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, Any]) -> None:
+def _declare(reader: Reader, number: int, plate: Plate, volumes: Mapping[str, Any]) -> None:
     for well, volume in volumes.items():
-        key = plate.name, _padded(well)
+        key = plate.name, padded(well)
         if key in reader.known:
             continue
-        volume_nl = 0 if volume == "empty" else _nl(volume)
+        if volume is None or (volume != "empty" and not float(volume) >= 0):
+            words = f"{key[1]} of {key[0]} is declared to hold {volume!r} ul, which is no volume"
+            _problem(reader, ProblemKind.VOLUME, number, words, key)
+            continue
+        if key in reader.moved:
+            words = f"{key[1]} of {key[0]} is declared anew after liquid was moved there; declare it once, before"
+            _problem(reader, ProblemKind.CONTENT, number, words, key)
+            continue
+        volume_nl = 0 if volume == "empty" else nanolitres(volume)
         reader.account.volumes[key] = volume_nl
         reader.given.add(key)
         if volume_nl > plate.max_nl[well]:
@@ -260,7 +258,7 @@ def _declare(reader: _Reader, number: int, plate: _Plate, volumes: Mapping[str, 
             _problem(reader, ProblemKind.OVERFILL, number, words, key)
 
 
-def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
+def _go(reader: Reader, params: Mapping[str, Any]) -> Head:
     """Return the pipette of a command, at the well it names; in-place commands stay where they are."""
     head = reader.heads[params["pipetteId"]]
     if "labwareId" in params and "wellName" in params:
@@ -272,8 +270,8 @@ def _go(reader: _Reader, params: Mapping[str, Any]) -> _Head:
     return head
 
 
-def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, Any]) -> None:
-    volume_nl = _nl(params["volume"])
+def _aspirate(reader: Reader, number: int, head: Head, params: Mapping[str, Any]) -> None:
+    volume_nl = nanolitres(params["volume"])
     location = params.get("wellLocation", {})
     is_air = location.get("origin", "top") == "top" and float(location.get("offset", {}).get("z", -1)) > 0
     if head.is_astray:
@@ -283,14 +281,20 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
         head.held.append((volume_nl, ()))
         return
     keys = _wells(head)
-    if head.tool and 0 < volume_nl < head.tool.min_nl:
-        words = f"{volume_nl} nl from {_named(keys)} are under the {head.tool.min_nl} nl minimum of {head.name}"
+    if 0 < volume_nl < head.least_nl:
+        words = f"{volume_nl} nl from {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
         _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
     dead_nl = LABWARE[head.at[0].load_name].dead_volume_nl if head.at[0].load_name in LABWARE else 0
     for key in keys:
+        before_nl = reader.account.volumes.get(key, 0)
+        if key in head.given_to and before_nl - volume_nl < dead_nl:
+            head.borrowed[key] = f"overdraw: {key[1]} of {key[0]} holds {before_nl} nl, {dead_nl} of them dead volume"
         _draw(reader, number, key, volume_nl, 0 if key in head.given_to else dead_nl)
     if head.drawn_from and keys[0] not in head.drawn_from | head.given_to:
         before = ", ".join(sorted(f"{well} of {plate}" for plate, well in head.drawn_from)[:3])
+        if head.is_reused:
+            words = f"the tip of {_named(head.tips)} drew from {before}, was returned, and draws from {_named(keys)}"
+            _problem(reader, ProblemKind.TIP, number, f"{words}; take a fresh tip", keys[0])
         reader.account.notes.append(
             f"command {number}: the tip that drew from {before} draws from {_named(keys)}: carry-over is possible"
         )
@@ -299,8 +303,9 @@ def _aspirate(reader: _Reader, number: int, head: _Head, params: Mapping[str, An
     reader.account.n_draws += 1
 
 
-def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
+def _draw(reader: Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
     books = reader.account
+    reader.moved.add(key)
     before = books.volumes.get(key, 0)
     books.volumes[key] = before - volume_nl
     books.drawn[key] = books.drawn.get(key, 0) + volume_nl
@@ -313,10 +318,11 @@ def _draw(reader: _Reader, number: int, key: WellKey, volume_nl: int, dead_nl: i
     _problem(reader, ProblemKind.OVERDRAW, number, words, key)
 
 
-def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None:
-    """Give what is at the end of the tip first: what was drawn last."""
+def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_measured: bool = True) -> None:
+    """Give what is at the end of the tip first: what was drawn last; a blow-out is not measured."""
     liquid_nl = 0
     left_nl = volume_nl
+    is_only_air = bool(head.held) and head.at is not None and not head.drawn_from
     while left_nl > 0 and head.held:
         there_nl, wells = head.held.pop()
         part_nl = min(left_nl, there_nl)
@@ -327,8 +333,21 @@ def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None
     if head.is_astray and liquid_nl:
         words = f"{liquid_nl} nl are given, and nobody can tell where to: {head.name} was moved to no well"
         _problem(reader, ProblemKind.STEP, number, words)
+    if is_only_air:
+        words = f"{volume_nl} nl of air go into {_named(_wells(head))}: the tip has drawn nothing but air"
+        _problem(reader, ProblemKind.VOLUME, number, words, _wells(head)[0])
     if head.at is None or not liquid_nl:
         return
+    keys = _wells(head)
+    if is_measured and volume_nl < head.least_nl:
+        words = f"{volume_nl} nl into {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
+        _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
+    for key, words in head.borrowed.items():
+        if key not in keys and (ProblemKind.OVERDRAW, key) not in reader.reported:
+            reader.reported.add((ProblemKind.OVERDRAW, key))
+            _problem(reader, ProblemKind.OVERDRAW, number, words, key)
+    head.borrowed = {}
+    reader.moved.update(keys)
     plate, books = head.at[0], reader.account
     for key, well in zip(_wells(head), _spelled(head), strict=True):
         books.volumes[key] = books.volumes.get(key, 0) + liquid_nl
@@ -341,39 +360,23 @@ def _dispense(reader: _Reader, number: int, head: _Head, volume_nl: int) -> None
             _problem(reader, ProblemKind.OVERFILL, number, f"{words} {plate.max_nl[well]}", key)
 
 
-def _wells(head: _Head) -> tuple[WellKey, ...]:
+def _wells(head: Head) -> tuple[WellKey, ...]:
     assert head.at is not None
-    return tuple((head.at[0].name, _padded(well)) for well in _spelled(head))
+    return tuple((head.at[0].name, padded(well)) for well in _spelled(head))
 
 
-def _spelled(head: _Head) -> Iterator[str]:
+def _spelled(head: Head) -> list[str]:
     """Return the well of each channel, as the vendor spells it; a trough once for each.
 
     Raises:
-        ValueError: not every channel stands in a well.
+        DataError: not every channel stands in a well; names it.
     """
     assert head.at is not None
     plate, well = head.at
-    if head.n_active == 1:
-        yield well
-        return
-    columns = list(plate.columns)
-    at = next(n for n, column in enumerate(columns) if well in column)
-    for n in _spread(len(columns), at, 12) if head.n_active == 96 else (at,):
-        column = columns[n]
-        yield from (column[row] for row in _spread(len(column), columns[at].index(well), 8))
-
-
-def _spread(n_there: int, start: int, n_channels: int) -> Iterator[int]:
-    """Return which of the rows (or columns) of wells each channel stands in, 9 mm apart, or some together in a trough.
-
-    Raises:
-        ValueError: not every channel stands in a well.
-    """
-    pitch = max(1, n_there // n_channels)
-    if start >= pitch:
-        raise ValueError(f"{n_channels} channels from the one at {start + 1} of {n_there} on do not all stand in wells")
-    return (start + i * pitch if n_there >= n_channels else i * n_there // n_channels for i in range(n_channels))
+    try:
+        return list(spelled(plate.columns, well, head.n_active))
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{head.name} at {padded(well)} of {plate.name}: {error}") from error
 
 
 def _named(keys: Sequence[WellKey]) -> str:
@@ -381,13 +384,5 @@ def _named(keys: Sequence[WellKey]) -> str:
     return first if len(keys) == 1 else f"{first} and {len(keys) - 1} more wells"
 
 
-def _padded(well: str) -> str:
-    return well_name(*parse_well(well))
-
-
-def _nl(volume_ul: Any) -> int:
-    return round(float(volume_ul) * 1000)
-
-
-def _problem(reader: _Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:
+def _problem(reader: Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:
     reader.account.problems.append(Problem(kind, f"command {number}: {words}", *key, step=number))

@@ -1,11 +1,12 @@
 """Hold a protocol file that somebody wrote by hand against a lab: robot and deck, tips, the care of its stock."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
-from protocols.geometry import in_the_way
-from protocols.handwritten import Account
-from protocols.labware import LABWARE, RobotDeck, pipette
+from protocols.geometry import MODULE_SIZES, in_the_way
+from protocols.handwritten_books import Account
+from protocols.labware import LABWARE, ROBOTS, Fixture, RobotDeck, pipette
 from protocols.model import DeckItem, DeckLoad, DeckRole
 from protocols.problems import Problem, ProblemKind
 from protocols.sentences import well_on
@@ -33,6 +34,8 @@ def lab_problems(
     if robot is not None:
         yield from _robot_problems(books, robot_type, robot)
         yield from _deck_problems(books, robot)
+    elif (own := _own_deck(books, robot_type)) is not None:
+        yield from _beside_modules(books, own)
     yield from _tip_problems(books, tips)
     yield from _care_problems(books, care, today)
 
@@ -59,6 +62,28 @@ def _deck_problems(books: Account, robot: RobotDeck) -> Iterator[Problem]:
         if placed.slot and placed.slot not in usable:
             words = f"{placed.name} stands in slot {placed.slot}, which is blocked or none on the lab's {robot.robot}"
             yield Problem(ProblemKind.DECK, f"command {placed.number}: {words}", placed.name, step=placed.number)
+    yield from _beside_modules(books, robot)
+
+
+_MODULES = {"heaterShaker": "heater-shaker", "thermocycler": "thermocycler", "temperature": "temperature-module"}
+"""Ours by the beginning of the vendor's model; a magnetic block is in nobody's way."""
+
+
+def _own_deck(books: Account, robot_type: str) -> RobotDeck | None:
+    """Return the deck that the file itself describes by its modules; None: it is of no robot that is known."""
+    name = next((deck.robot for deck in ROBOTS.values() if robot_type in (deck.robot_type, deck.engine_type)), "")
+    if not robot_type or not name:
+        return None
+    found = []
+    for model, slot in books.modules:
+        kind = next((ours for begin, ours in _MODULES.items() if model.startswith(begin)), "")
+        if kind and slot in ROBOTS[name].slots:
+            found.append(Fixture(kind, (slot,), *MODULE_SIZES[kind]))
+    return replace(ROBOTS[name], fixtures=tuple(found))
+
+
+def _beside_modules(books: Account, robot: RobotDeck) -> Iterator[Problem]:
+    usable = (*robot.slots, *robot.staging)
     items = [DeckItem(p.slot, p.name, p.load_name, _role(p.load_name)) for p in books.placed if p.slot in usable]
     # What is carried, and when, only its author knows: what stands still is looked at.
     for item, beside in in_the_way(DeckLoad(0, tuple(items), ()), robot, ()):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from protocols.geometry import in_the_way, moved_here
-from protocols.judge_steps import Books, step_problems
+from protocols.judge_books import Books
+from protocols.judge_steps import step_problems
 from protocols.labware import LABWARE, PIPETTES, ROBOTS, RobotDeck
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, thaws
 from protocols.problems import Problem, ProblemKind
@@ -40,7 +41,7 @@ def judge(protocol: Protocol, lab: Lab) -> tuple[Problem, ...]:
     problems = list(_header_problems(protocol, lab.robot))
     books = Books(
         lab.tally, lab.free_tips, lab.labware, lab.contents, lab.care, lab.sealed,
-        PIPETTES.get(protocol.pipette), PIPETTES.get(protocol.multichannel),
+        PIPETTES.get(protocol.pipette), PIPETTES.get(protocol.multichannel), _robot(protocol, lab),
     )  # fmt: skip
     out_of_the_cold: Counter[str] = Counter()
     for number, (load, thawed) in enumerate(zip(protocol.loads, thaws(protocol), strict=True)):
@@ -53,6 +54,13 @@ def judge(protocol: Protocol, lab: Lab) -> tuple[Problem, ...]:
         for step in load.steps:
             problems += step_problems(step, books)
     return tuple(problems)
+
+
+def _robot(protocol: Protocol, lab: Lab) -> RobotDeck | None:
+    """Return the lab's robot, else any of the protocol's kind; None: there is no such robot."""
+    if lab.robot is not None and lab.robot.robot == protocol.robot:
+        return lab.robot
+    return ROBOTS.get(protocol.robot)
 
 
 def _header_problems(protocol: Protocol, robot: RobotDeck | None) -> Iterator[Problem]:

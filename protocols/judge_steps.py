@@ -1,84 +1,23 @@
 """Go through the steps of a protocol and find what is wrong with each: wells, tips, volumes, liquid."""
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
-from protocols.evaporation import follow_seal, lost_nl, rates_of
 from protocols.judge_acoustic import acoustic_problems
+from protocols.judge_books import Books, Found, Held
+from protocols.judge_plates import plate_problems
 from protocols.judge_strokes import stroke_problems
 from protocols.labware import LABWARE, Labware, Pipette
-from protocols.model import DeckItem, DeckLoad, DeckRole
+from protocols.model import DeckRole
 from protocols.problems import Problem, ProblemKind
 from protocols.sentences import named, said, well_on
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash, number_of, plate_of
-from protocols.stock import PlateCare
-from protocols.volumes import Tally, WellKey, flows, is_count, is_volume, wells_of
+from protocols.volumes import WellKey, flows, is_count, is_volume, wells_of
 
+MAX_CYCLES = 1_000
+"""Most that a well is mixed or washed: more is a mistake."""
 _DRAWN = (DeckRole.SOURCE, DeckRole.INTERMEDIATE)
 _FILLED = (DeckRole.DESTINATION, DeckRole.INTERMEDIATE)
-Found = tuple[ProblemKind, str, WellKey]
-"""Kind, words, and the well or tip that they are about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is known of a tip that is on a pipette."""
-
-    source: WellKey
-    """What it drew from, or mixed, last."""
-    compound_id: str
-    """Of what it drew; empty after a mix: what the well holds."""
-    touched: WellKey
-    """The well it was in last."""
-    picked_up: str = ""
-    """What else it met there: liquid of another compound; empty: none that this protocol put in."""
-
-
-@dataclass(slots=True)
-class Books:
-    """Running state while a protocol is judged."""
-
-    tally: Tally
-    free_tips: dict[str, set[str]]
-    labware: Mapping[str, str]
-    contents: Mapping[WellKey, str]
-    care: Mapping[str, PlateCare]
-    sealed: set[str]
-    pipette: Pipette | None
-    multichannel: Pipette | None
-    deck: dict[str, DeckItem] = field(default_factory=dict)
-    load: int = 0
-    ids: set[int] = field(default_factory=set)
-    reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
-    """Wells already found overdrawn or overfilled: one message each is enough."""
-    held: dict[WellKey, Held] = field(default_factory=dict)
-    """Tips that are on: the one or the eight of the motion before."""
-    stroke: int = 0
-    """Of the step before; 0: it was none."""
-    is_stroke_kept: bool = False
-    """Whether that stroke began with tips that were on."""
-    used: set[WellKey] = field(default_factory=set)
-    """Tips this protocol has taken."""
-    received: dict[WellKey, set[str]] = field(default_factory=dict)
-    """Compounds put into each well by this protocol so far."""
-    strokes: dict[int, list[Transfer]] = field(default_factory=dict)
-    """Of the load, by number."""
-
-    def enter(self, load: DeckLoad) -> None:
-        """Go on to the next load: another deck, no tip on the pipette."""
-        self.deck = {item.barcode: item for item in load.deck}
-        self.load, self.held, self.stroke = load.index, {}, 0
-        self.strokes = {}
-        for t in load.transfers:
-            if t.stroke:
-                self.strokes.setdefault(t.stroke, []).append(t)
-
-    def kind(self, barcode: str) -> Labware | None:
-        """Return the labware of a barcode; None where it is not known."""
-        on_deck = self.deck[barcode].labware if barcode in self.deck else ""
-        return LABWARE.get(self.labware.get(barcode) or on_deck)
 
 
 def step_problems(step: Step, books: Books) -> Iterator[Problem]:
@@ -93,7 +32,7 @@ def step_problems(step: Step, books: Books) -> Iterator[Problem]:
         case Dispense() | Wash():
             found += _bulk_problems(step, books)
         case Incubate() | PlateMove() | Seal() | Read():
-            found += _plate_problems(step, books)
+            found += plate_problems(step, books)
     for kind, words, (plate, well) in found:
         yield Problem(kind, f"{where}: {words}", plate, well, number_of(step), books.load)
 
@@ -139,7 +78,8 @@ def _transfer_problems(t: Transfer, books: Books) -> Iterator[Found]:
 
 def _well_problems(key: WellKey, roles: tuple[DeckRole, ...], books: Books, tool: Pipette | None) -> Iterator[Found]:
     plate, well = key
-    if plate not in books.labware:
+    is_told = plate in books.deck and books.deck[plate].labware not in LABWARE
+    if plate not in books.labware and not is_told:
         yield ProblemKind.PLATE, f"plate {plate} of well {well} is not in the ledger", key
     item = books.deck.get(plate)
     if item is None:
@@ -162,6 +102,10 @@ def _content_problems(t: Transfer, books: Books) -> Iterator[Found]:
     there = books.contents.get(key)
     if there is not None and there != t.compound_id:
         yield ProblemKind.CONTENT, f"{well_on(*key)} holds {named(there)}, not {named(t.compound_id)}", key
+    put = books.received.get(key, set()) | books.reagents.get(key, set()) if there is None else set()
+    if put and t.compound_id not in put:
+        words = f"{well_on(*key)} holds {' and '.join(map(named, sorted(put)))}, not {named(t.compound_id)}"
+        yield ProblemKind.CONTENT, words, key
 
 
 def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[Found]:
@@ -273,9 +217,12 @@ def _mix_problems(step: Mix, books: Books) -> Iterator[Found]:
         yield from _fresh_tip_problems(tip, books.pipette, books)
     elif key not in (held.touched, held.source):
         yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} was in {well_on(*held.touched)}; take a fresh tip", tip
+    elif held.picked_up and held.touched != key:
+        words = f"met {named(held.picked_up)} in {well_on(*held.touched)} and goes back into {well_on(*key)}"
+        yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} {words}; take a fresh tip", tip
     books.held, books.stroke = {tip: Held(key, "", key)}, 0
-    if not is_volume(step.cycles):
-        yield ProblemKind.STEP, f"it is done {step.cycles!r} times", key
+    if not is_volume(step.cycles) or step.cycles > MAX_CYCLES:
+        yield ProblemKind.STEP, f"it is done {step.cycles!r} times, and at most {MAX_CYCLES} are meant", key
     if words := _volume_words(step.volume_nl, books.pipette, books.kind(step.tip_rack)):
         yield ProblemKind.VOLUME, words, key
     elif step.volume_nl > max(0, books.tally.least.get(key, 0)):
@@ -290,6 +237,10 @@ def _bulk_problems(step: Dispense | Wash, books: Books) -> Iterator[Found]:
             yield ProblemKind.PLATE, f"{barcode} is not in the ledger", key
         elif barcode in books.sealed:
             yield ProblemKind.SEAL, f"{barcode} is sealed", key
+        if (kind := books.kind(barcode)) is not None and kind.is_tip_rack:
+            yield ProblemKind.PLATE, f"{barcode} is a tip rack, and holds no liquid", key
+    if source in {(step.plate, well) for well in wells_of(step, books.labware)}:
+        yield ProblemKind.WELL, f"{well_on(*source)} is both the source and the destination", source
     yield from _named_wells(step, books)
     there = books.contents.get(source)
     if there is not None and there != step.reagent:
@@ -298,15 +249,16 @@ def _bulk_problems(step: Dispense | Wash, books: Books) -> Iterator[Found]:
         yield ProblemKind.VOLUME, words, whole
         return
     if isinstance(step, Wash):
-        if not is_volume(step.cycles) or not is_count(step.rest_nl):
+        if not is_volume(step.cycles) or step.cycles > MAX_CYCLES or not is_count(step.rest_nl):
             yield ProblemKind.STEP, f"{step.cycles!r} cycles and a rest of {step.rest_nl!r} nl are no wash", whole
             return
         for well in wells_of(step, books.labware):
             yield from _overfill((step.plate, well), step.rest_nl + step.volume_nl, books)
     yield from _liquid_problems(step, books)
-    if isinstance(step, Wash):
-        for well in wells_of(step, books.labware):
+    for well in wells_of(step, books.labware):
+        if isinstance(step, Wash):
             books.tally.wash((step.plate, well), step)
+        books.reagents.setdefault((step.plate, well), set()).add(step.reagent)
 
 
 def _named_wells(step: Dispense | Wash, books: Books) -> Iterator[Found]:
@@ -318,32 +270,3 @@ def _named_wells(step: Dispense | Wash, books: Books) -> Iterator[Found]:
     if len(set(step.wells)) < len(step.wells):
         twice = next(well for well in step.wells if step.wells.count(well) > 1)
         yield ProblemKind.WELL, f"{well_on(step.plate, twice)} is listed twice", (step.plate, twice)
-
-
-def _plate_problems(step: Incubate | PlateMove | Seal | Read, books: Books) -> Iterator[Found]:
-    plate = plate_of(step)
-    if plate not in books.labware:
-        yield ProblemKind.PLATE, f"plate {plate} is not in the ledger", (plate, "")
-    match step:
-        case Incubate():
-            yield from _incubate(step, books)
-        case PlateMove() if step.source == step.target or not step.source or not step.target:
-            yield ProblemKind.STEP, f"{plate} cannot be carried from {step.source!r} to {step.target!r}", (plate, "")
-        case PlateMove():
-            books.deck.pop(plate, None)
-        case Seal() if step.is_on == (plate in books.sealed):
-            yield ProblemKind.SEAL, f"{plate} is {'sealed already' if step.is_on else 'not sealed'}", (plate, "")
-        case Seal():
-            follow_seal(step, books.sealed)
-        case Read() if not step.readout:
-            yield ProblemKind.STEP, f"what is to be read of {plate} is not said", (plate, "")
-
-
-def _incubate(step: Incubate, books: Books) -> Iterator[Found]:
-    if not is_volume(step.wait_s) or not is_count(step.shake_rpm):
-        words = f"{step.plate} cannot stand for {step.wait_s!r} s, shaken at {step.shake_rpm!r} rpm"
-        yield ProblemKind.STEP, words, (step.plate, "")
-        return
-    if step.temperature_c is not None and not (math.isfinite(step.temperature_c) and -90 <= step.temperature_c <= 110):
-        yield ProblemKind.STEP, f"{step.plate} cannot stand at {step.temperature_c!r} C", (step.plate, "")
-    books.tally.dry(step.plate, lost_nl(step, rates_of(books.care), books.sealed))

@@ -129,7 +129,11 @@ def check_stock(stock: Iterable[StockWell]) -> None:
             problems.append(f"{item.source_plate} is {kinds[item.source_plate]} and {item.labware}")
         if not kind.has(item.source_well):
             problems.append(f"{where} is not a well of {item.labware}")
-        if not 0 <= item.volume_nl <= kind.max_volume_nl or not math.isfinite(item.volume_nl):
+        if not math.isfinite(item.concentration_um) or item.concentration_um < 0:
+            problems.append(f"{where} is {item.concentration_um!r} uM strong, which is no concentration")
+        if isinstance(item.volume_nl, bool) or not isinstance(item.volume_nl, int):
+            problems.append(f"{where} holds {item.volume_nl!r} nl, not whole nanolitres")
+        elif not 0 <= item.volume_nl <= kind.max_volume_nl:
             problems.append(f"{where} holds {item.volume_nl} nl; {item.labware} takes 0 to {kind.max_volume_nl}")
     if problems:
         raise PlanError("the stock table is wrong:\n  " + "\n  ".join(problems))

@@ -17,6 +17,13 @@ LabNamed = Annotated[
     typer.Option("--lab", "-C", help="The lab folder whose stock and tips count.", show_default="no lab"),
 ]
 
+LabDeck = Annotated[
+    Path | None,
+    typer.Option(
+        "--lab", "-C", help="The lab folder whose modules and blocked slots are shown.", show_default="no lab"
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -108,6 +115,7 @@ def show(
     picture: Annotated[
         Path | None, typer.Option(help="Draw the decks too: a file that ends in .svg or .png.", show_default="none")
     ] = None,
+    lab: LabDeck = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what to load where, load by load, as text and as a picture.
@@ -115,23 +123,45 @@ def show(
     Example: nextplate protocol show protocol.json --picture decks.svg
     """
     from controller.protocolfile import read_sound
+    from protocols.deckmap import taken_slots
     from protocols.describe import describe, loads_table
     from protocols.forecast import to_load
 
     protocol = read_sound(file)
+    robot = _deck_of_lab(lab, protocol.robot) if lab is not None else None
     if picture is not None:
         from controller.deckpicture import write_decks
 
-        write_decks(protocol, picture)
+        write_decks(protocol, picture, robot)
     needs = to_load(protocol)
     text = describe(protocol) + "\n".join(["have at least", *(f"  {need}" for need in needs)])
+    taken = taken_slots(robot) if robot is not None else {}
+    if taken:
+        text += "\nno labware goes into " + ", ".join(f"{slot} ({what})" for slot, what in taken.items())
     body = {
+        "taken": taken,
         "digest": protocol.digest,
         "loads": loads_table(protocol),
         "have": [{"plate": n.plate, "well": n.well, "liquid": n.liquid, "volume_nl": n.volume_nl} for n in needs],
         "picture": None if picture is None else str(picture),
     }
     say(body, text + (f"\nwrote {picture}" if picture else ""), as_json)
+
+
+def _deck_of_lab(folder: Path, robot: str) -> "RobotDeck":
+    """Return a lab's robot.
+
+    Raises:
+        DataError: it is another one than ``robot``.
+    """
+    from controller.lab import open_lab
+    from controller.settings import deck_of
+    from nextplate.errors import DataError
+
+    deck = deck_of(open_lab(folder).settings)
+    if deck.robot != robot:
+        raise DataError(f"the protocol is for the {robot}, the lab {folder} has the {deck.robot}")
+    return deck
 
 
 def diff(

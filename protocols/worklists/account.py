@@ -55,18 +55,27 @@ class Account:
     """The device says that the run ended before its end."""
     message: str = ""
     """Why, in the device's words."""
+    is_open: bool = False
+    """The device says that the run has not ended yet."""
 
     @property
     def is_as_planned(self) -> bool:
-        """Tell whether every transfer was done."""
-        return not self.is_aborted and all(h.fate is Fate.DONE for h in self.happened)
+        """Tell whether every transfer was done, and the run is over."""
+        return not self.is_aborted and not self.is_open and all(h.fate is Fate.DONE for h in self.happened)
 
     def counts(self) -> dict[str, int]:
         """Count transfers by fate."""
         return {fate.value: sum(h.fate is fate for h in self.happened) for fate in Fate}
 
 
-def account_of(load: DeckLoad, told: Mapping[int, Happened], *, is_aborted: bool = False, message: str = "") -> Account:
+def account_of(
+    load: DeckLoad,
+    told: Mapping[int, Happened],
+    *,
+    is_aborted: bool = False,
+    message: str = "",
+    is_open: bool = False,
+) -> Account:
     """Return an account of every transfer; one that is not told is unknown.
 
     Args:
@@ -74,10 +83,11 @@ def account_of(load: DeckLoad, told: Mapping[int, Happened], *, is_aborted: bool
         told: by transfer.
         is_aborted: whether the device says that the run ended early.
         message: why.
+        is_open: whether the device says that the run has not ended.
     """
     missing = "the file does not tell of it"
     rows = (told.get(t.transfer_id) or Happened(t.transfer_id, Fate.UNKNOWN, reason=missing) for t in load.transfers)
-    return Account(load, tuple(rows), is_aborted, message)
+    return Account(load, tuple(rows), is_aborted, message, is_open)
 
 
 def judged(t: Transfer, actual_nl: Decimal | None, *, is_ok: bool, reason: str, is_both: bool = True) -> Happened:
@@ -125,7 +135,7 @@ def as_result(account: Account) -> tuple[str, dict[str, Any], str]:
     ]
     result = {"transfers": dispensed, "drawn": drawn}
     n_told = len(dispensed)
-    if n_told == len(account.happened) and not account.is_aborted:
+    if n_told == len(account.happened) and not account.is_aborted and not account.is_open:
         return "done", result, ""
     words = "; ".join([*([account.message] if account.message else []), *differences(account, 3)])
     if account.is_aborted and _is_certain(account):

@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from nextplate.errors import DataError
-from protocols.labware import labware
+from nextplate.errors import DataError, PlanError
+from protocols.labware import PIPETTES, labware
 from protocols.model import DeckLoad, Protocol
 from protocols.worklists.account import Account
 from protocols.worklists.columns import TESELAGEN, ColumnMapping, read_mapping, write_columns
@@ -136,6 +136,12 @@ def write_list(kind: str, protocol: Protocol, load_index: int, settings: ListSet
         DataError: an unknown format.
         PlanError: what the format cannot say, with the well.
     """
+    if kind == "echo":
+        _require_sound(protocol)
+    return _written(kind, protocol, load_index, settings)
+
+
+def _written(kind: str, protocol: Protocol, load_index: int, settings: ListSettings) -> Written:
     match kind:
         case "gwl":
             return write_gwl(protocol, load_index, liquid_class=settings.liquid_class, wash=settings.wash)
@@ -146,6 +152,20 @@ def write_list(kind: str, protocol: Protocol, load_index: int, settings: ListSet
         case "pylabrobot":
             return write_plr(protocol, load_index)
     raise DataError(f"format {kind!r:.40} is not known; known are {', '.join(LISTS)}")
+
+
+def _require_sound(protocol: Protocol) -> None:
+    """Refuse to write for an acoustic dispenser what was compiled for tips: plates, volumes and order are not its own.
+
+    Raises:
+        PlanError: it was.
+    """
+    tool = PIPETTES.get(protocol.pipette)
+    if tool is None or not tool.is_acoustic:
+        raise PlanError(
+            f"{protocol.name} was compiled for the {protocol.robot} with {protocol.pipette} and its tips, not for "
+            "sound; compile it for robot 'echo'"
+        )
 
 
 def read_result(kind: str, raw: bytes, load: DeckLoad, names: Names, settings: ListSettings) -> Account:
@@ -172,6 +192,4 @@ def names_of(protocol: Protocol, load_index: int, kind: str, settings: ListSetti
     Raises:
         PlanError: the load cannot be written.
     """
-    return (
-        write_list(kind, protocol, load_index, settings).names if kind in LISTS else listed(protocol, load_index).names
-    )
+    return _written(kind, protocol, load_index, settings).names if kind in LISTS else listed(protocol, load_index).names

@@ -1,4 +1,6 @@
-"""Opentrons run record: the commands of a run (GET /runs/{id}/commands, all pages) or of an analysis, as JSON.
+"""Opentrons run record: the commands of a run (GET /runs/{id}/commands, all pages) as JSON.
+
+An analysis looks alike and tells of nothing that happened: it is refused.
 
 Verified: the shape of commands against opentrons 9.0.0's analyses (shared/facts/robots.md section 2). Read in the
 vendor's source, not run: the run's envelope (section 3). Accepted are ``{"data": [commands], "meta": {...}}`` with
@@ -19,6 +21,8 @@ from protocols.worklists.account import Account, Fate, Happened, account_of
 from protocols.worklists.tables import text_of
 
 _ENDED_EARLY = ("failed", "stopped")
+_OF_ANALYSIS = ("robotType", "config", "metadata", "commandAnnotations", "runTimeParameters")
+"""Fields that the vendor's analyses have beside their commands; a run has one of them, and its status."""
 _STATES = ("queued", "running", "succeeded", "failed")
 _TRASH = "fixedTrash"
 """Labware of an OT-2 that no command loads."""
@@ -26,16 +30,23 @@ _BLIND = ("aspirateInPlace", "dispenseInPlace", "airGapInPlace", "aspirateWhileT
 """Moves of liquid that do not name their well."""
 
 
-def read_opentrons_record(raw: bytes, load: DeckLoad) -> Account:
+def read_opentrons_record(raw: bytes, load: DeckLoad, *, has_results: bool = True) -> Account:
     """Read the record of a run that did this load.
+
+    Args:
+        raw: JSON.
+        load: that was run.
+        has_results: every command is whole. False: as the robot lists them, most without results; that one succeeded
+            then says how much it moved.
 
     Raises:
         DataError: no record, pages missing, a command told twice, labware of another load, liquid moved otherwise
             than planned; names the command.
     """
     body = _parsed(raw)
+    _refuse_analysis(body)
     commands, status = _commands(body), _status(body)
-    follower = _Follower(load)
+    follower = _Follower(load, has_results)
     ids: set[str] = set()
     for n, command in enumerate(commands, 1):
         try:
@@ -57,6 +68,19 @@ def _parsed(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise DataError(f"the record is {body!r:.60}, not an object")
     return body
+
+
+def _refuse_analysis(body: Mapping[str, Any]) -> None:
+    """Refuse what the vendor's interpreter says would happen.
+
+    Raises:
+        DataError: it is an analysis.
+    """
+    data = body.get("data")
+    for part in (body, data if isinstance(data, Mapping) else {}):
+        has_status = isinstance(part.get("status"), str) and part["status"] != "completed"
+        if "run" not in body and not has_status and (part.get("status") or any(name in part for name in _OF_ANALYSIS)):
+            raise DataError("it is an analysis, of which nothing was run; save the commands of the run, and its status")
 
 
 def _no_number(name: str) -> None:
@@ -90,6 +114,7 @@ class _Follower:
     """Follows liquid through the commands, motion by motion of the plan."""
 
     load: DeckLoad
+    has_results: bool = True
     motions: list[list[Transfer]] = field(init=False)
     at: int = 0
     """The next motion to draw."""
@@ -98,9 +123,13 @@ class _Follower:
     """By the engine's labware id; None: nothing of the load."""
     told: dict[int, Happened] = field(default_factory=dict)
     mixing: WellKey | None = None
+    tips: dict[str, tuple[WellKey | None, bool]] = field(default_factory=dict)
+    """Tip on each pipette that has one (of eight the first), and whether somebody chose it to mend an error."""
     broken: list[Transfer] = field(default_factory=list)
     """Of the motion that failed last."""
     failure: str = ""
+    short: str = ""
+    """Why less may be in the tip than was to be drawn."""
 
     def __post_init__(self) -> None:
         self.motions = list(_motions(self.load))
@@ -116,10 +145,14 @@ class _Follower:
             self._placed(params, str(command["result"]["labwareId"]))
         elif kind in _BLIND and status != "queued":
             raise DataError("it moves liquid without naming a well, which cannot be followed")
+        elif kind == "pickUpTip" and status == "succeeded":
+            self.tips[str(params.get("pipetteId", ""))] = self._well(params), command.get("intent") == "fixit"
+        elif kind in ("dropTip", "dropTipInPlace", "unsafe/dropTipInPlace") and status == "succeeded":
+            self.tips.pop(str(params.get("pipetteId", "")), None)
         elif kind == "aspirate" and status != "queued":
-            self._draw(params, status, is_fix=command.get("intent") == "fixit")
+            self._draw(params, status, _said_nl(command), is_fix=command.get("intent") == "fixit")
         elif kind == "dispense" and status != "queued":
-            self._give(params, status)
+            self._give(params, status, _said_nl(command))
 
     def _placed(self, params: Mapping[str, Any], labware_id: str) -> None:
         location = params["location"]
@@ -136,16 +169,29 @@ class _Follower:
         self.plates[labware_id] = item
 
     def _place(self, params: Mapping[str, Any]) -> tuple[WellKey | None, Decimal]:
+        return self._well(params), _nl(params["volume"])
+
+    def _well(self, params: Mapping[str, Any]) -> WellKey | None:
         labware_id = str(params["labwareId"])
         if labware_id not in self.plates and labware_id != _TRASH:
             raise DataError(f"labware {labware_id!r:.40} was never loaded in this record")
         item = self.plates.get(labware_id)
-        volume_nl = round(Decimal(str(params["volume"])) * 1000, 3)
-        if not volume_nl.is_finite() or volume_nl < 0:
-            raise DataError(f"volume {params['volume']!r:.40} is none")
-        return (item.barcode, well_name(*parse_well(str(params["wellName"])))) if item else None, volume_nl
+        return (item.barcode, well_name(*parse_well(str(params["wellName"])))) if item else None
 
-    def _draw(self, params: Mapping[str, Any], status: str, *, is_fix: bool) -> None:
+    def _why_no_tip(self, params: Mapping[str, Any], first: Transfer) -> str:
+        """Say why a draw was made without a tip, as far as the record tells; empty: it was made with the right one.
+
+        Raises:
+            DataError: it was made with another tip than planned, and nobody chose that to mend an error.
+        """
+        tip, is_fix = self.tips.get(str(params.get("pipetteId", "")), (None, False))
+        if tip is None:
+            return "the record tells of no tip that was picked up for it"
+        if tip != (first.tip_rack, first.tip_well) and not is_fix:
+            raise DataError(f"it draws with tip {tip[1]} of {tip[0]}, planned is {first.tip_well} of {first.tip_rack}")
+        return ""
+
+    def _draw(self, params: Mapping[str, Any], status: str, said_nl: Decimal | None, *, is_fix: bool) -> None:
         key, volume_nl = self._place(params)
         if is_fix and key in {(t.source_plate, t.source_well) for t in self.broken}:
             return  # A retry by hand of what failed: that transfer stays unknown.
@@ -154,6 +200,7 @@ class _Follower:
             if abs(volume_nl - motion[0].volume_nl) >= 1:
                 raise DataError(f"{volume_nl} nl drawn from {key[1]}, planned are {motion[0].volume_nl}")
             self.at += 1
+            self.short = self._why_no_tip(params, motion[0]) or self._why_short("drawn", said_nl, motion[0])
             if status == "succeeded":
                 self.held = motion
             else:
@@ -167,7 +214,7 @@ class _Follower:
         done = [t for motion in self.motions[max(0, self.at - 1) : self.at] for t in motion]
         return {(t.destination_plate, t.destination_well) for t in done}
 
-    def _give(self, params: Mapping[str, Any], status: str) -> None:
+    def _give(self, params: Mapping[str, Any], status: str, said_nl: Decimal | None) -> None:
         key, volume_nl = self._place(params)
         if self.mixing is not None and key == self.mixing:
             self.mixing = None
@@ -183,15 +230,23 @@ class _Follower:
             raise DataError(f"it dispenses into {key}, planned is {motion[0].destination_well}")
         elif status != "succeeded" or abs(volume_nl - motion[0].volume_nl) >= 1:
             self._doubt(motion)
+        elif why := self.short or self._why_short("dispensed", said_nl, motion[0]):
+            self._doubt(motion, why)
         else:
             for t in motion:
                 whole = Decimal(t.volume_nl)
                 self.told[t.transfer_id] = Happened(t.transfer_id, Fate.DONE, whole, whole)
 
-    def _doubt(self, motion: list[Transfer]) -> None:
+    def _why_short(self, what: str, said_nl: Decimal | None, t: Transfer) -> str:
+        if said_nl is None:
+            return f"the record does not say how much was {what}" if self.has_results else ""
+        return f"{said_nl.normalize():f} of {t.volume_nl} nl were {what}" if abs(said_nl - t.volume_nl) >= 1 else ""
+
+    def _doubt(self, motion: list[Transfer], why: str = "") -> None:
         self.broken = motion
+        reason = why or self.failure or "it was not ended"
         for t in motion:
-            self.told[t.transfer_id] = Happened(t.transfer_id, Fate.UNKNOWN, reason=self.failure or "it was not ended")
+            self.told[t.transfer_id] = Happened(t.transfer_id, Fate.UNKNOWN, reason=reason)
 
     def _lost(self, motion: list[Transfer], reason: str) -> None:
         for t in motion:
@@ -210,7 +265,22 @@ class _Follower:
         if is_early:
             for t in (t for motion in rest for t in motion):
                 self.told[t.transfer_id] = Happened(t.transfer_id, Fate.NOT_BEGUN, reason="the run ended before it")
+        if status and not is_early and status != "succeeded":
+            return account_of(self.load, self.told, is_open=True, message=f"the run has not ended: it is {status:.40}")
         return account_of(self.load, self.told, is_aborted=is_early, message=self.failure if is_early else "")
+
+
+def _nl(volume_ul: Any) -> Decimal:
+    volume_nl = round(Decimal(str(volume_ul)) * 1000, 3)
+    if not volume_nl.is_finite() or volume_nl < 0:
+        raise DataError(f"volume {volume_ul!r:.40} is none")
+    return volume_nl
+
+
+def _said_nl(command: Mapping[str, Any]) -> Decimal | None:
+    """Return what the robot says that it moved, not what it was told to; None: it does not say."""
+    result = command.get("result")
+    return _nl(result["volume"]) if isinstance(result, Mapping) and "volume" in result else None
 
 
 def _motions(load: DeckLoad) -> Iterator[list[Transfer]]:

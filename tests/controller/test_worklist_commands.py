@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from result_files import echo_report, result_table, run_record, trace
 from typer.testing import CliRunner, Result
-from worklist_lab import small_protocol
+from worklist_lab import for_sound, small_protocol
 
 from controller.cli import make_app
 
@@ -35,6 +35,8 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_render_writes_a_file_a_load(folder: Path, form: str, name: str) -> None:
+    if form == "echo":
+        (folder / "p.json").write_text(for_sound(PLAN).to_json())
     done = cli("render", folder / "p.json", "--format", form, "--out", folder / "out", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["files"] == [str(folder / "out" / name)]
@@ -44,18 +46,27 @@ def test_render_writes_a_file_a_load(folder: Path, form: str, name: str) -> None
 def test_names_that_a_format_cannot_carry_are_told_beside_it(folder: Path) -> None:
     moved = (replace(PLAN.transfers[0], compound_id='"); os.system('), *PLAN.transfers[1:])
     nasty = replace(PLAN, loads=(replace(PLAN.loads[0], steps=moved),))
-    (folder / "n.json").write_text(nasty.to_json())
+    (folder / "n.json").write_text(for_sound(nasty).to_json())
     assert cli("render", folder / "n.json", "--format", "echo", "--out", folder).exit_code == 0
     assert "os.system(" not in (folder / "load-0.csv").read_text()
     assert (folder / "load-0.names.csv").read_text().splitlines()[1] == "N0001-ossystem,%22%29%3B%20os.system%28"
 
 
-@pytest.mark.parametrize(("form", "says"), [("xml", "known are opentrons, gwl"), ("echo", "whole number of droplets")])
+@pytest.mark.parametrize(
+    ("form", "says"), [("xml", "known are opentrons, gwl"), ("echo", "not for sound; compile it for")]
+)
 def test_what_cannot_be_rendered_is_refused_and_nothing_written(folder: Path, form: str, says: str) -> None:
     (folder / "p.json").write_text(small_protocol(2, 5_003).to_json())
     done = cli("render", folder / "p.json", "--format", form, "--out", folder / "out")
     assert done.exit_code != 0
     assert says in str(done.exception) + done.output
+    assert not (folder / "out").exists()
+
+
+def test_a_list_for_sound_is_of_whole_droplets(folder: Path) -> None:
+    (folder / "p.json").write_text(for_sound(small_protocol(2, 5_003)).to_json())
+    done = cli("render", folder / "p.json", "--format", "echo", "--out", folder / "out")
+    assert "whole number of droplets" in str(done.exception)
     assert not (folder / "out").exists()
 
 

@@ -166,7 +166,7 @@ def test_what_a_format_cannot_say_is_refused_with_the_well(tmp_path: Path) -> No
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "e.toml").write_text("[echo]\ndroplet_nl = 25\n")
     device = make("liquid-handler", {"format": "echo", "out": "o", "in": "i", "mapping": "e.toml"}, tmp_path / "lab")
-    command = load_from(tmp_path)
+    command = load_from(tmp_path, is_sound=True)
     text = command.protocol_path.read_text().replace('"volume_nl":5000', '"volume_nl":5010', 1)
     command.protocol_path.write_text(text)
     with pytest.raises(NeedsOperator, match=r"into A03 of P1|into A02 of P1"):
@@ -226,7 +226,7 @@ ECHO = {"format": "echo", "out": "out", "in": "in", "settle_s": 0.0}
 def test_an_echo_tells_its_exceptions(
     tmp_path: Path, faults: dict[int, tuple[str, str]], skip: frozenset[int], status: Status, moved: list[int]
 ) -> None:
-    device, command = make("liquid-handler", ECHO, tmp_path), load_from(tmp_path)
+    device, command = make("liquid-handler", ECHO, tmp_path), load_from(tmp_path, is_sound=True)
     device.submit(command, "first.r0.run-0")
     assert (tmp_path / "out" / "first.r0.run-0.csv").exists()
     report = echo_report(Protocol.from_json(command.protocol_path.read_text()), faults, skip)

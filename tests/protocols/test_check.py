@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.carry_over import carry_over
 from protocols.check import check
 from protocols.ledger import Ledger
-from protocols.model import Protocol
+from protocols.model import PlateMove, Protocol, Read
 from tests.support.right_protocols import right_protocol
 from tests.support.wrong_protocols import NIGHT, ROBOT, WRONG, ledger, moves, of, right
 
@@ -24,6 +25,28 @@ def test_a_wrong_protocol_is_refused_with_the_place(case: str) -> None:
     named = [p for p in found if wrong.words in p.message and (p.plate, p.well) == (wrong.plate, wrong.well)]
     assert named, [(p.message, p.plate, p.well) for p in found]
     assert all(p.well in p.message and p.plate in p.message for p in found)
+
+
+def test_a_plate_may_be_carried_out_read_and_brought_back() -> None:
+    steps = (
+        *moves()[:2],
+        PlateMove(10, "P", "deck/C2", "reader"),
+        Read(11, "P", "od"),
+        PlateMove(12, "P", "reader", "deck/B1"),
+        moves()[2],
+        PlateMove(13, "P", "deck/B1", "stack/done"),
+        PlateMove(14, "S", "deck/D2", "reader"),
+        PlateMove(15, "S", "reader", "deck/D4"),
+        PlateMove(16, "S", "deck/D4", "deck/C2"),
+    )
+    back = of(*steps)
+    assert check(back, ledger(), ROBOT, NIGHT) == ()
+    assert check(back, ledger()) == ()
+
+
+def test_carry_over_into_a_source_by_a_mix_is_told() -> None:
+    found = carry_over(WRONG["mixing a source with a tip that met another liquid"].make())
+    assert [(c.touched, c.liquids, c.source) for c in found] == [(("P", "A01"), ("C2",), ("S", "A01"))]
 
 
 def test_the_table_is_long_enough() -> None:

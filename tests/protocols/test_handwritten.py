@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.analyze import Analysis, analyze_many
-from protocols.handwritten import Account, account
+from protocols.handwritten import account
+from protocols.handwritten_books import Account
 from protocols.problems import ProblemKind
 
 HEAD = """

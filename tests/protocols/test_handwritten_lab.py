@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from protocols.geometry import fixture
-from protocols.handwritten import Account, Placed
+from protocols.handwritten_books import Account, Placed
 from protocols.handwritten_lab import lab_problems, not_known
 from protocols.labware import RobotDeck, robot_deck
 from protocols.problems import ProblemKind

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from result_files import damaged, echo_report, result_table, run_record, trace
@@ -333,3 +334,74 @@ def test_liquid_for_labware_that_was_never_loaded_is_no_waste():
     given[1]["params"]["labwareId"] = "nobody"
     with pytest.raises(DataError, match="'nobody' was never loaded"):
         read_opentrons_record(json.dumps(body).encode(), protocol.loads[0])
+
+
+def _edited(edit: Callable[[list[dict[str, Any]]], None], status: str = "succeeded") -> bytes:
+    body = json.loads(run_record(PLAN, status=status))
+    edit(body["data"])
+    body["meta"]["totalLength"] = len(body["data"])
+    return json.dumps(body).encode()
+
+
+def _result(kind: str, n: int, result: object) -> Callable[[list[dict[str, Any]]], None]:
+    def edit(commands: list[dict[str, Any]]) -> None:
+        [c for c in commands if c["commandType"] == kind][n]["result"] = result
+
+    return edit
+
+
+def _without(kind: str, n: int) -> Callable[[list[dict[str, Any]]], None]:
+    def edit(commands: list[dict[str, Any]]) -> None:
+        commands.remove([c for c in commands if c["commandType"] == kind][n])
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (_result("dispense", 2, {"volume": 3.0}), "3000 of 5000 nl were dispensed"),
+        (_result("dispense", 2, {"volume": 0}), "0 of 5000 nl were dispensed"),
+        (_result("dispense", 2, {}), "does not say how much was dispensed"),
+        (_result("dispense", 2, None), "does not say how much was dispensed"),
+        (_result("aspirate", 2, {"volume": 3.0}), "3000 of 5000 nl were drawn"),
+        (_result("aspirate", 2, None), "does not say how much was drawn"),
+        (_without("pickUpTip", 2), "tells of no tip that was picked up"),
+    ],
+)
+def test_what_the_robot_says_it_moved_counts_and_not_what_it_was_told(
+    edit: Callable[[list[dict[str, Any]]], None], says: str
+) -> None:
+    account = read_opentrons_record(_edited(edit), LOAD)
+    assert fates(account) == ["done", "done", "unknown", *["done"] * (N - 3)]
+    assert as_result(account)[0] == "unknown"
+    assert says in differences(account)[0]
+
+
+def test_a_load_done_with_other_tips_is_of_another_plan() -> None:
+    def edit(commands: list[dict[str, Any]]) -> None:
+        [c for c in commands if c["commandType"] == "pickUpTip"][2]["params"]["wellName"] = "H12"
+
+    with pytest.raises(DataError, match="draws with tip H12 of TIPS-001, planned is "):
+        read_opentrons_record(_edited(edit), LOAD)
+
+
+@pytest.mark.parametrize("status", ["awaiting-recovery", "running", "paused", "idle", "warming-up"])
+def test_a_run_that_has_not_ended_is_not_done(status: str) -> None:
+    account = read_opentrons_record(run_record(PLAN, status=status), LOAD)
+    assert not account.is_as_planned
+    assert as_result(account)[0] == "unknown"
+    assert account.message == f"the run has not ended: it is {status}"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        lambda commands: {"commands": commands, "robotType": "OT-3 Standard", "result": "ok", "config": {}},
+        lambda commands: {"data": {"id": "a", "status": "completed", "result": "ok", "commands": commands}},
+    ],
+)
+def test_an_analysis_is_no_record_of_a_run(envelope: Callable[[object], object]) -> None:
+    commands = json.loads(run_record(PLAN))["data"]
+    with pytest.raises(DataError, match="an analysis, of which nothing was run"):
+        read_opentrons_record(json.dumps(envelope(commands)).encode(), LOAD)

@@ -204,3 +204,18 @@ def test_a_name_stays_on_one_line_and_short() -> None:
     assert said_ == (
         'B07 of A-001 gets 500 nL of a\\nb"); os.system("xNNNNNNNNN..' + "N" * 29 + " instead of 500 nL of CPD-17",
     )
+
+
+def test_a_mix_with_another_tip_and_wells_beyond_the_first_are_differences() -> None:
+    mix, wash = STEPS[2], replace(STEPS[4], wells=("A01", "B01", "C01", "D01", "E01"))
+    assert isinstance(mix, Mix)
+    assert isinstance(wash, Wash)
+    assert diff(of(TRANSFER, mix), of(TRANSFER, replace(mix, tip_well="H12"))) == (
+        "1 mix is made with another tip, the first in B07 of A-001",
+    )
+    other = replace(wash, wells=(*wash.wells[:4], "H12"))
+    (words,) = diff(of(wash), of(other))
+    assert words.endswith("wells A01, B01, C01, D01, H12 instead of A01, B01, C01, D01, E01")
+    (words,) = diff(of(Read(1, "P", "x" * 90 + "a" + "x" * 90)), of(Read(1, "P", "x" * 90 + "b" + "x" * 90)))
+    assert words.startswith("changed: read P")
+    assert "readout" in words

@@ -74,16 +74,20 @@ def run_record(protocol: Protocol, faults: Mapping[int, str] | None = None, stat
         fault = (faults or {}).get(t.transfer_id, "")
         add("pickUpTip", {"labwareId": ids[t.tip_rack], "wellName": vendor_well(t.tip_well)})
         place = {"labwareId": ids[t.source_plate], "wellName": vendor_well(t.source_well), "volume": t.volume_nl / 1000}
-        add("aspirate", place, "failed" if fault == "aspirate" else "succeeded")
+        add("aspirate", place, "failed" if fault == "aspirate" else "succeeded", _moved(place, fault == "aspirate"))
         place = {**place, "labwareId": ids[t.destination_plate], "wellName": vendor_well(t.destination_well)}
         if fault in ("aspirate", "stop"):
             break
-        add("dispense", place, "failed" if fault == "dispense" else "succeeded")
+        add("dispense", place, "failed" if fault == "dispense" else "succeeded", _moved(place, fault == "dispense"))
         if fault:
             break
         add("dropTipInPlace", {})
     body = {"run": {"data": {"status": status}}, "data": commands, "meta": {"cursor": 0, "totalLength": len(commands)}}
     return json.dumps(body).encode()
+
+
+def _moved(place: Mapping[str, object], is_failed: bool) -> dict[str, object] | None:
+    return None if is_failed else {"volume": place["volume"]}
 
 
 def trace(protocol: Protocol, faults: Mapping[int, str] | None = None) -> bytes:

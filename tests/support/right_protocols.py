@@ -151,8 +151,11 @@ def _load(
     if kinds is _ALONE:
         steps += _carried(make, deck, targets)
     elif "stand" in kinds and make.rng.random() < 0.5 and index == 2:
-        plate = make.rng.choice(sorted(targets))
-        steps += [PlateMove(make.next(), plate, "deck/x", "imager"), Read(make.next(), plate, "fluorescence")]
+        plate, at = make.rng.choice(sorted(targets)), {item.barcode: item.slot for item in deck}
+        steps += [
+            PlateMove(make.next(), plate, f"deck/{at[plate]}", "imager"),
+            Read(make.next(), plate, "fluorescence"),
+        ]
     return DeckLoad(index, deck, tuple(steps))
 
 

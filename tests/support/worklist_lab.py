@@ -1,5 +1,7 @@
 """Protocols for the tests of work lists: names of every kind, wells anywhere, tips where the format needs them."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from protocols.labware import LABWARE
@@ -42,6 +44,11 @@ def protocols(draw: st.DrawFn, step_nl: int = 10) -> Protocol:
             )
         )
     return protocol_of(moved, tuple(deck))
+
+
+def for_sound(protocol: Protocol) -> Protocol:
+    """Return a protocol as if it had been compiled for an acoustic dispenser."""
+    return replace(protocol, robot="echo", pipette="echo_550")
 
 
 def small_protocol(n: int = 12, volume_nl: int = 5_000) -> Protocol:

@@ -35,7 +35,7 @@ end = "END"
 KINDS = {"SRC-001": SOURCE, "P1": TARGET}
 
 
-def load_from(folder: Path, wells: Mapping[int, str] | None = None, n: int = 6) -> RunLoad:
+def load_from(folder: Path, wells: Mapping[int, str] | None = None, n: int = 6, *, is_sound: bool = False) -> RunLoad:
     """A load of one source plate and one assay plate; `wells` says which transfer draws from elsewhere."""
     deck = (
         DeckItem("B1", "SRC-001", SOURCE, DeckRole.SOURCE),
@@ -47,7 +47,8 @@ def load_from(folder: Path, wells: Mapping[int, str] | None = None, n: int = 6) 
         Transfer(i, "SRC-001", (wells or {}).get(i, f"A{i:02d}"), "P1", targets[i], 5_000, "TIPS-001", tips[i], f"C{i}")
         for i in range(1, n + 1)
     )
-    protocol = Protocol("list", "flex", "flex_1channel_50", "left", (DeckLoad(0, deck, moved),))
+    robot, tool = ("echo", "echo_550") if is_sound else ("flex", "flex_1channel_50")
+    protocol = Protocol("list", robot, tool, "left", (DeckLoad(0, deck, moved),))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"protocol-{protocol.digest[:8]}.json"
     path.write_text(protocol.to_json())

@@ -291,6 +291,58 @@ WRONG: dict[str, Wrong] = {
     "used after it was carried away": W(
         lambda: of(PlateMove(9, "P", "deck/C2", "imager"), *moves()), "P of well A01 is not on the deck", "P", "A01"
     ),
+    "carried onto another": W(
+        lambda: of(PlateMove(9, "P", "deck/C2", "deck/B2")), "from deck/C2 to deck/B2: T is there", "P"
+    ),
+    "carried into the trash": W(lambda: of(PlateMove(9, "P", "deck/C2", "deck/A3")), "the trash stands there", "P"),
+    "carried onto a heater": W(lambda: of(PlateMove(9, "P", "deck/C2", "deck/A1")), "the slot is blocked", "P"),
+    "carried to no slot": W(lambda: of(PlateMove(9, "P", "deck/C2", "deck/Z9")), "has none of that name", "P"),
+    "carried from where it is not": W(
+        lambda: of(PlateMove(9, "P", "hotel/9", "deck/B1")), "from hotel/9 to deck/B1: it is at deck/C2", "P",
+    ),
+    "carried twice": W(
+        lambda: of(PlateMove(9, "P", "deck/C2", "reader"), PlateMove(10, "P", "deck/C2", "waste")), "at reader", "P"
+    ),
+    "carried from another deck": W(
+        lambda: of(PlateMove(9, "DRY", "deck/B1", "reader")), "it is not on the deck of this load", "DRY"
+    ),
+    "two in one reader": W(
+        lambda: of(PlateMove(9, "P", "deck/C2", "reader"), PlateMove(10, "S", "deck/D2", "reader")), "P is there", "S"
+    ),
+    "pipetted on a staging slot": W(
+        lambda: of(PlateMove(9, "P", "deck/C2", "deck/D4"), *moves()), "P of well A01 is not on the deck", "P", "A01"
+    ),
+    "rack read": W(lambda: of(Read(9, "T", "od")), "T is a tip rack, and is not read", "T"),
+    "rack sealed": W(lambda: of(Seal(9, "T")), "T is a tip rack, and is not sealed", "T"),
+    "dispensing into a rack": W(
+        lambda: of(replace(DISPENSE, plate="T", wells=("A01",))), "T is a tip rack, and holds no liquid", "T", "A01"
+    ),
+    "washing a rack": W(
+        lambda: of(replace(WASH, plate="T", wells=("A01",))), "T is a tip rack, and holds no liquid", "T", "A01"
+    ),
+    "dispensing into itself": W(
+        lambda: of(replace(DISPENSE, plate="R", wells=("A01",))), "A01 of R is both the source and", "R", "A01"
+    ),
+    "mixing for years": W(lambda: of(*moves(), replace(MIX, cycles=10**9)), "it is done 1000000000 times", "P", "A01"),
+    "standing for a century": W(lambda: of(Incubate(9, "P", 10**12)), "P cannot stand for 1000000000000 s", "P"),
+    "shaken to pieces": W(lambda: of(Incubate(9, "P", 60, None, 10**6)), "cannot be shaken at 1000000 rpm", "P"),
+    "dilution of something else": W(
+        lambda: of(
+            Transfer(1, "S", "A01", "DRY", "A01", 9_000, "T", "A01", "C1"),
+            Transfer(2, "S", "B01", "DRY", "A01", 9_000, "T", "B01", "C2"),
+            Transfer(3, "DRY", "A01", "P", "A01", 1_000, "T", "C01", "C3"),
+            deck=(*DECK, DeckItem("B1", "DRY", TARGET, DeckRole.INTERMEDIATE)),
+        ),
+        "A01 of DRY holds C1 and C2, not C3", "DRY", "A01",
+    ),
+    "mixing a source with a tip that met another liquid": W(
+        lambda: of(
+            Transfer(1, "S", "B01", "P", "A01", 1_000, "T", "A01", "C2"),
+            Transfer(2, "S", "A01", "P", "A01", 1_000, "T", "B01", "C1"),
+            Mix(3, "S", "A01", 1_000, 3, "T", "B01"),
+        ),
+        "tip B01 of T met C2 in A01 of P and goes back into A01 of S", "T", "B01",
+    ),
     "unknown plate read": W(lambda: of(Read(9, "X", "fluorescence")), "plate X is not in the ledger", "X"),
     "read for nothing": W(lambda: of(Read(9, "P", "")), "what is to be read of P is not said", "P"),
 }  # fmt: skip

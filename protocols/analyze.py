@@ -85,7 +85,8 @@ with open("least.json", "w") as file:
     json.dump(volumes, file)
 """
 _NOISE = re.compile(
-    r"^version: |^least: |Loading defaults|calibration not found|Belt calibration|[Dd]eck.calibration|robot_settings\.json"
+    r"^version: |^least: |Loading defaults|calibration not found|Belt calibration|[Dd]eck.calibration"
+    r"|robot_settings\.json"
 )
 """What the vendor's package says of every file where there is no robot."""
 INSTALL = "install opentrons==9.0.0 (Python 3.11; for the Flex alone, a later one on Python 3.12) and name its python"

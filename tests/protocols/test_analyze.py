@@ -222,7 +222,7 @@ def test_an_interpreter_that_cannot_do_it_is_named(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("import sys; sys.exit(0)", "the file ends the interpreter: sys.exit(0)"),
-        ("import os; os._exit(0)", "ended without an analysis; does the file end it (os._exit)?"),
+        ("import os; os._exit(0)", "the file ended the interpreter (sys.exit or os._exit?)"),
         ("import os; os.write(2, b'out of tips\\n'); os._exit(3)", "out of tips"),
     ],
 )

@@ -25,6 +25,8 @@ JSON = Mapping[str, Any]
 _PACKAGES = ("nextplate", "pyserial", "opentrons", "numpy", "pydantic", "SQLAlchemy")
 _SECRET = re.compile(r"(?i)^(\s*\S*(?:password|secret|token|key)\S*\s*=\s*).*$", re.MULTILINE)
 _LOGIN = re.compile(r"://[^/\s@\"']+@")
+_CHANNELS = re.compile(r"(?ms)^\s*\[notifications.*?(?=^\s*\[(?!\[?\s*notifications)|\Z)")
+_ADDRESS = re.compile(r"([\"'])[A-Za-z0-9+.-]+://.*?\1")
 _LOOK_S = 30.0
 
 
@@ -112,8 +114,8 @@ TRIALS: Mapping[str, Trial] = {
         lambda barcode: (("store", StorePlate(barcode)), ("fetch", FetchPlate(barcode))),
     ),
     "shaker": Trial(
-        "Is plate {barcode} on the shaker, clamped? Shake it for 2 s at 300 rpm?",
-        lambda barcode: (("shake", ShakePlate(barcode, 300, 2)),),
+        "Is plate {barcode} on the shaker, clamped? Shake it for 2 s at 400 rpm?",
+        lambda barcode: (("shake", ShakePlate(barcode, 400, 2)),),  # a speed that all shakers have
     ),
     "barcode-reader": Trial(
         "Is plate {barcode} in front of the reader? Read it?",
@@ -187,7 +189,8 @@ def write_bundle(path: Path, folder: Path, body: JSON) -> int:
 
 
 def without_secrets(text: str) -> str:
-    """Blank passwords and tokens in the text of lab.toml, and logins in URLs."""
+    """Blank passwords and tokens in the text of lab.toml, logins in URLs, and every address of [notifications]."""
+    text = _CHANNELS.sub(lambda table: _ADDRESS.sub('"***"', table[0]), text)
     return _LOGIN.sub("://***@", _SECRET.sub(r'\1"***"', text))
 
 

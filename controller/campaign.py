@@ -5,15 +5,18 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from controller.actions import Compute
 from controller.app import Hardware, connect, lab_time
 from controller.executor import LocalExecutor, Progress
+from controller.folding import collector_paused, fold_journal
 from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.operators import sort_out
+from controller.oversight import OverseenLoop, Overseer
 from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
@@ -56,18 +59,35 @@ class Ending:
     @property
     def needs_person(self) -> bool:
         """Tell whether a campaign cannot go on, or did not end well, without a person."""
-        return not all(self.state.focused(name).is_finished for name in self.campaigns)
+        return not all(view.is_finished for view in self.views)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether every campaign came to its end, or was ended."""
+        return all(view.is_finished or view.is_aborted for view in self.views)
+
+    @property
+    def views(self) -> tuple[LabState, ...]:
+        """The state once for each campaign, that one in focus."""
+        return tuple(self.state.focused(name) for name in self.campaigns)
 
 
-def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
+def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer | None = None) -> Ending:
     """Run the campaigns that lab.toml and ``campaigns/`` name until all are over or a person is needed.
+
+    Args:
+        lab: the lab, whose lock the caller holds.
+        store: its database.
+        watcher: who is told.
+        overseer: who may stop the loop and hold what is physical; None: nobody.
 
     Raises:
         PlanError: nothing to start with (no library, no stock), or a campaign was aborted.
         JournalBroken: the journal was changed; nothing is done on the strength of it.
     """
-    store.verify()
-    before = fold(store.events())
+    with collector_paused():
+        store.verify()
+    before = fold_journal(store)
     for settings in lab.campaigns:
         if not before.focused(settings.campaign.name).is_finished:
             check_ready(settings, store, before.library, lab.folder, _unusable(lab, store))
@@ -77,7 +97,7 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher) -> Ending:
         hardware.prepare(store)
         state = _begun(lab, store, hardware, before)
         plans = [plan_of(state.focused(settings.campaign.name)) for settings in lab.campaigns]
-        loop = _loop(lab, store, hardware, executor, plans, state, watcher)
+        loop = _loop(lab, store, hardware, executor, plans, state, watcher, overseer)
         if not all(state.focused(plan.name).is_finished for plan in plans):
             with _stopping_on_signals(loop):
                 loop.run()
@@ -157,6 +177,7 @@ def _loop(
     plans: Sequence[Plan],
     state: LabState,
     watcher: Watcher,
+    overseer: Overseer | None,
 ) -> Loop:
     rim = Rim(
         resolve=lambda view, action: _resolve(lab, store, hardware, plans, view, action),
@@ -164,7 +185,8 @@ def _loop(
         inbox=lambda current: _inbox(store, hardware, current),
         watch=watcher.event,
     )
-    return Loop(
+    make = Loop if overseer is None else partial(OverseenLoop, overseer=overseer)
+    return make(
         lab=lab.folder,
         plans=plans,
         journal=store,

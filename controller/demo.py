@@ -10,6 +10,7 @@ from controller.app import write_vendor_files
 from controller.campaign import Ending, Watcher, run_campaign
 from controller.files import write_text
 from controller.lab import Lab, default_settings, init_lab, locked_store, open_lab
+from controller.observed import watched
 from controller.registration import register_library, register_stock, register_tips
 from nextplate.errors import DataError
 
@@ -39,7 +40,8 @@ def run_demo(
     lab = _lab(folder, seed, rounds, compounds)
     with locked_store(lab, "nextplate demo") as store:
         _fill(lab, store, compounds, watcher, tell)
-        ending = run_campaign(lab, store, watcher)
+        with watched(lab, store, watcher) as seen:
+            ending = run_campaign(lab, store, seen)
     if not ending.state.is_finished:
         from controller.cli.running import ending_body, ending_text
 

@@ -81,9 +81,11 @@ def _limit(state: LabState, intent: Intent) -> datetime | None:
         return None
     name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = late_s(state.took_s.get(name, ()))
-    return None if seconds is None else intent.time + timedelta(seconds=_PATIENCE * seconds)
+    return None if seconds is None else intent.time + timedelta(seconds=min(_PATIENCE * seconds, _LONGEST_S))
 
 
+_LONGEST_S = 7 * 86400.0
+"""Few and very unlike durations (one was cut by a crash or a closed window) give a limit beyond the calendar."""
 _PATIENCE = 1.5
 """How far above the 99th percentile of what is usual a device may be before somebody is called."""
 
@@ -108,10 +110,9 @@ def about(task: str, intent: Intent, outcome: Outcome) -> Note:
         tried = outcome.result.get("transfers", ())
         said = f"{key}: stopped after {len(tried)} transfers: {outcome.message}"
         # A load that lists nothing may have stopped in its first transfer: it is retried only on the report's word.
-        begun = not says_never_began(outcome.result, outcome.message)
-        kind, choices = ("partial", ("accept", "lose-plate", "abort")) if begun else (
-            "refused", ("retry", "lose-plate", "abort"))  # fmt: skip
-        return ask(key, kind, said, choices)
+        if says_never_began(outcome.result, outcome.message):
+            return ask(key, "refused", said, ("retry", "lose-plate", "abort"))
+        return ask(key, "partial", said, ("accept", "lose-plate", "abort"))
     is_physical = "device" in intent.action
     offered = ["retry"]
     offered += ["done"] if is_physical and task != "acquire" else []

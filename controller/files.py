@@ -2,9 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from nextplate.errors import DiskFull
 
@@ -58,6 +59,38 @@ def write_bytes(path: Path, content: bytes) -> None:
             sync_entry(path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a long file for writing that is there whole when the block ends well, and not at all otherwise.
+
+    Raises:
+        DiskFull: no room; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with full_disk_named(path):
+        try:
+            with scratch.open("w+b") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            scratch.replace(path)
+            sync_entry(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_lines(path: Path) -> Iterator[Callable[[str], None]]:
+    """Write a long text file line by line, whole or not at all; see atomic_file."""
+    with atomic_file(path) as handle:
+
+        def write(line: str) -> None:
+            handle.write(line.encode() + b"\n")
+
+        yield write
 
 
 def safe_name(name: str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _NAME = ".lock"
+_SERVICE = ".nightly.lock"
+"""Of the unattended service, which holds the lab itself only while a night is at work."""
 _CLASS = 0x6E70  # "np": the first key of nextplate's advisory locks; the second is the schema's
 
 
@@ -47,6 +49,18 @@ def lab_lock(lab: Path, command: str, url: str | Path | None = None) -> Iterator
         yield
 
 
+@contextmanager
+def service_lock(lab: Path, command: str) -> Iterator[None]:
+    """Be the lab's one unattended service while the block runs.
+
+    Raises:
+        LabBusy: another process is; names it.
+        StoreError: the folder is absent or not writable.
+    """
+    with _folder_lock(lab, command, _SERVICE):
+        yield
+
+
 def lab_holder(lab: Path) -> str | None:
     """Say who works on a lab, e.g. ``process 1234 (nextplate run)``; None when nobody does."""
     try:
@@ -57,10 +71,10 @@ def lab_holder(lab: Path) -> str | None:
 
 
 @contextmanager
-def _folder_lock(lab: Path, command: str) -> Iterator[None]:
+def _folder_lock(lab: Path, command: str, name: str = _NAME) -> Iterator[None]:
     try:
         # Never removed afterwards: a second process may already wait on this very file.
-        file = (lab / _NAME).open("a+")
+        file = (lab / name).open("a+")
     except OSError as error:
         raise StoreError(
             f"cannot lock {lab}: {error.strerror}; check that the lab folder exists and is yours"

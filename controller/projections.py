@@ -62,7 +62,7 @@ def _device_rows(
         rows += _moves(status, intent, result)
     if command["verb"] != "run-load":
         return rows, result
-    debits, kept = _debits(status, _planned(lab, intent), intent.key, result, message)
+    debits, kept = _debits(status, _protocol(lab, intent), command["load"], intent.key, result, message)
     return rows + debits, kept
 
 
@@ -78,35 +78,36 @@ def _moves(status: str, intent: Intent, result: JSON) -> Rows:
     return [RowWrite("plate_moves", rows, mode="upsert")] if rows else []
 
 
-def _debits(status: str, load: DeckLoad, key: str, result: JSON, message: str) -> tuple[Rows, JSON]:
+def _debits(status: str, protocol: Protocol, index: int, key: str, result: JSON, message: str) -> tuple[Rows, JSON]:
     """Debit stock and tips by what the handler's report means (protocols.moved.meaning).
 
     The upper end of what may have been drawn is booked, and the lower end of what may have arrived counts as dosed: a
     well believed emptier than it is costs a compound, a well believed fuller costs a plate. Where nobody can say (a
     person answered about an action of unknown fate), that is everything drawn and nothing dosed.
     """
+    load = protocol.loads[index]
     outcome, trouble = _outcome(status, load, result, message)
-    found = meaning(load, outcome)
+    found, spares = meaning(load, outcome), _spares(protocol)
+    dosed = {t: found.arrived.get(t.transfer_id, NOTHING).low_nl for t in load.transfers}
     rows = [
-        RowWrite("stock_movements", list(_movements(key, load, found))),
+        RowWrite("stock_movements", list(_movements(key, load, found, spares))),
         RowWrite("tips_used", [{"rack": rack, "well": well, "key": key} for rack, well in found.tips]),
     ]
-    dosed = {t.transfer_id: found.arrived.get(t.transfer_id, NOTHING).low_nl for t in load.transfers}
-    spares = _spares(load)
     short = [
-        [t.destination_well, dosed[t.transfer_id], t.volume_nl]
-        for t in load.transfers
-        if dosed[t.transfer_id] < t.volume_nl and t.destination_plate not in spares
+        [t.destination_well, nl, t.volume_nl]
+        for t, nl in dosed.items()
+        if nl < t.volume_nl and t.destination_plate not in spares
     ]
     kept = {**result, **trouble, "short": short}
-    if diluted := [_of_dilution(t, dosed[t.transfer_id]) for t in load.transfers if spares & _plates(t)]:
+    if diluted := [_of_dilution(t, nl) for t, nl in dosed.items() if spares & _plates(t)]:
         kept["diluted"] = diluted
     return [r for r in rows if r.rows], kept
 
 
-def _spares(load: DeckLoad) -> frozenset[str]:
+def _spares(protocol: Protocol) -> frozenset[str]:
     """Return the plates that dilutions are made in: they are in no stock table, and no assay well is theirs."""
-    return frozenset(item.barcode for item in load.deck if item.role is DeckRole.INTERMEDIATE)
+    decks = (item for load in protocol.loads for item in load.deck)
+    return frozenset(item.barcode for item in decks if item.role is DeckRole.INTERMEDIATE)
 
 
 def _plates(t: Transfer) -> frozenset[str]:
@@ -135,22 +136,19 @@ def _outcome(status: str, load: DeckLoad, result: JSON, message: str) -> tuple[O
         return Outcome.of("unknown", {}, load), {"unreadable": str(error)}
 
 
-def _movements(key: str, load: DeckLoad, found: Meaning) -> Iterator[dict[str, Any]]:
+def _movements(key: str, load: DeckLoad, found: Meaning, spares: frozenset[str]) -> Iterator[dict[str, Any]]:
     """Make a row of each draw from a stock well; dilutions and plates of cells are no stock."""
     roles = {item.barcode: item.role for item in load.deck}
     transfers = {t.transfer_id for t in load.transfers}
     for (number, (plate, well)), drawn in found.drawn.items():
         # A dispenser's own bottle stands on no deck, and nobody has registered it.
         is_stock = roles.get(plate, DeckRole.SOURCE if number in transfers else None) is DeckRole.SOURCE
-        if is_stock and drawn.high_nl:
+        if is_stock and plate not in spares and drawn.high_nl:
             yield {"key": key, "transfer_id": number, "plate": plate, "well": well, "delta_nl": -drawn.high_nl}
 
 
-def _planned(lab: Path, intent: Intent) -> DeckLoad:
-    command = intent.action["command"]
-    protocol = Protocol.from_json((lab / command["protocol"]).read_text(encoding="utf-8"))
-    load: DeckLoad = protocol.loads[command["load"]]
-    return load
+def _protocol(lab: Path, intent: Intent) -> Protocol:
+    return Protocol.from_json((lab / intent.action["command"]["protocol"]).read_text(encoding="utf-8"))
 
 
 def _layout_rows(lab: Path, campaign: str, intent: Intent, result: JSON) -> Rows:

@@ -216,8 +216,6 @@ def register_spares(lab: Lab, store: "Store", n_plates: int) -> tuple[str, ...]:
     taken = {row["source_plate"] for row in store.select("stock")} | {r.barcode for r in store.tip_racks_now()}
     if clashes := [barcode for barcode in barcodes if barcode in taken]:
         raise DataError(f"a plate called {clashes[0]} is in the lab already; give that one another barcode")
-    event = NewEvent(
-        "spares.added", lab_time(lab), None, {"plates": list(barcodes), "labware": kind}
-    )
+    event = NewEvent("spares.added", lab_time(lab), None, {"plates": list(barcodes), "labware": kind})
     store.append([event], expected_seq=head.seq)
     return barcodes

@@ -46,6 +46,17 @@ def _campaign_line(state: LabState, plan: Plan, plans: Sequence[Plan]) -> dict[s
     return {"campaign": plan.name, "state": state_word(state), "doing": _doing(state), "waits_for": waits}
 
 
+def untold_body(rows: Sequence[JSON]) -> dict[str, Any]:
+    """Tell which messages to people have not gone out, by channel, as `read_untold` gives them."""
+    channels: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        said = channels.setdefault(row["channel"], {"waiting": 0, "given_up": 0, "tries": 0, "since": row["due_at"]})
+        said["given_up" if row["state"] == "given-up" else "waiting"] += 1
+        said["tries"] = max(said["tries"], row["attempts"])
+        said["error"] = row["error"] or said.get("error", "")
+    return {"untold": channels}
+
+
 def state_word(state: LabState) -> str:
     """Say in one word how the campaign stands."""
     if state.campaign is None:
@@ -106,10 +117,17 @@ def status_text(body: JSON) -> str:
         lines += [f"  nextplate answer {fault['fault']} {choice}" for choice in fault["choices"]]
     for number, question in body["waiting_for_approval"].items():
         lines.append(f"{question}\n  nextplate approve {number}   or   nextplate reject {number}")
+    lines += [_untold_line(name, said) for name, said in body.get("untold", {}).items()]
     away = {b: p for b, p in body["plates"].items() if not p.startswith(("hotel/", "tips/", "waste"))}
     lines += [f"plate {barcode}: {place}" for barcode, place in away.items()]
     lines.append(f"lab time {body['time']}; journal: {body['journal_seq']} events, {body['journal_hash'][:16]}")
     return "\n".join(lines)
+
+
+def _untold_line(channel: str, said: JSON) -> str:
+    given_up = f", {said['given_up']} given up" if said["given_up"] else ""
+    why = f"; last try: {said['error']}" if said["error"] else ""
+    return f"messages to {channel}: {said['waiting']} not sent{given_up}, since {said['since']}{why}"
 
 
 def _round_line(r: JSON) -> str:

@@ -21,8 +21,8 @@ A serial or network device, in an afternoon
 A whole example, proven in the suites of every shaker: tests/support/acme_shaker.py and acme_orbit.py, one entry in
 tests/support/shaker_rig.py, and tests/contract/test_acme.py.
 
-A device whose maker gives a SiLA 2 server needs no driver: `drivers.sila` and a mapping file. A liquid handler that
-PyLabRobot drives: `drivers.pylabrobot_handler`.
+A device whose maker gives a SiLA 2 server needs no driver: `drivers.sila` and a mapping file. A liquid handler, an
+incubator or a shaker that PyLabRobot drives: `drivers.pylabrobot`.
 
 What each layer promises::
 

@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from drivers.http_line import LOGGED
 from drivers.http_wire import HttpWire, checked_url
 from drivers.options import checked
 from drivers.serial_options import memory_of, wire_log_path
 from drivers.wire_log import WireLog
 from nextplate.errors import NeedsOperator, SettingsError
 
-__all__ = ["http_options", "http_wire_of", "memory_of", "token_of", "wire_log_path"]
+__all__ = ["http_options", "http_wire_of", "memory_of", "secret_of", "token_of", "wire_log_path"]
 
 _REQUIRED: Mapping[str, type] = {"url": str}
 _OPTIONAL: Mapping[str, type] = {"log": bool, "reply_s": float, "token_env": str, "token_file": str, "ca_file": str}
@@ -57,8 +58,9 @@ def http_wire_of(
     *,
     headers: Mapping[str, str] | None = None,
     is_exclusive: bool = True,
+    logged: int = LOGGED,
 ) -> HttpWire:
-    """Return the wire of a device, with nothing opened."""
+    """Return the wire of a device, with nothing opened; ``logged``: bytes of each message that the log takes."""
     return HttpWire(
         said["url"],
         headers=headers,
@@ -66,6 +68,7 @@ def http_wire_of(
         log=WireLog(wire_log_path(lab, kind)) if said.get("log", True) else None,
         is_exclusive=is_exclusive,
         ca_file=lab / said["ca_file"] if "ca_file" in said else None,
+        logged=logged,
     )
 
 
@@ -74,30 +77,38 @@ def token_of(said: Mapping[str, Any], lab: Path) -> Callable[[], str] | None:
 
     What it returns raises NeedsOperator where there is no token, or its file is open to others.
     """
-    if "token_env" in said:
-        return partial(_of_environment, said["token_env"])
-    if "token_file" in said:
-        return partial(_of_file, lab / said["token_file"])
-    return None
+    return secret_of(said, lab, "token") if "token_env" in said or "token_file" in said else None
 
 
-def _of_environment(name: str) -> str:
-    return _checked_token(os.environ.get(name, ""), f"the environment variable {name} (option token_env)")
+def secret_of(said: Mapping[str, Any], lab: Path, what: str) -> Callable[[], str]:
+    """Return what reads a secret, ``token`` or ``password``, from where option ``<what>_env`` or ``<what>_file`` says.
+
+    What it returns raises NeedsOperator as for `token_of`.
+    """
+    if f"{what}_env" in said:
+        return partial(_of_environment, said[f"{what}_env"], what)
+    return partial(_of_file, lab / said[f"{what}_file"], what)
 
 
-def _of_file(path: Path) -> str:
+def _of_environment(name: str, what: str) -> str:
+    return _checked(os.environ.get(name, ""), f"the environment variable {name} (option {what}_env)", what)
+
+
+def _of_file(path: Path, what: str) -> str:
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii")
+        text = path.read_text(encoding="ascii" if what == "token" else "utf-8")
     except (OSError, ValueError) as error:
-        raise NeedsOperator(f"the token file {path} (option token_file) cannot be read: {error!s:.200}") from error
+        raise NeedsOperator(f"the {what} file {path} (option {what}_file) cannot be read: {error!s:.200}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise NeedsOperator(f"the token file {path} is open to others; chmod 600 {path}")
-    return _checked_token(text.strip(), f"the token file {path}")
+        raise NeedsOperator(f"the {what} file {path} is open to others; chmod 600 {path}")
+    return _checked(text.strip(), f"the {what} file {path}", what)
 
 
-def _checked_token(token: str, where: str) -> str:
-    """Return a token that can be sent; it is never shown."""
-    if not re.fullmatch(r"[!-~]{1,8192}", token):
+def _checked(secret: str, where: str, what: str) -> str:
+    """Return a secret that can be sent; it is never shown."""
+    if what == "token" and not re.fullmatch(r"[!-~]{1,8192}", secret):
         raise NeedsOperator(f"{where} holds no token (one word of ASCII)")
-    return token
+    if not secret or len(secret) > 8192 or not secret.isprintable():
+        raise NeedsOperator(f"{where} holds no {what}")
+    return secret

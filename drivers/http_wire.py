@@ -20,40 +20,37 @@ deadline is of the whole call, so a server that drips bytes ends with it. What g
 import fcntl
 import hashlib
 import http.client
-import io
 import os
 import re
-import socket
-import ssl
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from drivers.deadline import Deadline
 from drivers.http_body import Body, as_json
-from drivers.wire import TICK_S, Garbled, Gone, Silent, WireError
+from drivers.http_line import LOGGED, Connection, Trace
+from drivers.wire import Garbled, Gone, WireError
 from drivers.wire_log import Way, WireLog, printable
 from nextplate.errors import NeedsOperator
 
 MAX_REPLY = 64_000_000
 """Bytes of an answer's body after which it is noise."""
-LOGGED = 65_536
-"""Bytes of a request or an answer that the log takes; it says how many more there were."""
 _CHUNK = 65_536
 _TARGET = re.compile(r"/[!-~]*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _VALUE = re.compile(r"[ -~]*")
 _BUSY = frozenset({408, 425, 429})
-_SECRET = b"(secret)"
 
 
-class Unsent(Gone):
-    """There is no connection: the device certainly has nothing of the request."""
+class Sink(Protocol):
+    """What takes a body piece by piece."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take a piece."""
 
 
 class ServerFault(WireError):
@@ -116,6 +113,7 @@ class HttpWire:
         max_reply: int = MAX_REPLY,
         is_exclusive: bool = True,
         ca_file: Path | None = None,
+        logged: int = LOGGED,
     ) -> None:
         """Make it; nothing is opened.
 
@@ -127,6 +125,7 @@ class HttpWire:
             max_reply: bytes of a body that are too many.
             is_exclusive: no other nextplate on this machine may use the server meanwhile.
             ca_file: certificates that are trusted besides the system's (https).
+            logged: bytes of a request or an answer that the log takes.
 
         Raises:
             ValueError: the url cannot be used.
@@ -135,6 +134,7 @@ class HttpWire:
         self.url = url.rstrip("/")
         self._headers, self._token, self._log = dict(headers or {}), token, log
         self._max_reply, self._is_exclusive, self._ca_file = max_reply, is_exclusive, ca_file
+        self._logged = logged
         self._claim: IO[str] | None = None
 
     def open(self) -> None:
@@ -172,6 +172,10 @@ class HttpWire:
         until: Deadline,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        into: Sink | None = None,
+        max_reply: int | None = None,
+        secrets: Sequence[bytes] = (),
     ) -> Answer:
         """Send a request once and return the answer, whatever its status.
 
@@ -181,6 +185,9 @@ class HttpWire:
             until: when the whole call has ended.
             body: what is sent; None for nothing.
             headers: sent besides the wire's own.
+            into: takes the body of an answer of 2xx as it comes; the answer's own is empty then.
+            max_reply: bytes of a body that are too many; None: the wire's.
+            secrets: what the log does not show, besides the token and cookies.
 
         Raises:
             WireError: no answer (the tree at the top).
@@ -191,10 +198,11 @@ class HttpWire:
         secret = self._token() if self._token is not None else ""
         sent = self._written(method, target, body, {**self._headers, **(headers or {})}, secret)
         asked = f"{method} {self.url}{target}"
-        trace = _Trace(self._log, secret.encode())
-        with _Connection(self._place, until, trace, self._ca_file) as line:
+        trace = Trace(self._log, (secret.encode(), *secrets), self._logged)
+        taking = _Taking(into, self._max_reply if max_reply is None else max_reply)
+        with Connection(self._place, until, trace, self._ca_file) as line:
             trace.note(Way.OUT, sent)
-            return _answer(line, sent, method, asked, self._max_reply)
+            return _answer(line, sent, method, asked, taking)
 
     def _written(self, method: str, target: str, body: Body | None, headers: Mapping[str, str], secret: str) -> bytes:
         """Spell a request."""
@@ -257,161 +265,24 @@ def succeeded(answer: Answer) -> Answer:
     raise Refused(f"{said}: {answer.words}", answer)
 
 
-class _Trace:
-    """What the log is told, the token left out."""
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Where a body goes."""
 
-    def __init__(self, log: WireLog | None, secret: bytes) -> None:
-        self._log, self._secret = log, secret
-
-    def note(self, way: Way, data: bytes) -> None:
-        if self._log is None or not data:
-            return
-        if self._secret:
-            data = data.replace(self._secret, _SECRET)
-        self._log.write(way, data[:LOGGED])
-        if len(data) > LOGGED:
-            self._log.event(f"{len(data) - LOGGED} more bytes {way}")
-
-    def event(self, text: str) -> None:
-        if self._log is not None:
-            self._log.event(text)
+    into: Sink | None
+    max_bytes: int
 
 
-class _Connection(io.RawIOBase):
-    """A socket whose every wait ends with the deadline, and what came over it, for the log."""
-
-    def __init__(self, place: SplitResult, until: Deadline, trace: _Trace, ca_file: Path | None) -> None:
-        self._until, self._trace = until, trace
-        self._came = bytearray()
-        self._port = place.port or (443 if place.scheme == "https" else 80)
-        self._name = f"{place.hostname}:{self._port}"
-        try:
-            self._socket = self._connected(str(place.hostname))
-            if place.scheme == "https":
-                self._socket = self._wrapped(str(place.hostname), ca_file)
-        except OSError as error:
-            trace.event(f"no connection to {self._name}: {error}")
-            raise Unsent(f"{self._name} cannot be reached: {error}; is it on, and the url right?") from error
-
-    def _connected(self, host: str) -> socket.socket:
-        last: OSError = TimeoutError("timed out")
-        for address in _addresses(host, self._port, self._until):
-            line = socket.socket(address[0], socket.SOCK_STREAM)
-            try:
-                line.settimeout(max(TICK_S, self._until.left_s()))
-                line.connect(address[1])
-            except OSError as error:
-                line.close()
-                last = error
-                continue
-            line.settimeout(TICK_S)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return line
-        raise last
-
-    def _wrapped(self, host: str, ca_file: Path | None) -> socket.socket:
-        plain = self._socket
-        try:
-            context = ssl.create_default_context()
-            if ca_file is not None:
-                context.load_verify_locations(ca_file)
-            plain.settimeout(max(TICK_S, self._until.left_s()))
-            line = context.wrap_socket(plain, server_hostname=host)
-        except BaseException:
-            plain.close()
-            raise
-        line.settimeout(TICK_S)
-        return line
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what http.client reads from."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what there is; 0 at the end.
-
-        Raises:
-            Silent: the deadline has passed.
-            OSError: the connection went away.
-        """
-        while True:
-            is_over = self._until.is_over
-            try:
-                n = self._socket.recv_into(buffer)
-            except TimeoutError:
-                if is_over:
-                    raise Silent(f"{self._name} did not answer in time", bytes(self._came)) from None
-                continue
-            if is_over and n:
-                # bytes that keep dripping in must not hold the call
-                raise Silent(f"{self._name} did not end its answer in time", bytes(self._came))
-            self._came += memoryview(buffer)[:n]
-            return n
-
-    def send(self, data: bytes) -> None:
-        """Send all.
-
-        Raises:
-            Silent: it did not take all in time.
-            OSError: the connection went away.
-        """
-        rest = memoryview(data)
-        while rest:
-            if self._until.is_over:
-                raise Silent(f"{self._name} does not take the request")
-            with suppress(TimeoutError):
-                rest = rest[self._socket.send(rest[:_CHUNK]) :]
-
-    def close(self) -> None:
-        """Let go, and tell the log what came."""
-        if not self.closed:
-            self._trace.note(Way.IN, bytes(self._came))
-            with suppress(OSError):
-                self._socket.close()
-        super().close()
-
-
-def _addresses(host: str, port: int, until: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
-    """Look a name up, which may hang and cannot be interrupted; only a thread can be left behind.
-
-    Raises:
-        OSError: there is no such name, or nobody says so in time.
-    """
-    found: list[tuple[socket.AddressFamily, Any]] = []
-    trouble: list[OSError] = []
-
-    def look() -> None:
-        try:
-            found.extend((f, a) for f, _, _, _, a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            trouble.append(error if isinstance(error, OSError) else OSError(str(error)))
-
-    if re.fullmatch(r"[0-9.]+|[0-9a-fA-F:]+", host):
-        look()
-    else:
-        thread = threading.Thread(target=look, daemon=True, name=f"looks up {host}")
-        thread.start()
-        while thread.is_alive() and not until.is_over:
-            thread.join(TICK_S)
-    if trouble or not found:
-        raise trouble[0] if trouble else TimeoutError(f"{host} was not looked up in time")
-    return list(found)
-
-
-def _answer(line: _Connection, sent: bytes, method: str, asked: str, max_reply: int) -> Answer:
+def _answer(line: Connection, sent: bytes, method: str, asked: str, taking: _Taking) -> Answer:
     try:
         try:
             line.send(sent)
         except OSError:
             # a server may answer and close before it has taken all
             with suppress(OSError, http.client.HTTPException, WireError):
-                return _read(line, method, asked, max_reply)
+                return _read(line, method, asked, taking)
             raise
-        return _read(line, method, asked, max_reply)
+        return _read(line, method, asked, taking)
     except OSError as error:
         raise Gone(f"{asked}: the connection went away: {error}") from error
     except http.client.HTTPException as error:
@@ -420,18 +291,22 @@ def _answer(line: _Connection, sent: bytes, method: str, asked: str, max_reply: 
         raise Garbled(f"{asked}: the answer is no HTTP: {error!r:.200}") from error
 
 
-def _read(line: _Connection, method: str, asked: str, max_reply: int) -> Answer:
+def _read(line: Connection, method: str, asked: str, taking: _Taking) -> Answer:
     response = http.client.HTTPResponse(line, method=method)  # type: ignore[arg-type]
     response.begin()
     headers = tuple((name.lower(), value) for name, value in response.getheaders())
     lengths = {value.strip() for name, value in headers if name == "content-length"}
     if len(lengths) > 1 or not all(re.fullmatch(r"[0-9]{1,18}", value) for value in lengths):
         raise Garbled(f"{asked}: the answer has lengths {sorted(lengths)!a:.80}")
-    body = bytearray()
-    while chunk := response.read(min(_CHUNK, max_reply + 1 - len(body))):
-        body += chunk
-        if len(body) > max_reply:
-            raise Garbled(f"{asked}: the answer is longer than {max_reply} bytes")
+    body, n_bytes, is_kept = bytearray(), 0, taking.into is None or not 200 <= response.status < 300
+    while chunk := response.read(min(_CHUNK, taking.max_bytes + 1 - n_bytes)):
+        n_bytes += len(chunk)
+        if n_bytes > taking.max_bytes:
+            raise Garbled(f"{asked}: the answer is longer than {taking.max_bytes} bytes")
+        if is_kept:
+            body += chunk
+        elif taking.into is not None:
+            taking.into.write(chunk)
     if response.length:  # http.client ends quietly where the connection does
         raise Garbled(f"{asked}: the answer was cut, {response.length} bytes are missing")
     answer = Answer(response.status, headers, bytes(body), asked)

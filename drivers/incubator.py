@@ -166,7 +166,8 @@ class IncubatorMachine:
             if not stand.is_ready:
                 quiet = None
             elif stand.has_station_plate == (verb == "fetch"):
-                return (_Seen.UNCLEAR if stand.has_shovel_plate else _Seen.DONE), stand
+                is_lost = stand.has_shovel_plate or (verb == "store" and stand.has_slot_plate is False)
+                return (_Seen.UNCLEAR if is_lost else _Seen.DONE), stand
             elif quiet is None:
                 quiet = until.within(self._pace.patience_s)
             elif quiet.is_over:
@@ -307,6 +308,8 @@ def _in_the_way(verb: Verb, stand: Stand, barcode: str) -> str:
         return f"no plate stands on the incubator's transfer station; {barcode} should"
     if verb == "fetch" and stand.has_station_plate:
         return f"the incubator's transfer station is occupied; {barcode} stays inside"
+    if verb == "fetch" and stand.has_slot_plate is False:
+        return f"no plate is in the incubator, says its sensor; {barcode} should be"
     return ""
 
 

@@ -28,6 +28,8 @@ class Stand:
     """The user's door; None: not known."""
     is_restarted: bool = False
     """The device was switched off since its last `Handler.arm`."""
+    has_slot_plate: bool | None = None
+    """In its slot, where there is only one; None: no sensor tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,17 @@
 
 Each command has a connection of its own, so that a late answer is never taken for another's. A move blocks its
 connection until it is done; when that takes longer than ``move_s`` the sensors say how it ended. Slot 1 is level 1 of
-cassette 1, then upwards, then the next cassette. The service has no sensor for the shovel.
+cassette 1, then upwards, then the next cassette. The service has no sensor for the shovel: a process killed between
+the note that a plate is to be fetched and the frame that fetches it leaves a question for a person.
+
+Verified, on the emulator (sim/wire/liconic_service.py) only: every fault of the script on every command of a store and
+a fetch; a process killed before and after every frame, answer and file; late answers; jams, an open door, lost contact.
+
+Not verified, since no real service has been talked to and its manual is not public; the facts page has it from the
+public driver that it names: that bit 1 of the status ("plate ready") means a plate on the transfer station; that the
+status is answered while a move blocks another connection; that a move goes on when its connection is closed; that
+cassettes and levels count from 1, and that the two "TransSlot" words are 0; what a failed move answers (here: anything
+but 1 is a refusal, and the sensors are asked); which of the two gases comes first (neither is told).
 """
 
 import re

@@ -18,10 +18,8 @@ any other well to be empty, so what is caught is a load that differs from itself
 import asyncio
 import functools
 import importlib
-import importlib.util
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +27,7 @@ from uuid import uuid4
 from drivers.deadline import Deadline, Stopped
 from drivers.options import checked
 from drivers.ports import Report, RunLoad, Status
+from drivers.pylabrobot_loop import Loop, require_package
 from drivers.pylabrobot_trail import Trail
 from drivers.serial_options import memory_of
 from drivers.worker import NOTHING_MOVED, WorkerDevice
@@ -45,9 +44,6 @@ BACKENDS: Mapping[str, str] = {
 }
 """Classes of pylabrobot.liquid_handling.backends that can be named; chatterbox moves nothing and prints."""
 _MODULE = "pylabrobot.liquid_handling.backends"
-_STOP_S = 10.0
-_STEP_S = 0.1
-"""How often a wait looks whether the process ends."""
 MakeBackend = Callable[[], Any]
 
 
@@ -68,8 +64,7 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> WorkerDevice:
     deck = lab / said["deck"]
     if not deck.is_file():
         raise SettingsError(f"option deck: there is no file {deck}; write it with PyLabRobot's deck.save")
-    if importlib.util.find_spec("pylabrobot") is None:
-        raise SettingsError("driver 'pylabrobot' needs the extra: pip install 'nextplate[pylabrobot]'")
+    require_package()
     memory = memory_of(kind, lab)
     pace = {"transfer_s": said.get("transfer_s", 60.0), "setup_s": said.get("setup_s", 120.0)}
     machine = PlrHandler(lambda: _backend(said["backend"]), deck, memory.place / "loads", **pace)
@@ -91,7 +86,7 @@ class PlrHandler:
     ) -> None:
         self._make_backend, self._deck, self._folder = backend, deck, folder
         self._transfer_s, self._setup_s = transfer_s, setup_s
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = Loop()
         self._handler: Any = None
         self._is_sent = False
         """The backend was asked for the operation under way; False: PyLabRobot refused it before."""
@@ -172,8 +167,7 @@ class PlrHandler:
 
     def close(self) -> None:
         """Let go of the loop; the machine stays as it stands."""
-        if self._loop is not None and not self._loop.is_running():
-            self._loop.close()
+        self._loop.close()
 
     def _start(self, load: DeckLoad, until: Deadline) -> dict[tuple[str, str], Any]:
         """Start the machine with a deck as the load finds it; return its wells and tips."""
@@ -183,28 +177,19 @@ class PlrHandler:
         deck = self._read_deck()
         places = self._places(load, deck)
         _fill(load, places)
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
         backend = self._make_backend()
         for name in ("pick_up_tips", "aspirate", "dispense", "drop_tips"):
             setattr(backend, name, self._watched(getattr(backend, name)))
         handling = importlib.import_module("pylabrobot.liquid_handling")
         self._handler = handling.LiquidHandler(backend=backend, deck=deck)
-        try:
-            self._run(self._handler.setup(), until.within(self._setup_s))
-        except Stopped:
-            raise
-        except (Exception, asyncio.CancelledError) as error:
-            raise NeedsOperator(f"the machine does not start: {error!r}") from error
+        self._loop.start(self._handler, until.within(self._setup_s))
         return places
 
     def _let_go(self, until: Deadline) -> None:
         """Let go of the machine's port, so that the next load, or another program, can take it."""
         handler, self._handler = self._handler, None
         if handler is not None:
-            # whatever it says, what the load came to is settled; only the end of the process goes through
-            with suppress(Exception, asyncio.CancelledError):
-                self._run(handler.stop(), until.renewed(_STOP_S))
+            self._loop.let_go(handler, until)
 
     def _watched(self, act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(act)
@@ -233,13 +218,13 @@ class PlrHandler:
         until = until.within(self._transfer_s)
         try:
             if before is None or (before.tip_rack, before.tip_well) != tip:
-                self._run(handler.pick_up_tips([places[tip]], use_channels=[0]), until)
+                self._loop.run(handler.pick_up_tips([places[tip]], use_channels=[0]), until)
             self._is_sent, moves_liquid = False, True
-            self._run(handler.aspirate([source], vols=[volume_ul], use_channels=[0]), until)
+            self._loop.run(handler.aspirate([source], vols=[volume_ul], use_channels=[0]), until)
             self._is_sent = True  # from here on a refusal leaves liquid in the tip
-            self._run(handler.dispense([target], vols=[volume_ul], use_channels=[0]), until)
+            self._loop.run(handler.dispense([target], vols=[volume_ul], use_channels=[0]), until)
             if following is None or (following.tip_rack, following.tip_well) != tip:
-                self._run(handler.discard_tips(use_channels=[0]), until)
+                self._loop.run(handler.discard_tips(use_channels=[0]), until)
         except Stopped:
             raise
         except (Exception, asyncio.CancelledError) as error:
@@ -247,16 +232,6 @@ class PlrHandler:
                 return _unknown(done, transfer, repr(error))
             return _failed(done, f"{error!r}; {_named(transfer)} moved no liquid; a tip may be on")
         return None
-
-    def _run(self, act: Awaitable[Any], until: Deadline) -> Any:
-        """Run an operation to its end, by its deadline.
-
-        Raises:
-            TimeoutError: it did not end.
-            Stopped: the process ends.
-        """
-        assert self._loop is not None
-        return self._loop.run_until_complete(_bounded(act, until))
 
     def _read_deck(self) -> Any:
         resources = importlib.import_module("pylabrobot.resources")
@@ -282,17 +257,6 @@ class PlrHandler:
             return deck.get_resource(slots[barcode]).get_item(vendor_well(well))
         except Exception as error:
             raise NeedsOperator(f"{self._deck} has no {well} in slot {slots[barcode]} ({barcode}): {error}") from error
-
-
-async def _bounded(act: Awaitable[Any], until: Deadline) -> Any:
-    task = asyncio.ensure_future(act)
-    try:
-        while not (await asyncio.wait({task}, timeout=min(_STEP_S, until.left_s())))[0]:
-            if until.is_over:
-                raise TimeoutError("it did not end in time")
-        return task.result()
-    finally:
-        task.cancel()
 
 
 def _fill(load: DeckLoad, places: Mapping[tuple[str, str], Any]) -> None:

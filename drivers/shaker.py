@@ -10,6 +10,7 @@ the next process too (`drivers.shaker_trail` remembers since when it turns).
 in whole seconds. A shake that was more than ``tolerance_s`` too short or too long is FAILED and tells how long it was.
 """
 
+import math
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,7 @@ from nextplate.errors import DeviceError, NeedsOperator, Transient
 
 MAX_S = 86_400
 _SPEED_SHARE = 0.1
+_NEARER_RPM, _NEARER_S = 10.0, 1.0
 _SLOW_LOOKS = 3
 """A speed is wrong when it was read to be so often in a row."""
 _RAMP_S = 10.0
@@ -44,6 +46,9 @@ class _Shake:
     turning_s: float = 0.0
     """It was certainly shaken for so long."""
     n_wrong_speeds: int = 0
+    off_rpm: float = math.inf
+    """How far from its speed it was when it was last seen to have come nearer to it."""
+    nearer_s: float = 0.0
     first_look_s: float | None = None
     """When it was first looked at after the start; None: it was not, yet."""
 
@@ -199,7 +204,7 @@ class ShakerMachine:
         if elapsed_s >= min(_RAMP_S, shake.command.duration_s / 2):
             with suppress(DeviceError):
                 now = self._handler.speed_rpm(until.within(self._pace.patience_s))
-                is_wrong = now is not None and abs(now - target) > max(50.0, _SPEED_SHARE * target)
+                is_wrong = now is not None and _is_wrong(shake, abs(now - target), elapsed_s)
                 shake.n_wrong_speeds = shake.n_wrong_speeds + 1 if is_wrong else 0
                 if shake.n_wrong_speeds >= _SLOW_LOOKS:
                     shake.said = f"it turns at {now:g} rpm, not at {target}"
@@ -348,6 +353,14 @@ class ShakerMachine:
                 if until.is_over:
                     raise
                 until.pause(self._pace.poll_s)
+
+
+def _is_wrong(shake: _Shake, off_rpm: float, elapsed_s: float) -> bool:
+    """Say whether a rotor is far from its speed and does not come nearer, as one that still speeds up does."""
+    if off_rpm < shake.off_rpm - _NEARER_RPM:
+        shake.off_rpm, shake.nearer_s = off_rpm, elapsed_s
+    is_far = off_rpm > max(50.0, _SPEED_SHARE * shake.command.speed_rpm)
+    return is_far and elapsed_s >= shake.nearer_s + _NEARER_S
 
 
 def settled(look: Callable[[], Rotor], reconnect: Callable[[], None], until: Deadline, poll_s: float) -> Rotor:

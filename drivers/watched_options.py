@@ -89,9 +89,7 @@ def read_options(options: Mapping[str, Any], lab: Path) -> WatchOptions:
         reader=_reader(said.get("reader")),
         pattern=_pattern(said.get("pattern")),
         barcode_pattern=_barcode_pattern(said.get("barcode_pattern")),
-        due=Due(
-            _wells(said), _whole(said, "fields", None, range(1, 10_000)), _whole(said, "channels", None, range(1, 100))
-        ),
+        due=due_of(said),
         settle_s=float(said.get("settle_s", 60.0)),
         timeout_h=float(said.get("timeout_h", 12.0)),
         is_copied=said.get("copy", False),
@@ -100,6 +98,16 @@ def read_options(options: Mapping[str, Any], lab: Path) -> WatchOptions:
         takes_older=said.get("older") == "take",
         orders=lab / said["orders"] if "orders" in said else None,
     )
+
+
+def due_of(said: Mapping[str, Any]) -> Due:
+    """Return what a whole plate holds, from the options wells, fields and channels.
+
+    Raises:
+        SettingsError: one is no such number.
+    """
+    n_fields, n_channels = _whole(said, "fields", None, range(1, 10_000)), _whole(said, "channels", None, range(1, 100))
+    return Due(_wells(said), n_fields, n_channels)
 
 
 def _folder(lab: Path, name: str) -> Path:

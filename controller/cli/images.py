@@ -1,4 +1,4 @@
-"""image convert: a plate of any microscope as OME-Zarr; image watch."""
+"""image convert: a plate of any microscope as OME-Zarr; image watch; image fetch."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controller.cli.common import JsonOption, progress_bar, say
+from controller.cli.fetching import image_fetch
 from controller.cli.watching import watch
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     image = typer.Typer(no_args_is_help=True, help="Work on the images of a plate.")
     image.command("convert")(image_convert)
     image.command("watch")(watch)
+    image.command("fetch")(image_fetch)
     app.add_typer(image, name="image")
 
 

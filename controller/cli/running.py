@@ -44,10 +44,15 @@ def run(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """
     from controller.campaign import run_campaign
     from controller.lab import locked_store, open_lab
+    from controller.observed import watched
 
     opened = open_lab(lab)
-    with locked_store(opened, "nextplate run") as store, _Told(as_json) as told:
-        ending = run_campaign(opened, store, told.watcher())
+    with (
+        locked_store(opened, "nextplate run") as store,
+        _Told(as_json) as told,
+        watched(opened, store, told.watcher()) as watcher,
+    ):
+        ending = run_campaign(opened, store, watcher)
     say(ending_body(ending), ending_text(ending), as_json)
     raise typer.Exit(_code(ending))
 
@@ -105,8 +110,8 @@ def ending_text(ending: "Ending") -> str:
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
-    for name in ending.campaigns or ():
-        lines += _proposals(state.focused(name), len(ending.campaigns) > 1)
+    for view in ending.views:
+        lines += _proposals(view, len(ending.campaigns) > 1)
     lines.append(_last_line(ending))
     return "\n".join(lines)
 
@@ -121,7 +126,7 @@ def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
 
 
 def _last_line(ending: "Ending") -> str:
-    told = [_how_it_ended(ending, ending.state.focused(name)) for name in ending.campaigns]
+    told = [_how_it_ended(ending, view) for view in ending.views]
     return "\n".join(dict.fromkeys(told))
 
 

@@ -1,4 +1,4 @@
-"""status, plate show, report, journal and db."""
+"""status, plate show, report and db."""
 
 import tomllib
 from pathlib import Path
@@ -16,9 +16,6 @@ def register(app: typer.Typer) -> None:
     plate = typer.Typer(no_args_is_help=True, help="Look at plates.")
     plate.command("show")(plate_show)
     app.add_typer(plate, name="plate")
-    journal = typer.Typer(no_args_is_help=True, help="The record of everything that happened.")
-    journal.command("verify")(journal_verify)
-    app.add_typer(journal, name="journal")
     db = typer.Typer(no_args_is_help=True, help="The lab's database.")
     db.command("upgrade")(db_upgrade)
     app.add_typer(db, name="db")
@@ -29,19 +26,22 @@ def status(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: Json
 
     Example: nextplate status --lab mylab
     """
+    from controller.folding import collector_paused
     from controller.state import fold
-    from controller.status import status_body, status_text
-    from controller.store import GENESIS, read_journal
+    from controller.status import status_body, status_text, untold_body
+    from controller.store import GENESIS, read_journal, read_untold
     from nextplate.errors import DataError
 
-    events = read_journal(_database(lab))
+    with collector_paused():
+        events = read_journal(_database(lab))
+        state = fold(events)
     last = events[-1] if events else None
     head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
-    state = fold(events)
     if campaign is not None and campaign not in state.campaigns:
         known = ", ".join(state.campaigns) or "none"
         raise DataError(f"no campaign is called {campaign!r} (there are: {known})")
     body = status_body(state.focused(campaign) if campaign else state, *head)
+    body |= untold_body(read_untold(_database(lab)))
     say(body, status_text(body), as_json)
 
 
@@ -143,20 +143,6 @@ def report(
     opened = open_lab(lab)
     page = write_report(opened, out or opened.folder / "reports", campaign)
     say({"report": str(page)}, f"wrote {page}", as_json)
-
-
-def journal_verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Check the journal's hash chain from the first event to the last.
-
-    Example: nextplate journal verify
-    """
-    from controller.lab import open_lab
-    from controller.store import open_store
-
-    with open_store(open_lab(lab).database) as store:
-        head = store.verify()
-    body = {"events": head.seq, "hash": head.hash, "intact": True}
-    say(body, f"intact: {head.seq} events, the last has hash {head.hash}", as_json)
 
 
 def db_upgrade(lab: LabOption = HERE, as_json: JsonOption = False) -> None:

@@ -70,7 +70,7 @@ def needs_word(task: str, outcome: Outcome) -> bool:
 
 def current(state: LabState, plan: Plan) -> tuple[int, str] | None:
     """Find the first task that is not over, as (round, task); None when the campaign is through."""
-    for round_number in range(plan.rounds + 1):
+    for round_number in range(state.last_round(), plan.rounds + 1):
         for task in chain(state, plan, round_number):
             if not is_past(state, task, round_number):
                 return round_number, task

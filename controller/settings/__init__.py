@@ -4,8 +4,18 @@ from controller.settings.assay import AssaySection, CampaignSection, LabSection,
 from controller.settings.choosing import BeliefSection, BudgetSection, PickingSection
 from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
 from controller.settings.loading import load_campaigns, load_settings
+from controller.settings.nightly import NightlySection
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
+from controller.settings.telling import (
+    ChannelSection,
+    EscalationStep,
+    LogsSection,
+    MessageKind,
+    MetricsSection,
+    NotificationsSection,
+    QuietSection,
+)
 from controller.settings.whole import Settings, deck_of
 
 __all__ = [
@@ -14,13 +24,21 @@ __all__ = [
     "BeliefSection",
     "BudgetSection",
     "CampaignSection",
+    "ChannelSection",
     "DeviceKind",
     "DeviceSection",
+    "EscalationStep",
     "FaultsSection",
     "LabSection",
+    "LogsSection",
+    "MessageKind",
+    "MetricsSection",
+    "NightlySection",
+    "NotificationsSection",
     "PickingSection",
     "PlateSection",
     "ProofSection",
+    "QuietSection",
     "ReadoutSection",
     "Section",
     "Settings",

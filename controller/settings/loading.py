@@ -100,10 +100,16 @@ def _explain(path: Path, text: str, item: ErrorDetails) -> str:
     dotted = ".".join(keys)
     if item["type"] == "extra_forbidden":
         return f"{where}: {dotted} is not a setting{_did_you_mean(keys)}"
-    found = "" if isinstance(item["input"], dict | tuple | list) else f" = {item['input']!r}"
+    is_untold = isinstance(item["input"], dict | tuple | list) or _is_secret(keys)
+    found = "" if is_untold else f" = {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ")
     key = f"{dotted}{found}: " if dotted else ""
     return f"{where}: {key}{message[0].lower()}{message[1:]}"
+
+
+def _is_secret(keys: list[str]) -> bool:
+    """Tell whether a value may hold a password, which no message repeats."""
+    return keys[:2] == ["notifications", "channels"] or keys[-1:] == ["token"]
 
 
 def _did_you_mean(keys: list[str]) -> str:
@@ -115,7 +121,7 @@ def _did_you_mean(keys: list[str]) -> str:
 
 def _fields_at(keys: list[str]) -> list[str]:
     model: Any = Settings
-    for key in (k for k in keys if not k.isdigit()):
+    for key in (k for k in keys if not k.isdigit() and k in model.model_fields):  # others are names people gave
         annotation = model.model_fields[key].annotation
         model = _model_in(annotation) or model
     return list(model.model_fields)
@@ -124,7 +130,7 @@ def _fields_at(keys: list[str]) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (tuple, Union, UnionType, Annotated):
+    if get_origin(annotation) in (tuple, dict, Union, UnionType, Annotated):
         return next((m for a in get_args(annotation) if (m := _model_in(a))), None)
     return None
 

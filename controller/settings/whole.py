@@ -11,8 +11,10 @@ from controller.settings.assay import AssaySection, CampaignSection, LabSection,
 from controller.settings.choosing import BeliefSection, PickingSection
 from controller.settings.deck import DeckSection
 from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
+from controller.settings.nightly import NightlySection
 from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
 from controller.settings.section import Section
+from controller.settings.telling import LogsSection, MetricsSection, NotificationsSection
 from nextplate.errors import DataError, PlanError
 from protocols.decks import described_deck
 from protocols.dosing import fits
@@ -35,6 +37,8 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
+_NO_DECISIONS = ("lab", "sim", "notifications", "metrics", "logs", "nightly")
+"""Tables that shape no decision; what is told to whom may change at any time, and addresses belong in no journal."""
 
 
 class Settings(Section):
@@ -51,6 +55,10 @@ class Settings(Section):
     approval: ApprovalSection = ApprovalSection()
     proof: ProofSection = ProofSection()
     faults: FaultsSection = FaultsSection()
+    nightly: NightlySection = NightlySection()
+    notifications: NotificationsSection = NotificationsSection()
+    metrics: MetricsSection = MetricsSection()
+    logs: LogsSection = LogsSection()
     sim: SimSection = SimSection()
     device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=default_devices)
 
@@ -116,7 +124,7 @@ class Settings(Section):
         What was added later stays out while nobody uses it, so that journals stay what they were.
         """
         default = type(self)()
-        unused: dict[str, Any] = {"lab": True, "sim": True}
+        unused: dict[str, Any] = dict.fromkeys(_NO_DECISIONS, True)
         unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
             if unused.get(table) is True:

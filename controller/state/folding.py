@@ -21,6 +21,7 @@ class _Draft:
     campaigns: dict[str, Campaign]
     intents: dict[str, Intent]
     outcomes: dict[str, Outcome]
+    in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
     accepted: dict[str, datetime]
     places: dict[str, str]
@@ -28,6 +29,7 @@ class _Draft:
     faults: dict[str, Fault]
     took_s: dict[str, tuple[float, ...]]
     n_starts: int
+    started: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -91,12 +93,13 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.change(settings=p["settings"])
 
 
-def _controller_started(draft: _Draft, _p: JSON, _time: datetime) -> None:
+def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
     draft.n_starts += 1
+    draft.started = time
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
-    draft.intents[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
+    draft.intents[p["key"]] = draft.in_flight[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
 
 
 def _attempt(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -113,6 +116,7 @@ def _accepted(draft: _Draft, p: JSON, time: datetime) -> None:
 def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
+    draft.in_flight.pop(p["key"], None)
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
     _learn(draft, p, time)
     moved = set(p["result"].get("moved", ()))
@@ -121,9 +125,11 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
 
 
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
-    """Remember how long a device took; what a person told says nothing about that."""
+    """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
     if intent is None or "device" not in intent.action or p["status"] != "done" or "told_by" in p["result"]:
+        return
+    if draft.started is not None and draft.started > intent.time:
         return
     name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = (time - intent.time).total_seconds()

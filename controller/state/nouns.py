@@ -135,6 +135,8 @@ class LabState:
     campaigns: Mapping[str, Campaign] = field(default_factory=lambda: _NOTHING)
     intents: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
     outcomes: Mapping[str, Outcome] = field(default_factory=lambda: _NOTHING)
+    in_flight: Mapping[str, Intent] = field(default_factory=lambda: _NOTHING)
+    """Intents without an outcome."""
     attempts: Mapping[str, tuple[datetime, ...]] = field(default_factory=lambda: _NOTHING)
     """When each key's hand-over failed, of those not known to have arrived."""
     accepted: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
@@ -148,6 +150,8 @@ class LabState:
     """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
     n_starts: int = 0
     """How often a controller process took over."""
+    started: datetime | None = None
+    """When it did last."""
 
     def focused(self, campaign: str) -> "LabState":
         """Look at another campaign of the same lab."""
@@ -188,6 +192,12 @@ class LabState:
         """Tell whether it came to its end."""
         return self.campaign is not None and self.campaign.is_finished
 
+    def last_round(self) -> int:
+        """Return the round that the campaign's last intent was of; 0 while there is none."""
+        newest_first: Iterator[str] = reversed(self.intents)  # type: ignore[arg-type]
+        own = (self.intents[key].round for key in newest_first if self.campaign and self.campaign.owns(key))
+        return next(own, 0)
+
     def owner(self, key: str) -> str | None:
         """Return the campaign that an action or a fault belongs to; None: of none that is known."""
         # "a" and "a.r1" may both be campaigns: the longer name is meant
@@ -195,7 +205,7 @@ class LabState:
 
     def pending(self) -> tuple[Intent, ...]:
         """Return the intents without an outcome, oldest first."""
-        return tuple(i for k, i in self.intents.items() if k not in self.outcomes)
+        return tuple(self.in_flight.values())
 
     def open_proposals(self) -> tuple[int, ...]:
         """Return the rounds that wait for a person's approval."""
@@ -241,7 +251,7 @@ class LabState:
 
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
-        body = replace(self, n_starts=0, attempts={}, accepted={})
+        body = replace(self, n_starts=0, started=None, attempts={}, accepted={}, took_s={}, in_flight={})
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

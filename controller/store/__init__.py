@@ -11,7 +11,7 @@ schema is made or upgraded, and ``read_journal`` needs neither for a SQLite lab.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.store.glance import read_journal
+from controller.store.glance import read_journal, read_untold
 from controller.store.journal import (
     GENESIS,
     Event,
@@ -37,6 +37,7 @@ __all__ = [
     "TipRackNow",
     "open_store",
     "read_journal",
+    "read_untold",
     "upgrade",
 ]
 

@@ -1,9 +1,10 @@
-"""Read a journal without loading SQLAlchemy, for commands that must answer at once."""
+"""Read a journal, and what was not told, without loading SQLAlchemy, for commands that must answer at once."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from controller.store.address import BUSY_TIMEOUT_S, Address, absent, file_fault, parse_address
@@ -13,6 +14,31 @@ from controller.store.versions import check_revisions
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _REVISIONS = "SELECT version_num FROM alembic_version"
 _EVENTS = "SELECT seq, time, kind, campaign, payload, previous_hash, hash FROM journal WHERE seq > ? ORDER BY seq"
+_UNTOLD_NAMES = ("channel", "state", "attempts", "error", "due_at")
+_UNTOLD = "SELECT channel, state, attempts, error, due_at FROM notices WHERE state <> 'sent' ORDER BY due_at, id"
+
+
+def read_untold(url: str | Path) -> tuple[dict[str, Any], ...]:
+    """Return channel, state, attempts, error and due_at of every message that has not gone out, oldest first.
+
+    Raises:
+        StoreError: absent, damaged, locked, of another version, or out of reach.
+    """
+    address = parse_address(url)
+    if address.path is None:
+        from controller.store.store import open_store
+
+        with open_store(url) as store:
+            rows = store.select("notices", {"state": ["waiting", "sending", "given-up"]}, ("due_at", "id"))
+        return tuple({name: row[name] for name in _UNTOLD_NAMES} for row in rows)
+    if not address.path.is_file():
+        raise absent(address)
+    try:
+        uri = f"file:{quote(str(address.path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+            return tuple(dict(zip(_UNTOLD_NAMES, row, strict=True)) for row in db.execute(_UNTOLD))
+    except sqlite3.Error as error:
+        raise file_fault(address.path, getattr(error, "sqlite_errorname", ""), str(error)) from error
 
 
 def read_journal(url: str | Path, after_seq: int = 0) -> tuple[Event, ...]:

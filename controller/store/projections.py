@@ -50,7 +50,7 @@ def _write_chunk(connection: Connection, table: Table, mode: str, rows: list[dic
         case "once":
             _write_once(connection, table, rows)
         case "upsert":
-            _upsert(connection, table, rows)
+            upsert(connection, table, rows)
 
 
 def _check_columns(table: Table, rows: Sequence[Row]) -> None:
@@ -70,7 +70,8 @@ def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Write rows, replacing those whose key is there already."""
     statement = _insert(connection, table)
     keys = [c.name for c in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}

@@ -24,9 +24,9 @@ from controller.store.journal import (
     seal,
     unseal,
 )
-from controller.store.projections import write_rows
+from controller.store.projections import upsert, write_rows
 from controller.store.schema import check_schema, create_schema, upgrade_schema
-from controller.store.tables import JOURNAL
+from controller.store.tables import JOURNAL, NOTICES
 from nextplate.errors import JournalBroken, StoreError
 from protocols.stock import PlateCare
 
@@ -131,6 +131,10 @@ class Store:
         for row in self._journal(after_seq):
             yield unseal(row)
 
+    def rows(self, after_seq: int = 0) -> Iterator[JournalRow]:
+        """Yield the events after ``after_seq`` as the database holds them, unread and unchecked, oldest first."""
+        return self._journal(after_seq)
+
     def verify(self, head: Head | tuple[int, str] | None = None) -> Head:
         """Check every link of the journal and return its head.
 
@@ -204,6 +208,12 @@ class Store:
     def waiting_decisions(self) -> list[dict[str, Any]]:
         """Return the rows of the inbox that the loop has not taken yet, oldest first."""
         return self.select("inbox", {"seq": None})
+
+    def keep_notices(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows of the table of messages to people, replacing those that are there: all, or none."""
+        if rows:
+            with writing(self._engine, self.address) as connection:
+                upsert(connection, NOTICES, rows)
 
     def _journal(self, after_seq: int) -> Iterator[JournalRow]:
         # Chunks by seq, not one long cursor: a slow reader must not hold a snapshot, which stops the WAL's

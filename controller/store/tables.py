@@ -280,3 +280,24 @@ INBOX = Table(
     _text("decision"),  # JSON
     Column("seq", BigInteger, ForeignKey("journal.seq")),  # of the event it became; NULL while it waits
 )
+
+NOTICES = Table(
+    "notices",
+    METADATA,
+    # Messages to people (controller.notify). Not projected from an event: its sender writes it beside the journal.
+    _key("id"),
+    Column("event_seq", BigInteger, ForeignKey("journal.seq")),  # of the event it tells of; NULL: of none
+    _text("kind"),
+    _text("subject"),
+    _integer("step"),  # of the escalation; 0: the first telling
+    _text("channel"),
+    _text("due_at"),
+    _text("content"),  # JSON
+    _text("state"),
+    _integer("attempts"),
+    _text("kept_at"),  # when it was put here, by the wall clock
+    Column("told_at", Text),  # when it went out, by the wall clock
+    _text("error"),  # of the last try; empty: none
+    CheckConstraint("state IN ('waiting', 'sending', 'sent', 'given-up')", name="state"),
+    CheckConstraint("step >= 0 AND attempts >= 0", name="counts"),
+)

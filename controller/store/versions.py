@@ -5,7 +5,7 @@ from collections.abc import Collection
 from controller.store.address import Address, absent
 from nextplate.errors import SchemaMismatch
 
-REVISIONS: tuple[str, ...] = ("0001", "0002")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
 """Every Alembic revision, oldest first; the last is the schema that controller.store.tables describes."""
 
 

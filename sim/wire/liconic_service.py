@@ -1,4 +1,12 @@
-"""The vendor's STX Driver service, and the incubator behind it; from facts/devices.md 4.2, and from no driver."""
+"""The vendor's STX Driver service, and the incubator behind it; from facts/devices.md 4.2, and from no driver.
+
+On that page: the names and words of the commands, ``1`` and ``1;1`` for done, ``-1`` for failure, the bits of the
+status, that a move blocks its connection until it is done, and the four numbers of a climate. Assumed, and seen on no
+real service: ``0`` for a move that was refused or failed; ``-1`` for a command that it does not know; that bit 1 is the
+transfer station, and bit 4 set whenever nothing moves; that other connections are answered during a move; that a move
+ends, and a later status tells of it, when its connection is gone; that a reset clears an error and moves no plate. The
+bits "transfer station status change" and "warning" are never set.
+"""
 
 import re
 import threading

@@ -21,6 +21,8 @@ class SquidEmulator:
         self.scope = Microscope(time, out)
         self.is_locked = False
         """Another client has it."""
+        self.refuses_to_acquire = False
+        """It answers false, and does nothing."""
         self.config: list[str] | None = None
         self.gets: list[str] = []
 
@@ -71,7 +73,7 @@ class SquidEmulator:
 
     def _acquired(self) -> HttpReply:
         scope = self.scope
-        if scope.phase == "RUNNING" or self.config is None:
+        if scope.phase == "RUNNING" or self.config is None or self.refuses_to_acquire:
             return self._said(False)
         scope.label = self.config[2]
         scope.run()

@@ -132,14 +132,16 @@ def killed_run(lab: Path, n_events: int) -> int:
     return done.returncode
 
 
-def test_killed_behind_event_after_event_it_ends_as_if_nothing_had_happened(calm, tmp_path: Path):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("n_events", [6, pytest.param(2, marks=pytest.mark.long)])
+def test_killed_behind_event_after_event_it_ends_as_if_nothing_had_happened(calm, tmp_path: Path, n_events: int):
     _, body = calm
     lab = dose_lab(tmp_path / "lab", rounds=1)
     kills = 0
-    while killed_run(lab, 2 + kills % 3) != 0:
+    while killed_run(lab, n_events + kills % 3) != 0:
         kills += 1
         assert kills < 90
-    assert kills >= 15
+    assert kills >= (6 if n_events > 2 else 15)
     assert run_lab(lab)["state_digest"] == body["state_digest"]
     assert_each_once(lab)
     nextplate("journal", "verify", "--lab", lab)

@@ -1,9 +1,10 @@
-"""A campaign whose incubator stands on a wire: a LiCONiC on its emulator's pty, the rest behind the folder driver."""
+"""A campaign whose incubator stands on a wire, on its emulator's pty; the rest is behind the folder driver."""
 
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,48 @@ from small_lab import REAL, command, environment, make_lab
 from drivers.ports import FetchPlate, StorePlate
 from sim.lab import SimLab
 from sim.wire.faults import Fault, WireFault
+from sim.wire.inheco import IncubatorShaker
 from sim.wire.liconic import LiconicStx
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
 
 pytestmark = [pytest.mark.long, pytest.mark.opentrons]
-ENTRY_POINT = "[nextplate.drivers]\ntest-liconic = drivers.liconic:make\n"
+ENTRY_POINT = "[nextplate.drivers]\ntest-liconic = drivers.liconic:make\ntest-inheco = drivers.inheco:make\n"
 INCUBATOR = """[[device]]
 name = "incubator"
 kind = "incubator"
-driver = "test-liconic"
-options = {{ port = "{port}", cassettes = 3, levels = 4, site_height_mm = 17, reply_s = 0.5, patience_s = 1 }}
+driver = "test-{driver}"
+options = {{ port = "{port}", {options}, reply_s = 0.5, patience_s = 1 }}
 """
+
+
+@dataclass(frozen=True)
+class Wired:
+    """An incubator and what the night does to it."""
+
+    emulator: Callable[[EmulatedTime], Any]
+    options: str
+    store: str
+    fetch: str
+    log: tuple[tuple[str, str], ...]
+
+
+WIRED = {
+    "liconic": Wired(
+        LiconicStx, "cassettes = 3, levels = 4, site_height_mm = 17", "ST 1904", "ST 1905",
+        (("pick", "station"), ("put", "slot 1"), ("pick", "slot 1"), ("put", "station")),
+    ),
+    # a drawer: it is open and empty when the night begins
+    "inheco": Wired(
+        IncubatorShaker, "temperature_c = 37.0", "ACD", "AOD", (("put", "slot 1"), ("put", "station")),
+    ),
+}  # fmt: skip
 
 
 class WiredLab(HiddenLab):
     """People and robots that carry plates to the emulator's transfer station, and a world that follows it."""
 
-    def __init__(self, *arguments: Any, emulator: LiconicStx) -> None:
+    def __init__(self, *arguments: Any, emulator: Any) -> None:
         super().__init__(*arguments, n_tips=6)
         self._emulator, self._n_seen = emulator, 0
 
@@ -71,22 +96,29 @@ def site(tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.fixture(params=sorted(WIRED))
+def driver(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[WireServer]:
-    with WireServer(LiconicStx(EmulatedTime(10.0)), tmp_path) as server:
+def server(driver: str, tmp_path: Path) -> Iterator[WireServer]:
+    with WireServer(WIRED[driver].emulator(EmulatedTime(10.0)), tmp_path) as server:
         yield server
 
 
-def test_a_campaign_with_an_incubator_on_a_bad_wire(tmp_path: Path, site: Path, server: WireServer):
-    emulator = server.emulator
-    assert isinstance(emulator, LiconicStx)
+def test_a_campaign_with_an_incubator_on_a_bad_wire(driver: str, tmp_path: Path, site: Path, server: WireServer):
+    emulator: Any = server.emulator
+    wired = WIRED[driver]
     server.faults.add(
-        Fault(WireFault.LOST_REPLY, match="ST 1904"),
-        Fault(WireFault.PORT_GONE, match="ST 1905", wait_s=0.5),
+        Fault(WireFault.LOST_REPLY, match=wired.store),
+        Fault(WireFault.PORT_GONE, match=wired.fetch, wait_s=0.5),
         Fault(WireFault.GARBLED_REPLY, nth=7),
     )
-    more = REAL.replace(_table("incubator"), INCUBATOR.format(port=server.pty_path))
-    assert "test-liconic" in more
+    more = REAL.replace(
+        _table("incubator"), INCUBATOR.format(driver=driver, port=server.pty_path, options=wired.options)
+    )
+    assert f"test-{driver}" in more
     lab = make_lab(tmp_path / "lab", rounds=1, assay="[assay]\nincubation_h = 0.0\n", more=more)
     people = WiredLab(lab, tmp_path / "world", tmp_path / "vendor-lab", emulator=emulator)
     people.start()
@@ -103,9 +135,7 @@ def test_a_campaign_with_an_incubator_on_a_bad_wire(tmp_path: Path, site: Path, 
     body = json.loads(done.stdout)
     assert body["finished"]
     assert not body["faults"]
-    assert [(act.what, act.place) for act in emulator.hotel.log] == [
-        ("pick", "station"), ("put", "slot 1"), ("pick", "slot 1"), ("put", "station"),
-    ]  # fmt: skip
+    assert tuple((act.what, act.place) for act in emulator.hotel.log) == wired.log
     assert not emulator.hotel.violations
     assert (lab / "logs" / "wire" / "incubator.log").stat().st_size > 1000
 

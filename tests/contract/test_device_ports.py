@@ -9,201 +9,23 @@ joins without a change here: ``NEXTPLATE_RIGS=my_rigs pytest tests/contract`` ru
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import washer_rig
-from device_rig import Port, Rig
-from incubator_rig import port_rigs
-from lab_software import LabSoftware, small_answers
-from opentrons_rig import opentrons_rigs
-from watched_lab import OrderedMicroscope, WatchedLab
-from worklist_rig import worklist_rigs
+from device_rig import Left, Port, Rig
+from every_rig import OURS
 
-from drivers.folder import make
-from drivers.ports import (
-    AcquirePlate,
-    DispensePlate,
-    FetchPlate,
-    Move,
-    MovePlates,
-    ReadBarcode,
-    ShakePlate,
-    Status,
-    StorePlate,
-    WashPlate,
-)
+from drivers.ports import Report, Status
 from nextplate.errors import NeedsOperator, Transient
-from sim.lab import FaultKind, SimLab
-from tests.sim.rig import do, open_lab, set_up, transfers, write_protocol
+
+pytestmark = pytest.mark.usefixtures("no_power_cuts", "brisk_sockets")
 
 
-def _open_sim(prepare: Callable[[SimLab], None], name: str, folder: Path) -> Port:
-    lab = open_lab(folder / "lab")
-    prepare(lab)
-    device = getattr(lab, name)
-
-    def pass_time(share: float) -> None:
-        running = [r for key in ("k", "other", "new") if (r := device.poll(key)).status is Status.RUNNING]
-        ends = [r.ready_at for r in running if r.ready_at]
-        now = lab.clock.now()
-        lab.clock.wait_until(now + (ends[0] - now) * share if ends else now + timedelta(hours=1))
-
-    return Port(
-        device,
-        effects=lambda: len(lab.log(name)),
-        work=lambda: pass_time(1.0),
-        begin=lambda: pass_time(0.5),
-        close=lab.close,
-        faults={kind: partial(lab.break_device, name, FaultKind(kind)) for kind in SIM_FAULTS},
-        repair=lambda: lab.repair_device(name),
-        clock=lab.clock,
-    )
-
-
-SIM_FAULTS = frozenset({"reply-lost", "refused", "offline"})
-
-
-def _sim(prepare: Callable[[SimLab], None], works: Any, fails: Any, keys: frozenset[str], name: str) -> Rig:
-    return Rig(partial(_open_sim, prepare, name), works, fails, keys, SIM_FAULTS, has_clock=True)
-
-
-def _open_folder(kind: str, folder: Path) -> Port:
-    lab = folder / "lab"
-    device = make(kind, {"exchange": "exchange"}, lab)
-    software = LabSoftware(lab / "exchange", small_answers(lab))
-    requests, away = lab / "exchange" / "requests", lab / "exchange" / "unmounted"
-    blocked = requests / ".k.json.tmp"  # a folder where the driver wants to write its file
-
-    def repair() -> None:
-        if away.exists():
-            away.rename(requests)
-        if blocked.exists():
-            blocked.rmdir()
-
-    return Port(
-        device,
-        effects=software.effects,
-        work=lambda: _ignore(software.work()),
-        begin=software.begin,
-        close=lambda: None,
-        faults={"refused": blocked.mkdir, "offline": lambda: _ignore(requests.rename(away))},
-        repair=repair,
-    )
-
-
-def _open_watched(folder: Path) -> Port:
-    folder.mkdir(parents=True, exist_ok=True)
-    orders, memory = folder / "orders", folder / "lab" / "logs" / "watched-folder"
-    orders.mkdir(exist_ok=True)
-    lab = WatchedLab(folder / "lab", orders=str(orders))
-    microscope, away = OrderedMicroscope(lab.share, orders), folder / "unmounted"
-
-    def work() -> None:
-        microscope.work()
-        lab.seconds += 3600.0
-
-    def unmount(*places: Path) -> None:
-        away.mkdir()
-        for n, place in enumerate(places):
-            place.rename(away / f"{n}-{place.name}")
-
-    def repair() -> None:
-        for path in sorted(away.glob("*")) if away.exists() else ():
-            path.rename(lab.share if path.name.endswith("share") else memory)
-
-    return Port(
-        lab.device,
-        effects=microscope.effects,
-        work=work,
-        begin=microscope.begin,
-        close=lambda: None,
-        faults={"refused": partial(unmount, lab.share), "offline": lambda: unmount(lab.share, memory)},
-        repair=repair,
-    )
-
-
-def _ignore(_value: object) -> None:
-    pass
-
-
-def _folder(kind: str, works: Any, fails: Any, keys: frozenset[str]) -> Rig:
-    return Rig(partial(_open_folder, kind), works, fails, keys, frozenset({"refused", "offline"}))
-
-
-def _nothing(lab: SimLab) -> None:
-    pass
-
-
-def _plate_at(place: str) -> Callable[[SimLab], None]:
-    def prepare(lab: SimLab) -> None:
-        do(lab, lab.mover, MovePlates((Move("P1", "stack/new", place),)), "prepare")
-
-    return prepare
-
-
-def _stored(lab: SimLab) -> None:
-    _plate_at("incubator")(lab)
-    do(lab, lab.incubator, StorePlate("P1"), "prepare")
-
-
-def _load_that_works(folder: Path) -> Any:
-    return write_protocol(folder, transfers(12))
-
-
-def _load_that_fails(folder: Path) -> Any:
-    # The tip of the first transfer again, after another one: it is not on any more.
-    return write_protocol(folder, transfers(2) + transfers(1))
-
-
-def _moves_that_work(folder: Path) -> Any:
-    return MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "deck/A1", "imager")))
-
-
-def _moves_that_fail(folder: Path) -> Any:
-    return MovePlates((Move("P1", "stack/new", "deck/A1"), Move("P1", "imager", "deck/A2")))
-
-
-def _plate(command: Callable[[str], Any], barcode: str) -> Callable[[Path], Any]:
-    return lambda folder: command(barcode)
-
-
-TRANSFERS, MOVED, SLOT, READOUT = (frozenset(k) for k in (["transfers"], ["moved"], ["slot"], ["folder", "images"]))
-NOTHING: frozenset[str] = frozenset()
-LOADS = (_load_that_works, _load_that_fails, TRANSFERS)
-MOVES = (_moves_that_work, _moves_that_fail, MOVED)
-STORES = (_plate(StorePlate, "P1"), _plate(StorePlate, "P2"), SLOT)
-FETCHES = (_plate(FetchPlate, "P1"), _plate(FetchPlate, "P2"), NOTHING)
-ACQUIRES = (_plate(AcquirePlate, "P1"), _plate(AcquirePlate, "P2"), READOUT)
-WASHES = (lambda _: WashPlate("P1", "wash-2x80ul"), lambda _: WashPlate("P2", "wash-2x80ul"), frozenset({"program"}))
-DISPENSES = (lambda _: DispensePlate("P1", "dispense-20ul"), lambda _: DispensePlate("P2", "dispense-20ul"), WASHES[2])
-SHAKES = (lambda _: ShakePlate("P1", 600, 5), lambda _: ShakePlate("P2", 600, 5), frozenset({"shaken_s"}))
-READS = (lambda _: ReadBarcode("P1"), lambda _: ReadBarcode("P2"), frozenset({"barcode"}))
-OURS: Mapping[str, Rig] = {
-    "sim-handler": _sim(set_up, *LOADS, "handler"),
-    "sim-mover": _sim(_nothing, *MOVES, "mover"),
-    "sim-incubator-store": _sim(_plate_at("incubator"), *STORES, "incubator"),
-    "sim-incubator-fetch": _sim(_stored, *FETCHES, "incubator"),
-    "sim-imager": _sim(_plate_at("imager"), *ACQUIRES, "imager"),
-    "folder-handler": _folder("liquid-handler", *LOADS),
-    "folder-mover": _folder("plate-mover", *MOVES),
-    "folder-incubator-store": _folder("incubator", *STORES),
-    "folder-incubator-fetch": _folder("incubator", *FETCHES),
-    "folder-imager": _folder("imager", *ACQUIRES),
-    "watched-folder": Rig(_open_watched, *ACQUIRES, frozenset({"refused", "offline"})),
-    "sim-washer": _sim(_plate_at("washer"), *WASHES, "washer"),
-    "sim-dispenser": _sim(_plate_at("dispenser"), *DISPENSES, "dispenser"),
-    "sim-shaker": _sim(_plate_at("shaker"), *SHAKES, "shaker"),
-    "sim-barcode-reader": _sim(_plate_at("reader"), *READS, "barcode_reader"),
-    **port_rigs(),
-    **opentrons_rigs(),
-    **washer_rig.port_rigs(),
-    **worklist_rigs(),
-}
 GUESTS = os.environ.get("NEXTPLATE_RIGS", "")
 RIGS: Mapping[str, Rig] = importlib.import_module(GUESTS).RIGS if GUESTS else OURS
 
@@ -289,20 +111,49 @@ def test_failed_says_why_and_carries_what_it_left_behind(rig: Rig, tmp_path: Pat
     assert port.finish("k") == report
 
 
+@pytest.fixture(scope="module")
+def ran_undisturbed() -> dict[str, tuple[Report, int]]:
+    """How the command that works ends when nobody dies, and what it effects, by rig: run once."""
+    return {}
+
+
 @pytest.mark.parametrize("moment", ["before", "accepted", "half-way", "done"])
-def test_a_new_process_finds_the_command_as_it_stands(rig: Rig, tmp_path: Path, moment: str) -> None:
-    undisturbed = rig.open(tmp_path / "undisturbed")
-    undisturbed.device.submit(rig.works(tmp_path), "k")
-    expected, n_effects = undisturbed.finish("k"), undisturbed.effects()
+@pytest.mark.parametrize("name", sorted(RIGS))
+def test_a_new_process_finds_the_command_as_it_stands(
+    name: str, moment: str, tmp_path: Path, ran_undisturbed: dict[str, tuple[Report, int]]
+) -> None:
+    rig = RIGS[name]
+    if name not in ran_undisturbed:
+        undisturbed = rig.open(tmp_path / "undisturbed")
+        undisturbed.device.submit(rig.works(tmp_path), "k")
+        ran_undisturbed[name] = undisturbed.finish("k"), undisturbed.effects()
+    expected, n_effects = ran_undisturbed[name]
     port = rig.open(tmp_path / "disturbed")
     _advance(port, rig.works(tmp_path), moment)
     port.close()
     again = rig.open(tmp_path / "disturbed")
+    n_left = again.effects()
     found = again.device.lookup("k")
-    assert found.status is {"before": Status.NOT_FOUND, "done": Status.DONE}.get(moment, Status.RUNNING), found
+    is_under_way = moment in ("accepted", "half-way")
+    assert found.status in _stands(moment, rig.left), found
     again.device.submit(rig.works(tmp_path), "k")
-    assert again.finish("k") == expected
-    assert again.effects() == n_effects
+    report = again.finish("k")
+    if is_under_way and rig.left is Left.TOLD:
+        assert report.status in (Status.FAILED, Status.UNKNOWN)
+        assert report.message
+        assert again.effects() == n_left, "nothing is done again, and nothing gone on with"
+        return
+    assert report == expected
+    assert again.effects() == n_effects + (n_left if is_under_way and rig.left is Left.AGAIN else 0)
+
+
+def _stands(moment: str, left: Left) -> set[Status]:
+    """Return what a new process may be told of a command of an earlier one."""
+    if moment in ("before", "done"):
+        return {Status.NOT_FOUND if moment == "before" else Status.DONE}
+    if left is Left.TOLD:
+        return {Status.RUNNING, Status.FAILED, Status.UNKNOWN}
+    return {Status.NOT_FOUND if left is Left.AGAIN else Status.RUNNING}
 
 
 def _advance(port: Port, command: Any, moment: str) -> None:
@@ -366,3 +217,52 @@ def test_a_foreign_command_is_refused(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(NeedsOperator, match="does not take"):
         port.device.submit("make coffee", "k")
     assert port.device.lookup("k").status is Status.NOT_FOUND
+
+
+def drivers_of_ours() -> dict[str, str]:
+    """Return the modules of the drivers that this package announces, by entry point."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    return {name: where.split(":")[0] for name, where in project["entry-points"]["nextplate.drivers"].items()}
+
+
+EXTRAS = {"sila2": "sila2", "pylabrobot": "pylabrobot"}
+"""Drivers that need another package, which may not be installed."""
+
+
+@pytest.mark.skipif(bool(GUESTS), reason="a guest is on its own")
+def test_every_driver_joins_the_suite() -> None:
+    lacking = set(drivers_of_ours()) - {rig.driver for rig in OURS.values()}
+    assert lacking <= {name for name, package in EXTRAS.items() if find_spec(package) is None}
+
+
+def driver_of(module: str) -> str:
+    """Return whose a module is: the entry point with its name, or with the longest beginning of it; "" for none."""
+    names = {where: name for name, where in drivers_of_ours().items()}
+    whose = [where for where in names if module == where or module.startswith(f"{where}_")]
+    return names[max(whose, key=len)] if whose else ""
+
+
+@pytest.mark.parametrize(
+    ("module", "driver"),
+    [
+        ("drivers.liconic", "liconic-stx"),
+        ("drivers.liconic_words", "liconic-stx"),
+        ("drivers.liconic_service_words", "liconic-service"),
+        ("drivers.pylabrobot_shaker", "pylabrobot"),
+        ("drivers.worker", ""),
+        ("sim.wire.liconic", ""),
+    ],
+)
+def test_a_module_is_of_the_driver_with_the_longest_name(module: str, driver: str) -> None:
+    assert driver_of(module) == driver
+
+
+@pytest.mark.parametrize("name", sorted(name for name in RIGS if RIGS[name].driver in drivers_of_ours()))
+def test_a_rig_runs_the_driver_that_it_names(name: str, tmp_path: Path) -> None:
+    """Its device, or the machine or handler in it, is of the driver's module or of one of its own."""
+    found, drivers = [RIGS[name].open(tmp_path).device], set[str]()
+    while found:
+        part: Any = found.pop()
+        drivers.add(driver_of(type(part).__module__))
+        found += [getattr(part, inner) for inner in ("_machine", "_handler", "_reader") if hasattr(part, inner)]
+    assert RIGS[name].driver in drivers

@@ -1,4 +1,4 @@
-"""What every imager promises: the sim, and the ImageXpress driver on its wire, with faults and killed at any moment."""
+"""What every imager promises: the sim, ImageXpress on its wire and OMERO; ImageXpress with faults and killed, too."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -58,7 +58,7 @@ def believe(lab: ImagerLab, report: Report) -> None:
         assert not lab.scope.violations
     if report.status is Status.DONE:
         folder = lab.lab / report.result["folder"]
-        stand = inspect_plate(folder)
+        stand = inspect_plate(folder, lab.due)
         assert stand.state == "whole"
         assert stand.plate == "P1"
         assert stand.n_images == report.result["images"]

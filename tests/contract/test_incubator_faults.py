@@ -20,7 +20,7 @@ from sim.wire.liconic import LiconicStx
 
 pytestmark = pytest.mark.usefixtures("no_power_cuts")
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
-FORGED = {"liconic": b"1\r\n", "cytomat": b"bs 82\r\n"}
+FORGED = {"liconic": b"1\r\n", "cytomat": b"bs 82\r\n", "inheco": b"\xb21\xb2 `"}
 """Answers that would pass for a motion's happy end."""
 
 
@@ -58,8 +58,7 @@ def ready(folder: Path, driver: str, verb: str, via: str = "pty", pace: Pace = P
     if verb == "store":
         lab.put_on_station("P1")
     else:
-        lab.stored("P1")
-        lab.clear_station()
+        lab.shelve("P1")
     lab.server.frames.clear()
     return lab
 
@@ -126,7 +125,11 @@ def test_a_wire_on_which_every_fifth_frame_goes_wrong(lab: WireLab, driver: str,
 @pytest.mark.parametrize("forged", [True, False])
 def test_an_answer_that_lies_once_is_not_believed(lab: WireLab, driver: str, verb: str, forged: bool):
     """A single flipped digit says ready, or the plate there; one reading is no proof."""
-    lies = {"liconic": (b"1\r\n", b"0\r\n", "RD 1(915|813)"), "cytomat": (b"bs 82\r\n", b"bs 02\r\n", "ch:bs")}[driver]
+    lies = {
+        "liconic": (b"1\r\n", b"0\r\n", "RD 1(915|813)"),
+        "cytomat": (b"bs 82\r\n", b"bs 02\r\n", "ch:bs"),
+        "inheco": (b"\xb21\xb2 `", b"\xb20\xb2 `", "R(DS|LW)"),
+    }[driver]
     lab.server.faults.add(*(
         Fault(WireFault.GARBLED_REPLY, n, match=lies[2], data=lies[0] if forged else lies[1]) for n in range(5, 60, 5)
     ))  # fmt: skip
@@ -134,7 +137,7 @@ def test_an_answer_that_lies_once_is_not_believed(lab: WireLab, driver: str, ver
 
 
 @pytest.mark.parametrize("jam", list(Jam))
-def test_a_plate_that_sticks(brisk: WireLab, verb: str, jam: Jam):
+def test_a_plate_that_sticks(brisk: WireLab, driver: str, verb: str, jam: Jam):
     lab = brisk
     lab.hotel.jam = jam
     report = run(lab, verb)
@@ -142,7 +145,8 @@ def test_a_plate_that_sticks(brisk: WireLab, verb: str, jam: Jam):
     assert report.status is not Status.DONE
     if jam is Jam.PICK and verb == "store":
         assert report.status is Status.FAILED
-        assert "still stands on the transfer station" in report.message
+        still = "was not taken from the station" if driver == "inheco" else "still stands on the transfer station"
+        assert still in report.message
     if jam is not Jam.PICK:
         assert report.status is Status.UNKNOWN
         assert lab.where("P1") == "shovel"
@@ -163,6 +167,8 @@ def test_after_a_plate_stuck_nothing_moves_until_somebody_looked(lab: WireLab, v
 
 
 def test_a_slot_that_is_not_as_the_inventory_says(lab: WireLab, driver: str, verb: str):
+    if driver == "inheco":
+        pytest.skip("its sensor sees what is in its one slot; tests/contract/test_inheco.py")
     with lab.emulator.lock:
         if verb == "fetch":
             lab.hotel.slots.clear()
@@ -297,6 +303,8 @@ def test_a_full_disk_loses_nothing(lab: WireLab, verb: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("verb", ["fetch"])
 def test_an_inventory_that_is_gone_is_no_empty_hotel(lab: WireLab, verb: str):
+    assert run(lab, verb).status is Status.DONE
+    lab.clear_station()
     lab.inventory.path.unlink()
     lab.restart()
     lab.put_on_station("P2")
@@ -304,7 +312,7 @@ def test_an_inventory_that_is_gone_is_no_empty_hotel(lab: WireLab, verb: str):
     report = lab.finish("in")
     assert report.status is Status.FAILED
     assert "is gone; put it back" in report.message
-    assert lab.moves() == 0
+    assert lab.moves() == 1, "the one before"
 
 
 def _until(is_so: Callable[[], object]) -> None:

@@ -5,13 +5,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from incubator_rig import PACE
 from liconic_service_rig import GO, ServiceLab
-from serial.urlhandler import protocol_socket
 
 from drivers import liconic_service
 from drivers import liconic_service_words as words
@@ -21,19 +19,13 @@ from sim.wire.faults import Fault, WireFault
 from sim.wire.hotel import Jam
 
 pytestmark = [
-    pytest.mark.usefixtures("no_power_cuts"),
+    pytest.mark.usefixtures("no_power_cuts", "brisk_sockets"),
     # pyserial 3.5 leaves a socket that its peer has reset to the garbage collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
 PATIENT = replace(PACE, handling_s=2.5, connect_s=1.5)
-
-
-@pytest.fixture(autouse=True)
-def _brisk_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let sockets close at once: pyserial waits 0.3 s after each, and here each command has one."""
-    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _s: None, time=time.time))
 
 
 @pytest.fixture(params=sorted(COMMANDS))
@@ -47,8 +39,7 @@ def lab(verb: str, tmp_path: Path) -> Iterator[ServiceLab]:
     if verb == "store":
         lab.put_on_station("P1")
     else:
-        lab.stored("P1")
-        lab.clear_station()
+        lab.shelve("P1")
     yield lab
     lab.close()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from shaker_rig import LABS, SHAKE, WIRED, ShakerLab, WireShakerLab
 
-from drivers.ports import ShakePlate, Status
+from drivers.ports import Report, ShakePlate, Status
+from drivers.shaker_handler import ShakerPace
 from nextplate.errors import NeedsOperator, Transient
 
 pytestmark = pytest.mark.usefixtures("no_power_cuts")
@@ -42,6 +43,18 @@ def test_a_plate_is_shaken_as_long_as_it_says_and_stands_still_again(lab: Shaker
         assert not lab.physics.is_clamped
         assert not lab.physics.violations
         assert lab.physics.take() == "P1"
+
+
+def test_a_shake_that_is_over_before_it_has_sped_up_is_not_too_slow(wired: WireShakerLab):
+    """As that of `nextplate device test`, at the pace that a lab has when nobody says otherwise."""
+    wired.device.close()  # type: ignore[attr-defined]
+    wired.pace = ShakerPace()
+    wired.physics.ramp_s = 3.0
+    wired.open()
+    wired.device.submit(ShakePlate("P1", 400, 2), "k")
+    report = wired.finish("k")
+    assert report == Report(Status.DONE, {"shaken_s": 2})
+    assert wired.physics.take() == "P1"
 
 
 def test_a_key_acts_once_however_often_it_is_submitted(lab: ShakerLab):

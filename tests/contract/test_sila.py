@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import sila_process
-import sila_server
+from sila_rig import MAPPINGS, SHARED, Hotel
 from sila_server import HOTEL_UUID
 
 from drivers.ports import (
@@ -38,108 +37,19 @@ pytestmark = [
     # gRPC ends its own sockets late; the driver's are closed
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-MAPPINGS = {
-    "incubator": """
-        [StorePlate]
-        feature = "PlateHotel"
-        command = "Store"
-        parameters = { Barcode = "{barcode}", Gate = 1 }
-        result = { slot = "Site" }
-        [FetchPlate]
-        feature = "PlateHotel"
-        command = "Fetch"
-        parameters = { Barcode = "{barcode}" }
-        [state]
-        "plate on the gate" = "PlateHotel.PlateOnGate"
-        """,
-    "plate-mover": """
-        [MovePlates]
-        feature = "PlateHotel"
-        command = "Move"
-        parameters = { Barcode = "{barcode}", From = "{source}", To = "to {target}" }
-        [places]
-        "stack/new" = "Stack1"
-        "deck/A1" = "Nest7"
-        """,
-    "shaker": """
-        [ShakePlate]
-        feature = "PlateHotel"
-        command = "Shake"
-        parameters = { Speed = "{speed_rpm}", Duration = "{duration_s}" }
-        """,
-    "barcode-reader": """
-        [ReadBarcode]
-        feature = "PlateHotel"
-        command = "Scan"
-        result = { barcode = "Code" }
-        """,
-}
-
-
-class Hotel:
-    """The server's process, and a lab folder."""
-
-    def __init__(self, folder: Path, mode: str = "insecure") -> None:
-        self.folder, self.lab, self._mode = folder / "server", folder / "lab", mode
-        self.folder.mkdir()
-        self.lab.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.devices: list[WorkerDevice] = []
-        self.start()
-
-    def start(self) -> None:
-        arguments = [sys.executable, sila_server.__file__, str(self.port), str(self.folder), self._mode]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"serving\n"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def device(self, kind: str, **options: Any) -> WorkerDevice:
-        (self.lab / "hotel.toml").write_text(MAPPINGS[kind])
-        said = {"address": "127.0.0.1", "port": self.port, "mapping": "hotel.toml", "poll_s": 0.02, "reply_s": 10.0}
-        self.devices.append(make(kind, {**said, **(options or {"insecure": True})}, self.lab))
-        return self.devices[-1]
-
-    def effects(self) -> list[str]:
-        log = self.folder / "effects.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-    def hold(self) -> None:
-        (self.folder / "slow").touch()
-
-    def release(self) -> None:
-        (self.folder / "slow").unlink()
-
-    def close(self) -> None:
-        for device in self.devices:
-            device.close()
-        self.kill()
-
-
-@pytest.fixture(scope="module")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hotel]:
-    hotel = Hotel(tmp_path_factory.mktemp("sila"))
-    yield hotel
-    hotel.close()
 
 
 @pytest.fixture
-def hotel(_shared: Hotel, tmp_path: Path) -> Iterator[Hotel]:
+def hotel(tmp_path: Path) -> Iterator[Hotel]:
     """One server for all tests, and a lab for each."""
-    (_shared.folder / "effects.log").unlink(missing_ok=True)
-    _shared.lab, _shared.devices = tmp_path, []
-    yield _shared
-    (_shared.folder / "slow").unlink(missing_ok=True)
-    for device in _shared.devices:
+    shared = SHARED.hotel()
+    (shared.folder / "effects.log").unlink(missing_ok=True)
+    shared.lab, shared.devices = tmp_path, []
+    yield shared
+    (shared.folder / "slow").unlink(missing_ok=True)
+    for device in shared.devices:
         device.close()
-    _shared.devices = []
+    shared.devices = []
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class Told:
     kind: str
     payload: dict[str, Any]
     time: datetime = NOW
+    campaign: str | None = "first"
 
 
 def state_after(*moves: Sequence[tuple[str, str, str]]) -> LabState:

@@ -1,5 +1,6 @@
 """The HTTP wire against a server that says any bytes at any pace: each call ends in time, nothing wrong is believed."""
 
+import gc
 import os
 import random
 import socket
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from drivers.deadline import Deadline, Stopped
-from drivers.http_body import Part, as_json, form_body, json_body
+from drivers.http_body import Body, Part, as_json, form_body, json_body
+from drivers.http_line import Unsent
 from drivers.http_options import http_options, http_wire_of
-from drivers.http_wire import HttpWire, Refused, ServerFault, Unsent, checked_url
+from drivers.http_wire import HttpWire, Refused, ServerFault, checked_url
 from drivers.wire import Garbled, Gone, Silent, WireError
 from drivers.wire_log import Way, WireLog, read_log
 from nextplate.errors import NeedsOperator, SettingsError
@@ -134,6 +136,42 @@ def test_wrong_answers(server: RawServer, said: bytes, error: type[Exception], w
     assert len(server.heard) == 1, "nothing is sent twice"
 
 
+def test_a_long_body_is_handed_on_as_it_comes_and_an_error_is_not(server: RawServer, tmp_path: Path) -> None:
+    body = os.urandom(3_000_000)
+    server.say = says(reply("200 OK", body))
+    with (tmp_path / "image").open("w+b") as file:
+        line = wire(server, log=WireLog(tmp_path / "log"), logged=100)
+        answer = line.request("GET", "/", Deadline.after(5.0), into=file, max_reply=len(body))
+        assert (answer.body, file.tell()) == (b"", len(body))
+        file.seek(0)
+        assert file.read() == body
+        with pytest.raises(Garbled, match="longer than 2999999 bytes"):
+            line.request("GET", "/", Deadline.after(5.0), into=file, max_reply=len(body) - 1)
+        before = file.tell()
+        server.say = says(reply("404 Not Found", b"no such image"))
+        assert line.request("GET", "/", Deadline.after(5.0), into=file).words == "no such image"
+        assert file.tell() == before
+    assert (tmp_path / "log").stat().st_size < 5_000
+    assert (
+        sum("more bytes <" in chunk.data.decode() for chunk in read_log(tmp_path / "log") if chunk.way is Way.EVENT)
+        == 2
+    )
+
+
+def test_sessions_and_secrets_are_in_no_log(server: RawServer, tmp_path: Path) -> None:
+    server.say = says(reply("200 OK", b"{}", "Set-Cookie: sessionid=geheim1; Path=/"))
+    headers = {"Cookie": "sessionid=geheim2", "X-CSRFToken": "geheim3"}
+    body = Body(b"user=lab&password=geheim4", "application/x-www-form-urlencoded")
+    line = wire(server, log=WireLog(tmp_path / "log"))
+    answer = line.request("POST", "/", Deadline.after(5.0), body, headers, secrets=(b"geheim4",))
+    assert answer.header("set-cookie") == "sessionid=geheim1; Path=/"
+    assert b"sessionid=geheim2" in server.heard[0]
+    logged = b"".join(chunk.data for chunk in read_log(tmp_path / "log"))
+    assert b"geheim" not in logged
+    assert b"user=lab&password=(secret)" in logged
+    assert b"Set-Cookie: (secret)" in logged
+
+
 def _drip(line: socket.socket) -> None:
     line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     for _ in range(200):
@@ -161,6 +199,14 @@ def test_a_process_that_ends_lets_go(server: RawServer) -> None:
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(Stopped):
         wire(server).ask("GET", "/", Deadline.after(30, stop=stop))
+
+
+def test_a_process_that_ends_before_it_connects_leaves_no_socket(server: RawServer) -> None:
+    ends = threading.Event()
+    ends.set()
+    with pytest.raises(Stopped):
+        wire(server).ask("GET", "/", Deadline.after(30, stop=ends))
+    gc.collect()  # a socket left to it is a warning, and an error here
 
 
 def test_what_was_certainly_not_sent(server: RawServer) -> None:

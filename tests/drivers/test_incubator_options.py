@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drivers import cytomat, liconic
+from drivers import cytomat, inheco, liconic, pylabrobot
 from drivers.ports import FetchPlate, Status
 from nextplate.errors import SettingsError
 
@@ -17,7 +17,9 @@ CYTOMAT = {"port": "/dev/nobody-has-this", "slots": 42}
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "make"), [("liconic-stx", liconic.make), ("cytomat", cytomat.make)])
+@pytest.mark.parametrize(("name", "make"), [
+    ("liconic-stx", liconic.make), ("cytomat", cytomat.make), ("inheco", inheco.make), ("pylabrobot", pylabrobot.make),
+])  # fmt: skip
 def test_the_entry_point_leads_to_the_driver(name: str, make: object):
     points = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"]["nextplate.drivers"]
     assert EntryPoint(name, points[name], "nextplate.drivers").load() is make

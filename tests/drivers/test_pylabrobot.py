@@ -1,106 +1,23 @@
 """The PyLabRobot bridge on the package's own chatterbox, and on one that fails where it is told."""
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pylabrobot_rig
 import pytest
+from pylabrobot_rig import Failing, N, order, write_deck
 
-from drivers.ports import Report, RunLoad, Status, StorePlate
-from drivers.pylabrobot_handler import PlrHandler, make
+from drivers.ports import Report, Status, StorePlate
+from drivers.pylabrobot_handler import make
 from drivers.pylabrobot_trail import Trail
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from nextplate.errors import NeedsOperator, SettingsError
-from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 
 resources = pytest.importorskip("pylabrobot.resources", reason="the extra pylabrobot is not installed")
-N = 6
-
-
-class Failing:
-    """What the machine did, and the operation at which it fails."""
-
-    def __init__(self, at: str = "", how: str = "error") -> None:
-        self.at, self.how, self.log = at, how, list[str]()
-
-    def backend(self) -> Any:
-        from pylabrobot.liquid_handling.backends import LiquidHandlerChatterboxBackend
-
-        spy = self
-
-        class Backend(LiquidHandlerChatterboxBackend):  # type: ignore[misc]
-            async def setup(self) -> None:
-                await spy.note("setup")
-
-            async def pick_up_tips(self, ops: Any, use_channels: Any, **named: Any) -> None:
-                await spy.note(f"tip {ops[0].resource.name[-2:]}")
-
-            async def aspirate(self, ops: Any, use_channels: Any, **named: Any) -> None:
-                await spy.note(f"draw {len([x for x in spy.log if x.startswith('draw')]) + 1}")
-
-            async def dispense(self, ops: Any, use_channels: Any, **named: Any) -> None:
-                await spy.note(f"give {len([x for x in spy.log if x.startswith('give')]) + 1}")
-
-            async def drop_tips(self, ops: Any, use_channels: Any, **named: Any) -> None:
-                await spy.note("drop")
-
-        return Backend()
-
-    async def note(self, what: str) -> None:
-        self.log.append(what)
-        if what != self.at:
-            return
-        if self.how == "hang":
-            await asyncio.sleep(60)
-        raise RuntimeError("firmware error 99")
-
-
-def write_deck(folder: Path) -> Path:
-    from pylabrobot.resources import Coordinate, Deck, Plate, TipRack, TipSpot, Trash, Well, create_ordered_items_2d
-    from pylabrobot.resources.tip import Tip
-
-    deck = Deck(size_x=1000, size_y=500, size_z=500)
-
-    def plate(name: str) -> Any:
-        wells = create_ordered_items_2d(
-            Well, num_items_x=12, num_items_y=8, dx=10, dy=7, dz=1, item_dx=9, item_dy=9, size_x=7, size_y=7,
-            size_z=10, max_volume=300,
-        )  # fmt: skip
-        return Plate(name, 127, 86, 15, ordered_items=wells)
-
-    def tip(name: str = "t") -> Any:
-        return Tip(name=name, has_filter=False, total_tip_length=50, maximal_volume=50, fitting_depth=8)
-
-    spots = create_ordered_items_2d(
-        TipSpot, num_items_x=12, num_items_y=8, dx=10, dy=7, dz=1, item_dx=9, item_dy=9, size_x=7, size_y=7,
-        make_tip=tip,
-    )  # fmt: skip
-    for n, item in enumerate((plate("1"), plate("2"), TipRack("3", 127, 86, 15, ordered_items=spots))):
-        deck.assign_child_resource(item, location=Coordinate(n * 150, 0, 0))
-    deck.assign_child_resource(Trash("trash", 100, 100, 100), location=Coordinate(500, 0, 0))
-    path = folder / "deck.json"
-    deck.save(str(path))
-    return path
-
-
-def order(folder: Path, volume_nl: int = 5_000, tip: str = "", target: str = "P1") -> RunLoad:
-    deck = (
-        DeckItem("1", "SRC", "x", DeckRole.SOURCE),
-        DeckItem("2", "P1", "x", DeckRole.DESTINATION),
-        DeckItem("3", "TIPS", "x", DeckRole.TIPS),
-    )
-    moved = tuple(
-        Transfer(i, "SRC", "A01", target, f"B{i:02d}", volume_nl, "TIPS", tip or f"C{i:02d}", "C1")
-        for i in range(1, N + 1)
-    )
-    protocol = Protocol("test", "flex", "x", "left", (DeckLoad(0, deck, moved),))
-    path = folder / "protocol.json"
-    path.write_text(protocol.to_json())
-    return RunLoad(path, None, protocol.digest, 0)
 
 
 @pytest.fixture
@@ -112,11 +29,7 @@ def devices() -> Iterator[list[WorkerDevice]]:
 
 
 def opened(folder: Path, machine: Failing, devices: list[WorkerDevice], transfer_s: float = 20.0) -> WorkerDevice:
-    memory = Memory(folder / "memory")
-    memory.prepare()
-    deck = folder / "deck.json" if (folder / "deck.json").exists() else write_deck(folder)
-    handler = PlrHandler(machine.backend, deck, memory.place / "loads", transfer_s=transfer_s)
-    devices.append(WorkerDevice(handler, memory))
+    devices.append(pylabrobot_rig.opened(folder, machine, transfer_s))
     return devices[-1]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from drivers import barcode_keyence, barcode_scanner
 from drivers.barcode import BarcodeMachine, CodeReader
 from drivers.ports import Device, Move, MovePlates, Report, Status
-from drivers.wire import LineSettings, Wire
+from drivers.wire import Line, LineSettings, Wire, line_at
 from drivers.wire_log import WireLog
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
@@ -103,11 +103,16 @@ class WireReaderLab:
     def port(self) -> str:
         return str(self.server.pty_path) if self._via == "pty" else self.server.url
 
-    def open(self, reader: Callable[[Wire], CodeReader] | None = None) -> None:
-        self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.folder / "wire.log"))
+    def open(
+        self,
+        reader: Callable[[Wire], CodeReader] | None = None,
+        open_line: Callable[[str, LineSettings], Line] = line_at,
+        connect_s: float = 2.0,
+    ) -> None:
+        self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.folder / "wire.log"), open_line=open_line)
         memory = Memory(self.folder / "memory")
         memory.prepare()
-        machine = BarcodeMachine((reader or self.wired.reader)(self.wire), read_s=self._read_s, connect_s=2.0)
+        machine = BarcodeMachine((reader or self.wired.reader)(self.wire), read_s=self._read_s, connect_s=connect_s)
         self.device: Device = WorkerDevice(machine, memory)
 
     def show(self, *labels: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ class Port:
         raise AssertionError(f"{key} never ends")
 
 
+class Left(StrEnum):
+    """What becomes of a command that a process left half-way, when another process asks for it."""
+
+    GOES_ON = "goes on"
+    """In the device: it is RUNNING, and ends as if nobody had died."""
+    TOLD = "told"
+    """It is FAILED or UNKNOWN with what it left behind, and nothing of it is done again: a person is."""
+    AGAIN = "again"
+    """Nothing moves in one: it is NOT_FOUND, and may be done again."""
+
+
 @dataclass(frozen=True)
 class Rig:
     """One kind of device: how to open it in a folder, a command that works, one that fails."""
@@ -50,3 +62,6 @@ class Rig:
     faults: frozenset[str] = frozenset()
     """Which of Port.faults can be injected."""
     has_clock: bool = False
+    driver: str = ""
+    """The name of its entry point in group nextplate.drivers; "": none, as of the simulation."""
+    left: Left = Left.GOES_ON

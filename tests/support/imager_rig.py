@@ -1,10 +1,12 @@
-"""Imagers for the contract suite: the in-process sim, and the ImageXpress driver on its emulator's pty or socket."""
+"""Imagers for the contract suite: the in-process sim, the ImageXpress driver on its emulator's wire, and OMERO."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+from omero_rig import OmeroLab
 
 from drivers.imagexpress import SETTINGS, ImagePace, ImageXpress
 from drivers.ports import Device, Move, MovePlates, Report, Status
@@ -13,6 +15,7 @@ from drivers.wire import Line, LineSettings, Wire, line_at
 from drivers.wire_log import WireLog
 from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
+from nextplate.imaging.watch import Due
 from sim.wire.faults import FaultScript
 from sim.wire.imx import ImxEmulator, Microscope
 from sim.wire.server import WireServer
@@ -30,6 +33,8 @@ class ImagerLab(Protocol):
 
     device: Device
     lab: Path
+    due: Due | None
+    """What a whole readout holds; None: its format says it."""
 
     def put(self, barcode: str) -> None: ...
     def runs(self) -> int: ...
@@ -40,6 +45,8 @@ class ImagerLab(Protocol):
 
 class SimImagerLab:
     """The imager of the in-process simulation."""
+
+    due: Due | None = None
 
     def __init__(self, folder: Path) -> None:
         self.lab = folder / "lab"
@@ -66,6 +73,8 @@ class SimImagerLab:
 
 class WireImagerLab:
     """The ImageXpress driver and its emulator."""
+
+    due: Due | None = None
 
     def __init__(self, folder: Path, via: str = "pty", *, pace: ImagePace = PACE) -> None:
         self.folder, self._via, self.pace = folder, via, pace
@@ -122,5 +131,6 @@ class WireImagerLab:
 
 LABS: Mapping[str, Callable[[Path], ImagerLab]] = {
     "sim": SimImagerLab,
+    "omero": OmeroLab,
     **{f"imagexpress-{via}": (lambda folder, via=via: WireImagerLab(folder, via)) for via in ("pty", "socket")},
 }

@@ -10,19 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from device_rig import Port, Rig
-
-from drivers import cytomat, liconic
+from drivers import cytomat, inheco_link, liconic
 from drivers.incubator import IncubatorMachine
 from drivers.incubator_handler import Handler, Pace
+from drivers.inheco_incubator import InhecoIncubator
+from drivers.inheco_link import Link
+from drivers.inheco_unit import Unit
 from drivers.inventory import Inventory
-from drivers.ports import Device, FetchPlate, Move, MovePlates, Report, Status, StorePlate
+from drivers.ports import Device, Move, MovePlates, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, Wire, line_at
 from drivers.wire_log import WireLog
 from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
 from sim.wire.cytomat import CytomatEmulator
 from sim.wire.faults import Fault, FaultScript
+from sim.wire.inheco import IncubatorShaker
 from sim.wire.liconic import LiconicStx
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
@@ -102,6 +104,8 @@ class Wired:
     settings: LineSettings
     go: str
     """Regular expression of the frames that start a motion."""
+    is_drawer: bool = False
+    """One slot, which is its own transfer station."""
 
 
 def blind_liconic(wire: Wire) -> Handler:
@@ -121,6 +125,13 @@ WIRED: Mapping[str, Wired] = {
         lambda wire: cytomat.Cytomat(wire, 12, reply_s=REPLY_S, again_s=0.002),
         cytomat.SETTINGS,
         "mv:(st|ts)",
+    ),
+    "inheco": Wired(
+        lambda clock: IncubatorShaker(clock, handling_s=20.0),
+        lambda wire: InhecoIncubator(Unit(Link(wire, dip=2, unit=0, reply_s=REPLY_S)), 37.0),
+        inheco_link.SETTINGS,
+        "A[OC]D",
+        is_drawer=True,
     ),
 }
 
@@ -207,6 +218,16 @@ class WireLab:
         self.device.close()  # type: ignore[attr-defined]
         self.server.close()
 
+    def shelve(self, barcode: str = "P1") -> None:
+        """Have a plate inside as one that was stored long ago: in the first slot, and in the inventory."""
+        with self.emulator.lock:
+            if self.wired.is_drawer:
+                self.hotel.put_on_station(barcode)
+                self.hotel.rotor.clamp()  # closed by hand
+            else:
+                self.hotel.slots[1] = barcode
+        self.inventory.confirm(1, barcode)
+
     def stored(self, barcode: str = "P1") -> "WireLab":
         """Store a plate, and take that out of every count."""
         self.put_on_station(barcode)
@@ -225,89 +246,3 @@ LABS: Mapping[str, Callable[[Path], IncubatorLab]] = {
         for via in ("pty", "socket")
     },
 }
-
-
-# for the suite of every port, tests/contract/test_device_ports.py
-
-
-class Labs:
-    """Labs whose emulators outlive a process, by folder; closed when a test ends."""
-
-    def __init__(self) -> None:
-        self._open: dict[Path, WireLab] = {}
-
-    def port(self, driver: str, is_stored: bool, folder: Path) -> Port:
-        """Open a lab's incubator; its time stands but for `Port.work`."""
-        lab = self._open.get(folder)
-        if lab is None:
-            lab = self._open[folder] = WireLab(folder, driver)
-            lab.stored() if is_stored else lab.put_on_station("P1")
-            lab.clear_station() if is_stored else None
-            lab.device.close()  # type: ignore[attr-defined]
-            lab.time.run_at(0.0)
-        lab.open(lookup_wait_s=0.1)
-        return _port(lab)
-
-    def close(self) -> None:
-        for lab in self._open.values():
-            lab.close()
-        self._open.clear()
-
-
-def _port(lab: WireLab) -> Port:
-    device, memory, away = lab.device, lab._folder / "memory", lab._folder / "away"
-    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
-
-    def is_running() -> bool:
-        return any(device.poll(key).status is Status.RUNNING for key in ("k", "other", "new"))
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        end = time.monotonic() + 5.0
-        while not is_so() and time.monotonic() < end:
-            time.sleep(0.002)
-
-    def begin() -> None:
-        wait(lambda: lab.hotel.is_moving or not is_running())
-
-    def work() -> None:
-        lab.time.run_at(SPEED)
-        wait(lambda: not is_running())
-        lab.time.run_at(0.0)
-
-    def close() -> None:
-        begin()  # what is not begun yet would be NOT_FOUND, and rightly
-        device.close()  # type: ignore[attr-defined]
-
-    def repair() -> None:
-        if away.exists():
-            away.rename(memory)
-        if blocked.exists():
-            blocked.rmdir()
-
-    def take_away() -> None:
-        begin()
-        memory.rename(away)
-
-    faults = {"refused": blocked.mkdir, "offline": take_away}
-    return Port(device, lab.moves, work, begin, close, faults, repair)
-
-
-LABS_BY_FOLDER = Labs()
-
-
-def port_rigs() -> Mapping[str, Rig]:
-    """Return the rigs of every wired incubator."""
-
-    def rig(driver: str, is_stored: bool) -> Rig:
-        command = FetchPlate("P1") if is_stored else StorePlate("P1")
-        keys = frozenset[str]() if is_stored else frozenset({"slot"})
-        return Rig(
-            lambda folder: LABS_BY_FOLDER.port(driver, is_stored, folder),
-            lambda folder: command,
-            lambda folder: FetchPlate("P2"),
-            keys,
-            frozenset({"refused", "offline"}),
-        )
-
-    verbs = {"store": False, "fetch": True}
-    return {f"{driver}-{verb}": rig(driver, is_stored) for driver in WIRED for verb, is_stored in verbs.items()}

@@ -98,8 +98,9 @@ class WireMoverLab:
         *,
         pace: ArmPace = PACE,
         open_line: Callable[[str, LineSettings], Line] = line_at,
+        reply_s: float = REPLY_S,
     ) -> None:
-        self.folder, self._via, self.pace = folder, via, pace
+        self.folder, self._via, self.pace, self._reply_s = folder, via, pace, reply_s
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "places.toml").write_text(taught_text())
         self.time = EmulatedTime(SPEED)
@@ -123,7 +124,7 @@ class WireMoverLab:
         taught = read_taught(self.folder / "places.toml")
         memory = Memory(self.folder / "memory")
         memory.prepare()
-        arm = Arm(self.wire, taught, self.pace, reply_s=REPLY_S)
+        arm = Arm(self.wire, taught, self.pace, reply_s=self._reply_s)
         machine = Pf400(arm, taught, HandFile(self.folder / "memory" / "hand.json"), self.pace)
         self.device: Device = WorkerDevice(machine, memory, lookup_wait_s=lookup_wait_s)
 

@@ -4,6 +4,7 @@ Time is the emulator's for driver and device alike: it stands, and moves on when
 ticks in which nothing comes). So a minute of shaking takes no minute, and a loaded machine shakes no plate longer.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,10 @@ from typing import Any, Protocol
 import acme_shaker
 from acme_orbit import AcmeOrbit
 
-from drivers import bioshake
+from drivers import bioshake, inheco_link
+from drivers.inheco_link import Link
+from drivers.inheco_shaker import InhecoShaker
+from drivers.inheco_unit import Unit
 from drivers.ports import Device, Move, MovePlates, Report, ShakePlate, Status
 from drivers.shaker import ShakerMachine
 from drivers.shaker_handler import ShakerHandler, ShakerPace
@@ -25,6 +29,7 @@ from drivers.worker import LOOKUP_WAIT_S, WorkerDevice
 from drivers.worker_memory import Memory
 from sim.wire.bioshake import BioShake3000
 from sim.wire.faults import Fault, FaultScript
+from sim.wire.inheco import IncubatorShaker
 from sim.wire.rotor import Phase, RotorPhysics
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
@@ -41,10 +46,28 @@ WALL_S = 40.0
 class PassingTime(threading.Event):
     """What the worker waits on: waiting lets the emulated time pass, unless that stands."""
 
-    def __init__(self, clock: EmulatedTime) -> None:
+    def __init__(self, clock: EmulatedTime, go: str = "") -> None:
         super().__init__()
-        self._clock = clock
+        self._clock, self._go = clock, go
         self.is_frozen = False
+        self._is_started = self._freezes_then = False
+
+    def wrote(self, data: bytes) -> None:
+        """Hear what the driver writes."""
+        if self._go and re.search(self._go, data.decode("latin-1")):
+            self._is_started = True
+            self.is_frozen = self.is_frozen or self._freezes_then
+
+    def freeze(self, is_frozen: bool) -> None:
+        """Stand, or pass."""
+        self._freezes_then, self.is_frozen = False, is_frozen
+
+    def pass_until_started(self) -> None:
+        """Pass until the frame that starts the rotor is written."""
+        self._freezes_then = True
+        self.is_frozen = False
+        if self._is_started:  # looked at last: it may be written meanwhile
+            self.is_frozen = True
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self.is_frozen:
@@ -53,10 +76,10 @@ class PassingTime(threading.Event):
 
 
 class TickingLine:
-    """A port on which a tick in which nothing came is one of the emulated time too."""
+    """A port on which a tick in which nothing came is one of the emulated time too, unless that stands."""
 
-    def __init__(self, line: Line, clock: EmulatedTime) -> None:
-        self.__dict__.update(_line=line, _clock=clock)
+    def __init__(self, line: Line, clock: EmulatedTime, passing: PassingTime) -> None:
+        self.__dict__.update(_line=line, _clock=clock, _passing=passing)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._line, name)
@@ -66,11 +89,12 @@ class TickingLine:
 
     def read(self, size: int = 1) -> bytes:
         data: bytes = self._line.read(size)
-        if not data:
+        if not data and not self._passing.is_frozen:
             self._clock.skip(TICK_S)
         return data
 
     def write(self, data: bytes) -> int | None:
+        self._passing.wrote(data)
         n: int | None = self._line.write(data)
         return n
 
@@ -162,6 +186,16 @@ WIRED: dict[str, Wired] = {
         b"3\r\n",
         has_timer=False,
     ),
+    # its drawer is its clamp
+    "inheco": Wired(
+        lambda clock: IncubatorShaker(clock, handling_s=1.0),
+        lambda wire: InhecoShaker(Unit(Link(wire, dip=2, unit=0, reply_s=REPLY_S))),
+        inheco_link.SETTINGS,
+        "ASEND",
+        "ASE0",
+        b"\xb20\xb2 `",
+        has_timer=False,
+    ),
     # the example of the guide, drivers/__init__.py
     "acme": Wired(
         AcmeOrbit,
@@ -207,8 +241,10 @@ class WireShakerLab:
     def open(
         self, open_line: Callable[[str, LineSettings], Line] = line_at, lookup_wait_s: float = LOOKUP_WAIT_S
     ) -> None:
+        passing = PassingTime(self.time, self.wired.go)
+
         def opened(port: str, settings: LineSettings) -> Line:
-            return TickingLine(open_line(port, settings), self.time)  # type: ignore[return-value]
+            return TickingLine(open_line(port, settings), self.time, passing)  # type: ignore[return-value]
 
         self.wire = Wire(self.port, self.wired.settings, log=WireLog(self.folder / "wire.log"), open_line=opened)
         memory = Memory(self.folder / "memory")
@@ -216,7 +252,7 @@ class WireShakerLab:
         trail = TrailFile(self.folder / "memory" / "rotor.json", lambda: self.boot)
         machine = ShakerMachine(self.wired.handler(self.wire), trail, self.pace)
         device = WorkerDevice(machine, memory, monotonic=self.time.now_s, lookup_wait_s=lookup_wait_s)
-        self.passing = device._stop = PassingTime(self.time)
+        self.passing = device._stop = passing
         self.device: Device = device
 
     def put(self, barcode: str) -> None:
@@ -245,7 +281,12 @@ class WireShakerLab:
 
     def freeze(self, is_frozen: bool = True) -> None:
         """Let no time pass for the device, or let it pass again."""
-        self.passing.is_frozen = is_frozen
+        self.passing.freeze(is_frozen)
+
+    def set_out(self) -> None:
+        """Let time pass until the rotor is started, where it was not: a drawer has to close first."""
+        if not self.starts():
+            self.passing.pass_until_started()
 
     def restart(self) -> None:
         self.device.close()  # type: ignore[attr-defined]

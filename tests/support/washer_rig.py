@@ -8,11 +8,8 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-
-from device_rig import Port, Rig
 
 from drivers import bluewasher, el406
 from drivers.ports import Device, DispensePlate, Move, MovePlates, Report, Status, WashPlate
@@ -45,6 +42,7 @@ EL406_PROGRAMS = {
     "good": 'plate = 96\n[[step]]\ndo = "wash"\ncycles = 2\nvolume_ul = 80\n[[step]]\ndo = "shake"\nsoak_s = 5\n',
     "single": 'plate = 96\n[[step]]\ndo = "wash"\ncycles = 2\nvolume_ul = 80\n',
     "fill": 'plate = 96\n[[step]]\ndo = "syringe"\nvolume_ul = 80\n[[step]]\ndo = "shake"\nshake_s = 5\n',
+    "single-fill": 'plate = 96\n[[step]]\ndo = "syringe"\nvolume_ul = 80\n',
     # more than the bottle holds
     "stops": 'plate = 96\n[[step]]\ndo = "dispense"\nvolume_ul = 3000\n',
     "other-plate": 'plate = 384\n[[step]]\ndo = "dispense"\nvolume_ul = 50\n',
@@ -285,93 +283,6 @@ LABS: Mapping[str, Callable[[Path], WetLab]] = {
         for via in ("pty", "socket")
     },
 }
-
-
-# for the suite of every port, tests/contract/test_device_ports.py
-
-
-class Labs:
-    """Labs whose emulators outlive a process, by folder; closed when a test ends."""
-
-    def __init__(self) -> None:
-        self._open: dict[Path, WireLab] = {}
-
-    def port(self, driver: str, folder: Path) -> Port:
-        """Open a lab's device; its time stands but for `Port.work`."""
-        lab = self._open.get(folder)
-        if lab is None:
-            lab = self._open[folder] = WireLab(folder, driver)
-            lab.put_plate("P1")
-            lab.device.close()  # type: ignore[attr-defined]
-            lab.time.run_at(0.0)
-        lab.open(lookup_wait_s=0.1)
-        return _port(lab)
-
-    def close(self) -> None:
-        for lab in self._open.values():
-            lab.close()
-        self._open.clear()
-
-
-def _port(lab: WireLab) -> Port:
-    device, memory, away = lab.device, lab._folder / "memory", lab._folder / "away"
-    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
-
-    def running() -> bool:
-        return any(device.poll(key).status is Status.RUNNING for key in ("k", "other", "new"))
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        end = time.monotonic() + 8.0
-        while not is_so() and time.monotonic() < end:
-            time.sleep(0.002)
-
-    def begin() -> None:
-        wait(lambda: lab.is_running() or not running())
-
-    def work() -> None:
-        n_heard = len(lab.server.frames)  # a device that cannot tell what it did has to be seen running
-        wait(lambda: (lab.wire.is_open and len(lab.server.frames) >= n_heard + 5) or not running())
-        lab.time.run_at(SPEED)
-        wait(lambda: not running())
-        lab.time.run_at(0.0)
-
-    def close() -> None:
-        begin()  # what is not begun yet would be NOT_FOUND, and rightly
-        # a program is several steps: stop at the last one, which a later process can see to its end
-        device.close()  # type: ignore[attr-defined]
-
-    def repair() -> None:
-        if away.exists():
-            away.rename(memory)
-        if blocked.exists():
-            blocked.rmdir()
-
-    def take_away() -> None:
-        begin()
-        memory.rename(away)
-
-    faults = {"refused": blocked.mkdir, "offline": take_away}
-    return Port(device, lab.runs, work, begin, close, faults, repair)
-
-
-LABS_BY_FOLDER = Labs()
-SINGLE = {"el406": "single", "bluewasher": "good"}
-"""Programs of one step, so that a process that ends leaves nothing undone."""
-
-
-def port_rigs() -> Mapping[str, Rig]:
-    """Return the rigs of every wired washer."""
-
-    def rig(driver: str) -> Rig:
-        return Rig(
-            partial(LABS_BY_FOLDER.port, driver),
-            lambda folder: WashPlate("P1", SINGLE[driver]),
-            lambda folder: WashPlate("P1", "stops"),
-            frozenset({"program"}),
-            frozenset({"refused", "offline"}),
-        )
-
-    return {driver: rig(driver) for driver in SINGLE}
 
 
 def wait_until(is_so: Callable[[], object], within_s: float = 8.0) -> None:

@@ -107,7 +107,7 @@ def _stamp(store: Store, revision: str) -> None:
 def test_a_newer_database_is_refused(store: Store, database_url: str):
     _stamp(store, "0999")
     for action in (open_store, upgrade, read_journal, lambda url: open_store(url, create=True)):
-        with pytest.raises(SchemaMismatch, match=r"newer nextplate \(schema 0999, this one works with 0002\)"):
+        with pytest.raises(SchemaMismatch, match=r"newer nextplate \(schema 0999, this one works with 0003\)"):
             action(database_url)
 
 
@@ -124,20 +124,20 @@ def test_somebody_elses_database_is_refused(database_url: str):
 def test_an_older_database_is_refused_until_upgraded(store, database_url, tmp_path, monkeypatch):
     folder = tmp_path / "migrations"
     shutil.copytree(migrations_folder(), folder)
-    (folder / "versions" / "0003_more.py").write_text(
+    (folder / "versions" / "0004_more.py").write_text(
         '"""Summary: one table more."""\nimport sqlalchemy as sa\nfrom alembic import op\n'
-        'revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None\n'
+        'revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None\n'
         'def upgrade():\n    op.create_table("more", sa.Column("n", sa.Integer()))\n'
     )
-    known = (*versions.REVISIONS, "0003")
+    known = (*versions.REVISIONS, "0004")
     address = parse_address(database_url)
-    with pytest.raises(SchemaMismatch, match=r"older nextplate \(schema 0002, .* 0003\).*`nextplate db upgrade "):
-        versions.check_revisions(address, {"journal", "alembic_version"}, {"0002"}, known)
+    with pytest.raises(SchemaMismatch, match=r"older nextplate \(schema 0003, .* 0004\).*`nextplate db upgrade "):
+        versions.check_revisions(address, {"journal", "alembic_version"}, {"0003"}, known)
     monkeypatch.setattr(schema, "migrations_folder", lambda: folder)
     monkeypatch.setattr(schema, "REVISIONS", known)
-    assert schema.upgrade_schema(store._engine, address)[1] == "0003"
+    assert schema.upgrade_schema(store._engine, address)[1] == "0004"
     assert "more" in inspect(store._engine).get_table_names()
-    versions.check_revisions(address, {"journal"}, {"0003"}, known)
+    versions.check_revisions(address, {"journal"}, {"0004"}, known)
 
 
 def test_a_lab_of_the_first_schema_keeps_its_journal_and_stock_through_the_upgrade(database_url, monkeypatch):

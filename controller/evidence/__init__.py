@@ -1,0 +1,1 @@
+"""What proves, afterwards, what happened: the journal checked, exported, replayed, and bundled for somebody else."""

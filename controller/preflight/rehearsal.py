@@ -1,0 +1,210 @@
+"""Rehearsals of a night: many with drawn durations, and one for each device that fails."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from controller.app import lab_time
+from controller.executor import LocalExecutor
+from controller.lab import Lab
+from controller.loop import Loop, Rim
+from controller.preflight.stage import JumpingClock, MemoryJournal, Player, Remembering
+from controller.readiness import check_ready
+from controller.recipe import Plan, barcode_of, chain, current, plan_of
+from controller.reservations import reserved
+from controller.settings import Settings
+from controller.snapshots import resolve
+from controller.state import LabState, fold
+from controller.store import Event, NewEvent
+from nextplate.errors import DataError, PlanError
+
+if TYPE_CHECKING:
+    from controller.store.store import Store
+
+DEVICES = ("liquid-handler", "plate-mover", "incubator", "imager")
+_TAIL = ("unstage", "measure", "normalise", "admit", "evaluate")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NightRun:
+    """One rehearsal."""
+
+    end: datetime
+    """When nothing more can happen without a person or new images."""
+    imaged: Mapping[str, datetime]
+    """Plates that were imaged, and when they were done."""
+    margins_min: Mapping[str, float]
+    """Of plates with a tolerance: minutes left when imaging began; negative: too late."""
+    faults: tuple[str, ...]
+    """Questions that a person would be asked."""
+    held: tuple[str, ...]
+    """Rounds that wait for approval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What the rehearsals say of tonight."""
+
+    now: datetime
+    blocked: Mapping[str, str]
+    """Campaigns that cannot start, and why: what to fill, add or change."""
+    runs: tuple[NightRun, ...]
+    without: Mapping[str, NightRun]
+    """By device: the night in which it alone fails from the beginning."""
+    to_load: Mapping[str, Sequence[str]]
+    """By what it is (source, tips, intermediate, destination): barcodes that the night takes."""
+
+
+def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progress) -> Foreseen:
+    """Rehearse tonight.
+
+    Args:
+        lab: its settings and campaigns.
+        store: its database, read only.
+        n_runs: rehearsals with drawn durations.
+        seed: of the draws.
+        progress: told of every rehearsal.
+
+    Raises:
+        JournalBroken: the journal was changed.
+    """
+    store.verify()
+    now, before = lab_time(lab), fold(store.events())
+    blocked, ready = _ready(lab, store, before)
+    state = _with_new(before, ready, now)
+    plans = [plan_of(state.focused(settings.campaign.name)) for settings in ready]
+    if not plans:
+        return Foreseen(now, blocked, (), {}, {})
+    executor = LocalExecutor(lab.folder, n_workers=2)
+    stage = _Stage(lab, store, plans, state, now, Remembering(executor))
+    try:
+        runs = []
+        for n in range(n_runs):
+            runs.append(stage.rehearse(np.random.default_rng([seed, n])))
+            progress(n + 1, n_runs + len(DEVICES))
+        without = {}
+        for n, device in enumerate(DEVICES):
+            without[device] = stage.rehearse(np.random.default_rng([seed, 0]), broken=device)
+            progress(n_runs + n + 1, n_runs + len(DEVICES))
+        return Foreseen(now, blocked, tuple(runs), without, stage.to_load)
+    finally:
+        executor.close()
+
+
+def _ready(lab: Lab, store: "Store", state: LabState) -> tuple[dict[str, str], list[Settings]]:
+    """Divide campaigns into those that cannot go on, with the reason, and the others; those over are neither."""
+    blocked: dict[str, str] = {}
+    ready = []
+    for settings in lab.campaigns:
+        campaign = state.campaigns.get(settings.campaign.name)
+        if campaign is not None and campaign.is_over:
+            continue
+        try:
+            check_ready(settings, store, state.library, lab.folder)
+        except (PlanError, DataError) as error:
+            blocked[settings.campaign.name] = str(error)
+        else:
+            ready.append(settings)
+    return blocked, ready
+
+
+def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabState:
+    """Begin in thought the campaigns that the night would begin."""
+    events = []
+    for settings in ready:
+        wanted = settings.campaign
+        if wanted.name not in state.campaigns:
+            payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
+            payload |= {"library": state.library or "", "settings": settings.journal_body()}
+            events.append(NewEvent("campaign.started", now, wanted.name, payload))
+    return fold(events, state)
+
+
+@dataclass(slots=True)
+class _Stage:
+    lab: Lab
+    store: "Store"
+    plans: Sequence[Plan]
+    state: LabState
+    now: datetime
+    executor: Remembering
+
+    def rehearse(self, rng: np.random.Generator, broken: str = "") -> NightRun:
+        """Play the night once."""
+        clock = JumpingClock(self.now)
+        journal = MemoryJournal(self.store.head().seq)
+        players = {d: Player(d, clock, self.state, rng, is_broken=d == broken) for d in DEVICES}
+        rim = Rim(
+            resolve=self._resolve,
+            rows=lambda _campaign, _status, _intent, result, _message: ((), result),
+            inbox=self._inbox,
+            watch=_nothing,
+        )
+        loop = Loop(self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq)
+        loop.run()
+        return self._told(loop.state, journal.events, clock.now())
+
+    @property
+    def to_load(self) -> dict[str, list[str]]:
+        """Tell which plates and racks the planned loads take, by their role."""
+        wanted: dict[str, dict[str, None]] = {}
+        for key, report in self.executor.done.items():
+            for load in report.result.get("summary", {}).get("loads", ()) if ".compile" in key else ():
+                for _slot, barcode, role in load["deck"]:
+                    wanted.setdefault(role, {})[barcode] = None
+        return {role: list(barcodes) for role, barcodes in wanted.items()}
+
+    def _resolve(self, view: LabState, action: Any) -> Any:
+        library = view.campaign.library if view.campaign else ""
+        spoken_for = reserved(self.lab.folder, view, self.plans)
+        return resolve(self.lab.folder, self.store, library, action, self.now.date(), spoken_for)
+
+    def _inbox(self, state: LabState) -> Any:
+        """Let a campaign rest once its plate is imaged: what it measures is not known yet."""
+        over = [plan.name for plan in self.plans if _is_imaged(state.focused(plan.name), plan)]
+        return [("decision", name, {"what": "pause", "by": "preflight"}) for name in over], ()
+
+    def _told(self, state: LabState, events: Sequence[Event], end: datetime) -> NightRun:
+        views = [(state.focused(plan.name), plan) for plan in self.plans]
+        imaged = {barcode: time for view, plan in views for barcode, time in _imaged(view, plan, self.state)}
+        held = tuple(f"{p.name} round {r + 1}" for view, p in views for r in view.open_proposals())
+        last = max((e.time for e in events), default=end)
+        faults = tuple(f.question for f in state.open_faults())
+        return NightRun(last, imaged, dict(_margins(views)), faults, held)
+
+
+def _nothing(_event: Event) -> None:
+    return None
+
+
+def _is_imaged(state: LabState, plan: Plan) -> bool:
+    place = current(state, plan)
+    return not state.is_paused and place is not None and place[1] in _TAIL[1:]
+
+
+def _imaged(state: LabState, plan: Plan, before: LabState) -> list[tuple[str, datetime]]:
+    """List the plates imaged in the rehearsal, not those of nights before."""
+    found = []
+    for number in range(plan.rounds):
+        key = state.latest_key("unstage", number)
+        outcome = state.outcomes.get(key)
+        if outcome is not None and outcome.is_done and key not in before.outcomes:
+            found.append((barcode_of(state, plan, number), outcome.time))
+    return found
+
+
+def _margins(views: Sequence[tuple[LabState, Plan]]) -> list[tuple[str, float]]:
+    margins = []
+    for state, plan in views:
+        place = current(state, plan)
+        number = place[0] if place else 0
+        stored = state.outcome("store", number) if "store" in chain(state, plan, number) else None
+        imaged = state.intents.get(state.latest_key("acquire", number))
+        if plan.tolerance is not None and stored is not None and imaged is not None:
+            limit = stored.time + plan.incubation + plan.tolerance
+            margins.append((barcode_of(state, plan, number), (limit - imaged.time) / timedelta(minutes=1)))
+    return margins

@@ -1,0 +1,60 @@
+"""A night on SQLite and on PostgreSQL, and the same night again from its journal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_lab import make_lab, nextplate, run_lab
+
+from controller.lab import open_lab
+from controller.store import open_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = make_lab(tmp_path_factory.mktemp("night") / "lab", rounds=1)
+    return folder, run_lab(folder)
+
+
+def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path):
+    folder, body = night
+    again = json.loads(nextplate("replay-night", "--lab", folder, "--keep", tmp_path / "again", "--json"))
+    assert again["same"]
+    assert again["differences"] == []
+    assert {(d["device"], d["action"]) for d in again["durations"]} >= {("imager", "acquire"), ("plate-mover", "move")}
+    assert all(d["n"][0] == d["n"][1] and d["median_s"][0] == d["median_s"][1] for d in again["durations"])
+    kept = json.loads(nextplate("journal", "verify", "--lab", tmp_path / "again", "--json"))
+    assert (kept["events"], kept["hash"]) == (body["journal_seq"], body["journal_hash"])
+    assert json.loads(nextplate("status", "--lab", folder, "--json"))["journal_hash"] == body["journal_hash"]
+    nextplate("replay-night", "--lab", folder, "--keep", tmp_path / "again", code=2)
+    nextplate("replay-night", "--lab", folder, "--campaign", "other", code=2)
+
+
+def test_a_person_who_answered_answers_again_and_another_world_is_told(tmp_path: Path):
+    folder = make_lab(tmp_path / "lab", rounds=1, policy="hand", partial_load="ask", faults="crash = 1.0")
+    run_lab(folder, code=1)
+    nextplate("approve", 1, "--lab", folder)
+    (fault,) = run_lab(folder, code=1)["faults"]
+    nextplate("answer", fault["fault"], "accept", "--lab", folder)
+    run_lab(folder, code=1)  # the imager breaks off as well
+    assert json.loads(nextplate("replay-night", "--lab", folder, "--json"))["same"]
+    text = (folder / "lab.toml").read_text().replace("crash = 1.0", "crash = 0.0")
+    (folder / "lab.toml").write_text(text)
+    parted = json.loads(nextplate("replay-night", "--lab", folder, "--json"))
+    assert not parted["same"]
+    assert fault["fault"] in [d["key"] for d in parted["differences"]]
+
+
+@pytest.mark.postgres
+def test_postgresql_and_sqlite_write_one_journal(night, tmp_path: Path, cluster):
+    _, body = night
+    folder = make_lab(tmp_path / "lab", rounds=1, database=cluster.new_database())
+    ended = run_lab(folder)
+    assert ended["finished"]
+    assert (ended["journal_seq"], ended["journal_hash"]) == (body["journal_seq"], body["journal_hash"])
+    with open_store(open_lab(folder).database) as store:
+        assert not store.address.is_file
+        assert store.verify().hash == body["journal_hash"]

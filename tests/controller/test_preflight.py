@@ -1,0 +1,72 @@
+"""preflight rehearses the night and touches nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_lab import make_lab, nextplate, run_lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
+SECOND = '[campaign]\nname = "second"\nrounds = 1\nseed = 9\n[picking]\nrule = "random"\n'
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory) -> Path:
+    """A lab of two campaigns whose plates have a tolerance, on an evening before the first night."""
+    assay = "[assay]\nincubation_tolerance_min = 30\n"
+    folder = make_lab(tmp_path_factory.mktemp("evening") / "lab", rounds=1, assay=assay)
+    (folder / "campaigns").mkdir()
+    (folder / "campaigns" / "second.toml").write_text(SECOND)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def foreseen(evening) -> dict:
+    before = json.loads(nextplate("status", "--lab", evening, "--json"))
+    body = json.loads(nextplate("preflight", "--lab", evening, "--rehearsals", 20, "--json"))
+    assert json.loads(nextplate("status", "--lab", evening, "--json")) == before, "nothing is journaled"
+    return body
+
+
+def test_it_tells_when_the_night_ends_and_how_sure_that_is(foreseen):
+    assert foreseen["will_work"]
+    assert foreseen["plates"] == ["NP-0001", "NP-0002"]
+    ends = foreseen["end"]
+    assert ends["p05"] < ends["median"] < ends["p95"]
+
+
+def test_it_tells_what_is_tight_and_what_to_load(foreseen):
+    assert all(0 < m["p05"] <= m["median"] <= 30 for m in foreseen["margins_min"].values())
+    assert len(foreseen["margins_min"]) == 2
+    assert {"source", "tips", "destination"} <= set(foreseen["to_load"])
+    assert sorted(foreseen["to_load"]["destination"]) == ["NP-0001", "NP-0002"]
+
+
+@pytest.mark.parametrize("device", ["liquid-handler", "plate-mover", "incubator", "imager"])
+def test_it_tells_what_happens_if_one_device_fails(foreseen, device):
+    alone = foreseen["without"][device]
+    assert alone["n_imaged"] < alone["n_plates"] == 2
+    assert "fails" in alone["asked"][0]
+
+
+def test_two_rehearsals_with_one_seed_say_the_same(evening, foreseen):
+    again = json.loads(nextplate("preflight", "--lab", evening, "--rehearsals", 20, "--json"))
+    assert again == foreseen
+
+
+def test_after_the_last_night_nothing_is_left_to_foresee(evening, foreseen):
+    assert run_lab(evening)["finished"]
+    assert "no campaign is left" in nextplate("preflight", "--lab", evening)
+
+
+def test_a_night_that_would_run_dry_is_told_with_the_bottle(tmp_path):
+    folder = make_lab(tmp_path / "lab", rounds=1)
+    (folder / "lab.toml").write_text((folder / "lab.toml").read_text() + '\n[assay]\nnegative_control = "WATER"\n')
+    said = nextplate("preflight", "--lab", folder, code=1)
+    assert "needs a person first" in said
+    assert "WATER" in said
+
+
+def test_a_round_that_has_to_be_approved_is_said_to_hold_the_night(tmp_path):
+    folder = make_lab(tmp_path / "lab", rounds=1, policy="hand")
+    assert "first round 1 waits for approval" in nextplate("preflight", "--lab", folder, "--rehearsals", 2, code=1)

@@ -1,0 +1,186 @@
+"""OMERO for the contract suites: the driver on its emulator over HTTP, and people who image what was asked for."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from device_rig import Port, Rig
+
+from drivers.http_wire import HttpWire
+from drivers.omero import OmeroImager, OmeroPace, imager
+from drivers.omero_line import Account, LinePace, OmeroLine
+from drivers.omero_plate import Options
+from drivers.ports import AcquirePlate, Report, Status
+from drivers.wire_log import WireLog
+from drivers.worker_memory import Memory
+from nextplate.imaging.watch import Due
+from sim.wire.http_server import HttpServer
+from sim.wire.omero import OmeroEmulator
+from sim.wire.omero_store import StoredPlate
+from sim.wire.time import EmulatedTime
+
+PACE = OmeroPace(timeout_s=20.0, poll_s=0.004, refused_s=0.02)
+LINE = LinePace(reply_s=0.5, patience_s=3.0, again_s=0.004, bytes_per_s=20e6)
+DUE = Due(frozenset({"A01", "A02"}), 1, 2)
+OPTIONS = Options(due=DUE, settle_s=0.02)
+WELLS = ((0, 0), (0, 1))
+
+
+class OmeroLab:
+    """One lab, one OMERO; who is asked to image a plate does so once, when that was written down."""
+
+    due: Due | None = DUE
+
+    def __init__(
+        self, folder: Path, *, options: Options = OPTIONS, pace: OmeroPace = PACE, line: LinePace = LINE
+    ) -> None:
+        self.folder, self.lab = folder, folder / "lab"
+        self.lab.mkdir(parents=True, exist_ok=True)
+        self.options, self.pace, self.line = options, pace, line
+        self.emulator = OmeroEmulator(EmulatedTime(100.0))
+        self.store = self.emulator.store
+        self.server = HttpServer(self.emulator)
+        self.password = self.emulator.password
+        self.user = "lab"
+        self.stage: dict[str, dict[str, Any]] = {}
+        self.imaged: list[StoredPlate] = []
+        self.open()
+
+    def open(self) -> None:
+        self.wire = HttpWire(self.server.url, log=WireLog(self.folder / "wire.log"), is_exclusive=False)
+        self.memory = Memory(self.folder / "memory")
+        self.memory.prepare()
+        (self.memory.place / "words").mkdir(exist_ok=True)
+        account = Account(self.user, lambda: self.password) if self.user else None
+        line = OmeroLine(self.wire, account, self.line)
+        self.device: OmeroImager = imager(line, self.options, self.lab, self.memory, self.pace)
+
+    def put(self, barcode: str, **said: Any) -> None:
+        self.stage[barcode] = said
+
+    def shoot(self, key: str) -> None:
+        """Image what was asked for, if it is there, once."""
+        command, plan = self.memory.command(key, (AcquirePlate,)), self.memory.plan(key)
+        if command is None or plan is None or command.barcode not in self.stage:
+            return
+        said = {"image_s": 1.0, "wells": WELLS, **self.stage.pop(command.barcode)}
+        self.imaged.append(self.store.add_plate(said.pop("name", command.barcode), **said))
+
+    def readouts(self) -> Sequence[Path]:
+        """Return the readouts that lie in the lab."""
+        return sorted(path.parent for path in self.lab.glob("readouts/[!.]*/omero.json"))
+
+    def runs(self) -> int:
+        return len(self.readouts())
+
+    def run(self, key: str = "k", barcode: str = "P1") -> Report:
+        self.device.submit(AcquirePlate(barcode), key)
+        return self.finish(key)
+
+    def finish(self, key: str = "k", wait_s: float = 40.0) -> Report:
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            self.shoot(key)
+            if (report := self.device.poll(key)).status is not Status.RUNNING:
+                return report
+            time.sleep(0.002)
+        raise AssertionError(f"{key} never ends")
+
+    def restart(self) -> None:
+        self.device.close()
+        self.open()
+
+    def close(self) -> None:
+        self.device.close()
+        self.server.close()
+
+
+class Labs:
+    """Labs whose OMERO outlives a process, by folder; closed when a test ends."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, OmeroLab] = {}
+
+    def port(self, folder: Path) -> Port:
+        """Open a lab; what is opened again is the same OMERO."""
+        lab = self._open.get(folder)
+        if lab is None:
+            lab = self._open[folder] = OmeroLab(folder, pace=replace(PACE, timeout_s=3.0))
+            lab.put("P1")
+        else:
+            lab.open()
+        return _port(lab)
+
+    def close(self) -> None:
+        for lab in self._open.values():
+            lab.close()
+        self._open.clear()
+
+
+LABS_BY_FOLDER = Labs()
+
+
+def _port(lab: OmeroLab) -> Port:
+    memory, away = lab.memory.place, lab.folder / "away"
+    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
+
+    def shoot() -> None:
+        end = time.monotonic() + 2.0
+        while lab.memory.plan("k") is None and lab.memory.command("k", (AcquirePlate,)) and time.monotonic() < end:
+            time.sleep(0.001)
+        lab.shoot("k")
+
+    def begin() -> None:
+        lab.emulator.time.run_at(0.0)
+        shoot()
+
+    def work() -> None:
+        shoot()
+        lab.emulator.time.run_at(1000.0)
+        time.sleep(0.05)
+
+    device = lab.device
+
+    def close() -> None:
+        begin()  # what is not begun yet would be NOT_FOUND, and rightly
+        device.close()
+
+    def repair() -> None:
+        if away.exists():
+            away.rename(memory)
+        if blocked.exists():
+            blocked.rmdir()
+
+    def take_away() -> None:
+        begin()
+        memory.rename(away)
+
+    faults = {"refused": blocked.mkdir, "offline": take_away}
+    return Port(device, lab.runs, work, begin, close, faults, repair)
+
+
+def port_rigs() -> dict[str, Rig]:
+    """Return the rig of the suite of every port."""
+    keys = frozenset({"folder", "images"})
+    return {
+        "omero": Rig(
+            LABS_BY_FOLDER.port,
+            lambda _: AcquirePlate("P1"),
+            lambda _: AcquirePlate("P2"),
+            keys,
+            frozenset({"refused", "offline"}),
+            driver="omero",
+        )
+    }
+
+
+def nothing_outside(lab: OmeroLab) -> None:
+    """Hold what lies in the lab's folder against what may."""
+    for place, folders, files in os.walk(lab.lab):
+        for name in (*folders, *files):
+            inside = Path(place, name).relative_to(lab.lab)
+            assert not Path(place, name).is_symlink()
+            assert inside.parts[0] == "readouts", inside

@@ -215,6 +215,9 @@ def _inbox(
     taken = [RowWrite("inbox", [row], mode="upsert", event=n) for n, row in enumerate(waiting)]
     decisions = sort_out(state, [json.loads(row["decision"]) for row in waiting])
     for kind, name, decision in decisions:
+        if kind == "decision" and decision["what"] == "carried":
+            moves = {"moves": [[decision["plate"], "", decision["place"]]]}
+            hardware.lend_hand(moves, "done", decision["plate"])
         if kind == "decision" and decision["what"] == "answer":
             view = state.focused(name) if name else state
             intent = view.intents[view.faults[decision["fault"]].key]

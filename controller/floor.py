@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from controller.actions import Operate
 from controller.recipe import Plan, chain, current
-from controller.state import LabState
+from controller.state import LabState, task_key
 
 AGEING_H = 4.0
 """Waiting this long counts as one step of priority, so that nobody waits for ever."""
@@ -38,18 +38,67 @@ HOLDS = (
 _TOUCHED = frozenset(("clear", "store", "fetch", "stage", "acquire", "unstage"))
 
 
+_TOUCHES = {
+    "the deck": ("run-", "deck-", "clear"),
+    "the incubator's station": ("clear", "store", "fetch", "stage"),
+    "the imager": ("fetch", "stage", "acquire", "unstage", "park"),
+}
+"""What each kind of task has to do with, by the beginning of its name."""
+_STANDS = {"the imager": "imager"}
+"""Places where a plate that nobody fetches any more is in everybody's way; the deck is cleared by the next load."""
+
+
 def holders(state: LabState, plans: Sequence[Plan]) -> dict[str, str]:
-    """Tell what is held, and by which campaign."""
-    return {what: plan.name for plan in plans for what in _held(state.focused(plan.name), plan)}
+    """Tell what is held, and by whom: a campaign that goes on, or what one that was ended left behind."""
+    left = dict(_left_behind(state))
+    return left | {what: f"campaign {p.name!r}" for p in plans for what in _held(state.focused(p.name), p)}
 
 
 def why_wait(state: LabState, plan: Plan, plans: Sequence[Plan], task: str) -> str | None:
     """Say what a campaign has to wait for before it may begin a task; None: nothing."""
     wanted = [hold.what for hold in HOLDS if hold.first == task]
-    if not wanted or len(plans) < 2:
+    if not wanted:
         return None
     taken = holders(state, [other for other in plans if other.name != plan.name])
-    return next((f"{what} is held by campaign {taken[what]!r}" for what in wanted if what in taken), None)
+    return next((f"{what} is held by {taken[what]}" for what in wanted if what in taken), None)
+
+
+def is_stuck(state: LabState, plan: Plan, plans: Sequence[Plan]) -> bool:
+    """Tell whether only a person can let the campaign in focus go on, or the one that it waits for."""
+    if state.is_paused or state.own_faults():
+        return True
+    place = current(state, plan)
+    blocked = why_wait(state, plan, plans, place[1]) if place else None
+    others = [(state.focused(p.name), p) for p in plans if p.name != plan.name]
+    return blocked is not None and any(
+        (view.is_paused or view.own_faults()) and blocked.endswith(f"campaign {p.name!r}") for view, p in others
+    )
+
+
+def _left_behind(state: LabState) -> Iterator[tuple[str, str]]:
+    """Yield what campaigns that were ended still hold: by a device at work, or by a plate that nobody took away."""
+    for key, intent in state.in_flight.items():
+        if "device" in intent.action and _is_left(state, key) and _may_be_under_way(state, key):
+            yield from ((what, f"{key}, which may be under way") for what in _TOUCHES if _is_about(intent.task, what))
+    for what, where in _STANDS.items():
+        for barcode, place in state.places.items():
+            if place == where and _is_left_plate(state, barcode):
+                yield what, f"plate {barcode}; take it away, then: nextplate plate carried {barcode} stack/done"
+
+
+def _is_about(task: str, what: str) -> bool:
+    return task.startswith(_TOUCHES[what])
+
+
+def _is_left(state: LabState, key: str) -> bool:
+    owner = state.campaigns.get(state.owner(key) or "")
+    return owner is None or owner.is_over
+
+
+def _is_left_plate(state: LabState, barcode: str) -> bool:
+    """Tell whether a plate is of a campaign that was ended."""
+    laid_out = (k for k, i in state.intents.items() if i.task == "layout" and i.action["params"]["barcode"] == barcode)
+    return all(_is_left(state, key) for key in laid_out)
 
 
 def why_busy(state: LabState, action: Operate) -> str | None:
@@ -61,9 +110,7 @@ def why_busy(state: LabState, action: Operate) -> str | None:
 
 def _may_be_under_way(state: LabState, key: str) -> bool:
     """Tell whether a device may be at it, or may still be given it; not what an ended campaign only announced."""
-    owner = state.campaigns.get(state.owner(key) or "")
-    is_left = owner is None or owner.is_over
-    return not is_left or key in state.accepted or key in state.faults
+    return not _is_left(state, key) or key in state.accepted or key in state.faults
 
 
 def turns(state: LabState, now: datetime, plans: Sequence[Plan]) -> tuple[Plan, ...]:
@@ -101,11 +148,13 @@ def _held(state: LabState, plan: Plan) -> Iterator[str]:
     number, task = place
     tasks = chain(state, plan, number)
     at = tasks.index(task)
-    is_stuck = state.outcome(task, number) is not None  # computing that waits for a person keeps nobody from it
+    is_asking = state.outcome(task, number) is not None  # computing that waits for a person keeps nobody from it
+    parked = tasks[tasks.index("park") - 1] if "park" in tasks else None
     for hold in HOLDS:
-        last = hold.last if hold.last in tasks else "park"  # a plate that is parked is in the way until it is gone
-        if hold.first not in tasks or last not in tasks or (hold.last == "compile" and is_stuck):
+        # a plate that is parked is in the way until it is gone
+        last = "park" if parked and (hold.last == parked or hold.last not in tasks) else hold.last
+        if hold.first not in tasks or last not in tasks or (hold.last == "compile" and is_asking):
             continue
         is_inside = tasks.index(hold.first) <= at <= tasks.index(last)
-        if is_inside and state.latest_key(hold.first, number) in state.intents:
+        if is_inside and task_key(plan.name, number, hold.first, 0) in state.intents:
             yield hold.what

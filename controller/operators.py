@@ -14,6 +14,8 @@ JSON = Mapping[str, Any]
 
 def why_not(state: LabState, decision: JSON) -> str | None:
     """Say why a decision cannot be taken now; None when it can."""
+    if decision["what"] == "carried":
+        return _carried(state, decision)
     if state.campaign is None:
         known = ", ".join(state.campaigns)
         return (
@@ -51,6 +53,19 @@ def _answer(state: LabState, decision: JSON) -> str | None:
     if decision["choice"] not in fault.choices:
         return f"{decision['choice']!r} is no answer to fault {fault.fault}; choose one of: {', '.join(fault.choices)}"
     return None
+
+
+def _carried(state: LabState, decision: JSON) -> str | None:
+    plate, place = decision["plate"], decision["place"]
+    if plate not in state.places:
+        return f"no plate {plate!r} was ever moved here (there are: {', '.join(sorted(state.places)) or 'none'})"
+    moving = [
+        i.key for i in state.pending() if any(m[0] == plate for m in i.action.get("command", {}).get("moves", ()))
+    ]
+    if moving:
+        return f"plate {plate} may be on its way by {moving[0]}; answer that first"
+    standing = [b for b, p in state.places.items() if p == place and b != plate and not place.startswith("stack/")]
+    return f"plate {standing[0]} stands at {place}; carry that one away first" if standing else None
 
 
 def _pause(state: LabState, _decision: JSON) -> str | None:
@@ -136,7 +151,7 @@ def which_campaign(state: LabState, decision: JSON, named: str | None) -> str | 
     Raises:
         DataError: several are running, and it is not clear which is meant.
     """
-    if named is not None or decision["what"] == "answer":
+    if named is not None or decision["what"] in ("answer", "carried"):
         return named
     running = [c for c in state.campaigns.values() if not c.is_over]
     if len(running) > 1 and decision["what"] in ("approve", "reject"):

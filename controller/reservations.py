@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.recipe import Plan, current
+from controller.recipe import Plan, current, is_past
 from controller.state import LabState
 from protocols.model import Protocol, Transfer
 
@@ -31,8 +31,9 @@ def reserved(lab: Path, state: LabState, plans: Sequence[Plan]) -> Reserved:
         state: the lab's.
         plans: of all campaigns that share it.
     """
-    others = (state.focused(plan.name) for plan in plans if plan.name != state.focus)
-    transfers = [t for view in others for plan in plans if plan.name == view.focus for t in _planned(lab, view, plan)]
+    others = [(state.focused(plan.name), plan) for plan in plans if plan.name != state.focus]
+    transfers = [t for view, plan in others for t in _planned(lab, view, plan)]
+    transfers += _under_way(lab, state)
     volumes: dict[tuple[str, str], int] = {}
     for t in transfers:
         well = t.source_plate, t.source_well
@@ -47,5 +48,15 @@ def _planned(lab: Path, state: LabState, plan: Plan) -> Iterator[Transfer]:
         return
     protocol = Protocol.from_json((lab / compiled.result["folder"] / "protocol.json").read_text(encoding="utf-8"))
     for number, load in enumerate(protocol.loads):
-        if state.outcome(f"run-{number}", place[0]) is None:
+        if not is_past(state, f"run-{number}", place[0]):  # also one that was refused, and may be tried again
             yield from load.transfers
+
+
+def _under_way(lab: Path, state: LabState) -> Iterator[Transfer]:
+    """Yield what a campaign that was ended may still be pipetting."""
+    for key, intent in state.in_flight.items():
+        owner = state.campaigns.get(state.owner(key) or "")
+        command = intent.action.get("command", {})
+        if (owner is None or owner.is_over) and command.get("verb") == "run-load":
+            text = (lab / command["protocol"]).read_text(encoding="utf-8")
+            yield from Protocol.from_json(text).loads[command["load"]].transfers

@@ -8,6 +8,7 @@ operators do need no replanning of their own. It is the rough one of nextplate.s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from controller.floor import is_stuck
 from controller.recipe import Plan, barcode_of, chain, current
 from controller.state import LabState
 from nextplate.schedule import Arm, Placed, Route, Schedule, Shop, Stage, Station, Window, rough, usual_s
@@ -67,8 +68,8 @@ def routes(state: LabState, now: datetime, plans: Sequence[Plan]) -> Iterator[Ro
     for plan in plans:
         view = state.focused(plan.name)
         place = None if view.campaign is None or view.campaign.is_over else current(view, plan)
-        if place is None:
-            continue
+        if place is None or is_stuck(view, plan, plans):
+            continue  # nobody knows when it goes on
         tasks = chain(view, plan, place[0])
         if "deck-0" in tasks and "unstage" in tasks and tasks.index(place[1]) <= tasks.index("unstage"):
             yield _route(view, now, plan, place[0])

@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
     plate = typer.Typer(no_args_is_help=True, help="Look at plates.")
     plate.command("show")(plate_show)
+    plate.command("carried")(plate_carried)
     app.add_typer(plate, name="plate")
     db = typer.Typer(no_args_is_help=True, help="The lab's database.")
     db.command("upgrade")(db_upgrade)
@@ -125,6 +126,21 @@ def _is_folder(plate: str) -> bool:
     """Tell a measured folder from a barcode; a folder that is none is one too, so that the error says so."""
     path = Path(plate)
     return (path / "wells.parquet").is_file() or (path.is_dir() and path.name != plate)
+
+
+def plate_carried(
+    barcode: Annotated[str, typer.Argument(help="The plate's barcode.")],
+    place: Annotated[str, typer.Argument(help="Where it stands now, e.g. stack/done, imager, deck/C2.")],
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell that a person has put a plate somewhere; the next moves start from there.
+
+    Example: nextplate plate carried NP-0004 stack/done --lab mylab
+    """
+    from controller.cli.answers import decide_in
+
+    decide_in(lab, {"what": "carried", "plate": barcode, "place": place}, as_json)
 
 
 def report(

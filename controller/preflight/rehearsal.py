@@ -55,6 +55,8 @@ class Foreseen:
     runs: tuple[NightRun, ...]
     without: Mapping[str, NightRun]
     """By device: the night in which it alone fails from the beginning."""
+    paused: tuple[str, ...]
+    """Campaigns that somebody paused."""
     to_load: Mapping[str, Sequence[str]]
     """By what it is (source, tips, intermediate, destination): barcodes that the night takes."""
 
@@ -78,7 +80,7 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
     state = _with_new(before, ready, now)
     plans = [plan_of(state.focused(settings.campaign.name)) for settings in ready]
     if not plans:
-        return Foreseen(now, blocked, (), {}, {})
+        return Foreseen(now, blocked, (), {}, (), {})
     executor = LocalExecutor(lab.folder, n_workers=2)
     stage = _Stage(lab, store, plans, state, now, Remembering(executor))
     try:
@@ -90,7 +92,8 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
         for n, device in enumerate(DEVICES):
             without[device] = stage.rehearse(np.random.default_rng([seed, 0]), broken=device)
             progress(n_runs + n + 1, n_runs + len(DEVICES))
-        return Foreseen(now, blocked, tuple(runs), without, stage.to_load)
+        paused = tuple(plan.name for plan in plans if state.focused(plan.name).is_paused)
+        return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load)
     finally:
         executor.close()
 

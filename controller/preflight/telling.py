@@ -58,6 +58,8 @@ def problems(seen: Foreseen) -> Iterator[str]:
         share = sum(question in run.faults for run in seen.runs) / len(seen.runs)
         if share > OFTEN:
             yield question
+    for name in seen.paused:
+        yield f"campaign {name} is paused; go on with: nextplate resume"
     for held in dict.fromkeys(h for run in seen.runs for h in run.held):
         yield f"{held} waits for approval"
     for plate, margin in _margins(seen.runs).items():

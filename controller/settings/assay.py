@@ -1,5 +1,6 @@
 """The lab, the campaign, the assay, its plate, and how its images are read."""
 
+import re
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -22,10 +23,16 @@ class LabSection(Section):
     """SQLAlchemy URL; a relative SQLite path lies in the lab folder."""
 
 
+def _no_round(name: str) -> str:
+    if re.search(r"\.r\d", name):
+        raise ValueError("'.r' and a number is how rounds are named; call the campaign something else")
+    return name
+
+
 class CampaignSection(Section):
     """One campaign: how many rounds of one plate each, and the seed of every random choice."""
 
-    name: Name = "first"
+    name: Annotated[Name, AfterValidator(_no_round)] = "first"
     rounds: Annotated[int, Field(ge=1, le=1000)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
     priority: Annotated[int, Field(ge=-100, le=100)] = 0

@@ -161,6 +161,13 @@ def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
             _answer(draft, p)
         case "rollback":
             _roll_back(draft, p)
+        case "carried":
+            _carry(draft, p)
+
+
+def _carry(draft: _Draft, p: JSON) -> None:
+    """A person has put a plate somewhere."""
+    draft.places[p["plate"]] = p["place"]
 
 
 def _approve(draft: _Draft, p: JSON) -> None:
@@ -196,9 +203,9 @@ def _answer(draft: _Draft, p: JSON) -> None:
 
 def _lose_plate(draft: _Draft, intent: Intent) -> None:
     """A person has taken the round's assay plate away: it stands nowhere any more."""
-    campaign = intent.key.split(".r")[0]
+    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
     for other in draft.intents.values():
-        if other.task == "layout" and other.round == intent.round and other.key.split(".r")[0] == campaign:
+        if other.task == "layout" and other.round == intent.round and campaign and campaign.owns(other.key):
             draft.places.pop(other.action["params"]["barcode"], None)
 
 

@@ -121,7 +121,8 @@ class Campaign:
 
     def owns(self, key: str) -> bool:
         """Tell whether an action or a fault is of this campaign."""
-        return key.startswith(f"{self.name}.r")
+        prefix = f"{self.name}.r"
+        return key.startswith(prefix) and key[len(prefix) : len(prefix) + 1].isdigit()
 
 
 @dataclass(frozen=True, slots=True)

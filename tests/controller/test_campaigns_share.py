@@ -10,7 +10,7 @@ from controller_fakes import START, FakeLab
 from controller.decide import decide
 from controller.floor import HOLDS, turns, why_wait
 from controller.recipe import AFTER_LOADS, PLANNING, barcode_of
-from controller.settings import ApprovalSection, Settings
+from controller.settings import ApprovalSection, AssaySection, CampaignSection, Settings
 from controller.state import fold
 from controller.store import Event
 
@@ -170,3 +170,89 @@ def test_two_runs_write_the_same_journal():
     assert [(e.kind, e.time, e.campaign, e.payload) for e in one.journal.events] == [
         (e.kind, e.time, e.campaign, e.payload) for e in two.journal.events
     ]
+
+
+def test_what_an_aborted_campaign_is_still_at_is_nobody_elses():
+    lab = FakeLab(rounds=1)
+    lab.device.takes = {"run-0": timedelta(hours=2)}
+    lab.begin("second", beside=True)
+    loop = lab.start()
+    while "first.r0.run-0" not in loop.state.accepted:
+        waits, _ = loop._take_turns()
+        loop._rest(waits, loop._observe())
+    lab.decide(what="abort", campaign="first")
+    loop.run()
+    ended = next(e for e in lab.journal.events if e.kind == "outcome" and e.payload["key"] == "first.r0.run-0")
+    begun = next(e for e in lab.journal.events if e.kind == "intent" and e.payload["key"] == "second.r0.deck-0")
+    assert begun.seq > ended.seq
+    assert loop.state.focused("second").is_finished
+
+
+def test_a_plate_that_an_aborted_campaign_left_on_the_imager_is_carried_away_first():
+    lab = FakeLab(rounds=1)
+    lab.begin("second", beside=True)
+    lab.device.fail["first.r0.acquire"] = {}
+    state = lab.run()
+    lab.decide(what="answer", fault="first.r0.acquire", choice="abort")
+    state = lab.run()
+    second = state.focused("second")
+    assert "nextplate plate carried" in str(why_wait(second, lab.plans[1], lab.plans, "fetch"))
+    assert not second.is_finished
+    lab.decide(what="carried", plate=barcode_of(state.focused("first"), lab.plans[0], 0), place="stack/done")
+    assert lab.run().focused("second").is_finished
+
+
+@pytest.mark.parametrize("task", ["store", "acquire"])
+def test_a_plate_that_is_parked_is_in_the_way_until_it_is_gone(task):
+    lab = four()
+    lab.device.fail[f"first.r0.{task}"] = {}
+    lab.run()
+    lab.decide(what="answer", fault=f"first.r0.{task}", choice="park")
+    assert all(lab.run().focused(name).is_finished for name in NAMES)
+    gone = next(e.seq for e in lab.journal.events if e.payload.get("key") == "first.r0.park" and e.kind == "outcome")
+    failed = next(
+        e.seq for e in lab.journal.events if e.payload.get("key") == f"first.r0.{task}" and e.kind == "outcome"
+    )
+    wanted = "clear" if task == "store" else "fetch"
+    others = [
+        e for e in lab.journal.events if e.kind == "intent" and e.payload["task"] == wanted and e.campaign != "first"
+    ]
+    assert not [e for e in others if failed < e.seq < gone]
+
+
+@pytest.mark.parametrize("task", ["deck-0", "clear", "fetch"])
+def test_who_tries_again_what_began_a_hold_has_kept_it(task):
+    lab = four()
+    lab.device.fail[f"second.r0.{task}"] = {}
+    lab.run()
+    lab.decide(what="answer", fault=f"second.r0.{task}", choice="retry")
+    assert all(lab.run().focused(name).is_finished for name in NAMES)
+    events = lab.journal.events
+    failed = next(e.seq for e in events if e.payload.get("key") == f"second.r0.{task}" and e.kind == "outcome")
+    again = next(e.seq for e in events if e.payload.get("key") == f"second.r0.{task}.1" and e.kind == "intent")
+    same = {"deck-0": ("deck-0",), "clear": ("clear", "fetch"), "fetch": ("clear", "fetch")}[task]
+    others = [e for e in events if e.kind == "intent" and e.payload["task"] in same and e.campaign != "second"]
+    assert not [e for e in others if failed < e.seq < again]
+
+
+def test_a_campaign_whose_plate_waits_for_a_person_does_not_stop_the_clock_of_others():
+    settings = Settings(assay=AssaySection(incubation_h=6.0, incubation_tolerance_min=20))
+    lab = FakeLab(rounds=1, settings=settings)
+    lab.begin("second", beside=True)
+    loop = lab.start()
+    while "first.r0.store" not in loop.state.outcomes:
+        waits, _ = loop._take_turns()
+        loop._rest(waits, loop._observe())
+    lab.decide(what="pause", campaign="first")
+    loop.run()
+    assert loop.state.focused("second").is_finished
+
+
+def test_names_that_begin_alike_are_two_campaigns():
+    lab = FakeLab(rounds=1)
+    lab.begin("first.rerun", beside=True)
+    state = lab.run()
+    assert state.focused("first").is_finished
+    assert state.focused("first.rerun").is_finished
+    with pytest.raises(ValueError, match="how rounds are named"):
+        CampaignSection(name="first.r1")

@@ -1,6 +1,7 @@
 """Hand-written fakes for the controller: a journal that can die, devices with a memory, an executor."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -157,12 +158,12 @@ class FakeExecutor:
         """Nothing to stop."""
 
     def _barcode(self, key: str) -> str:
-        layout = ".".join([*key.split(".")[:2], "layout"])
+        layout = key[: key.rindex(f".r{_round_of(key)}.")] + f".r{_round_of(key)}.layout"
         given = (e for e in self.journal.events if e.kind == "intent" and e.payload["key"].startswith(layout))
         return next((str(e.payload["action"]["params"]["barcode"]) for e in given), "NP-0000")
 
     def _result(self, job: Job) -> dict[str, Any]:
-        number = int(job.key.split(".")[1][1:])
+        number = _round_of(job.key)
         summaries: dict[str, dict[str, Any]] = {
             "pick": {"n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)]},
             "compile": {
@@ -261,6 +262,10 @@ class FakeLab:
     def decide(self, **decision: Any) -> None:
         """Let an operator say something."""
         self.inbox.append(("decision", {"by": "ann", **decision}))
+
+
+def _round_of(key: str) -> int:
+    return int(re.findall(r"\.r(\d+)\.", key)[-1])
 
 
 def _ignore(_event: Event) -> None:

@@ -89,7 +89,8 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer 
         store.verify()
     before = fold_journal(store)
     for settings in lab.campaigns:
-        if not before.focused(settings.campaign.name).is_finished:
+        # One that is under way finds out in its own steps: its plate in the incubator must not wait for a bottle.
+        if settings.campaign.name not in before.campaigns:
             check_ready(settings, store, before.library, lab.folder, _unusable(lab, store))
     hardware = connect(lab)
     executor = LocalExecutor(lab.folder, n_workers=min(2, len(lab.campaigns)), progress=watcher.step)

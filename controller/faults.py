@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from controller.actions import Note
+from controller.durations import GUESSES_S
 from controller.recipe import PARKED_FROM, WITH_PLATE, Plan
 from controller.state import Fault, Intent, LabState, Outcome
 from nextplate.schedule.durations import late_s
@@ -81,9 +82,13 @@ def _limit(state: LabState, intent: Intent) -> datetime | None:
         return None
     name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = late_s(state.took_s.get(name, ()))
-    return None if seconds is None else intent.time + timedelta(seconds=min(_PATIENCE * seconds, _LONGEST_S))
+    limit_s = _PATIENCE * seconds if seconds is not None else max(_LEAST_S, _GUESSED * GUESSES_S.get(name, 0.0))
+    # since when a device has it: the intent may be older than a night that was cut short
+    return max(intent.time, state.accepted[intent.key]) + timedelta(seconds=min(limit_s, _LONGEST_S))
 
 
+_LEAST_S, _GUESSED = 3600.0, 10.0
+"""What was never seen at a device is late after an hour, or ten times what is guessed."""
 _LONGEST_S = 7 * 86400.0
 """Few and very unlike durations (one was cut by a crash or a closed window) give a limit beyond the calendar."""
 _PATIENCE = 1.5
@@ -91,9 +96,9 @@ _PATIENCE = 1.5
 
 
 def _late(intent: Intent, limit: datetime) -> Note:
-    minutes = (limit - intent.time).total_seconds() / 60
     question = (
-        f"{intent.key}: the {intent.action['device']} has been at it for {minutes:.0f} min, longer than it ever takes; "
+        f"{intent.key}: the {intent.action['device']} has been at it since {intent.time:%Y-%m-%d %H:%M} UTC and should "
+        f"have ended by {limit:%H:%M}; "
         "look at it. If it ends after all, the campaign goes on by itself"
     )
     return ask(intent.key, "stall", question, ("wait",))

@@ -153,7 +153,7 @@ def _held(state: LabState, plan: Plan) -> Iterator[str]:
     for hold in HOLDS:
         # a plate that is parked is in the way until it is gone
         last = "park" if parked and (hold.last == parked or hold.last not in tasks) else hold.last
-        if hold.first not in tasks or last not in tasks or (hold.last == "compile" and is_asking):
+        if hold.first not in tasks or last not in tasks or (hold.last == "compile" and (is_asking or state.is_paused)):
             continue
         is_inside = tasks.index(hold.first) <= at <= tasks.index(last)
         if is_inside and task_key(plan.name, number, hold.first, 0) in state.intents:

@@ -74,6 +74,8 @@ class Loop:
         self._record([NewEvent("controller.started", self.clock.now(), only, {})])
         while not self.is_stopping:
             running = self._observe()
+            if self.is_stopping:
+                return
             waits, is_idle = self._take_turns()
             if is_idle and not self._rest(waits, running):
                 return

@@ -109,7 +109,6 @@ class Meter:
 
 
 def _campaign_started(m: Meter, _event: Event) -> None:
-    m.proposals.clear()
     m.faults = {fault for fault in m.faults if fault in m.begun}
 
 

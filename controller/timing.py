@@ -8,19 +8,12 @@ operators do need no replanning of their own. It is the rough one of nextplate.s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from controller.durations import GUESSES_S
 from controller.floor import is_stuck
 from controller.recipe import Plan, barcode_of, chain, current
 from controller.state import LabState
 from nextplate.schedule import Arm, Placed, Route, Schedule, Shop, Stage, Station, Window, rough, usual_s
 
-GUESSES_S = {
-    "plate-mover move": 120.0,
-    "liquid-handler run-load": 900.0,
-    "incubator store": 60.0,
-    "incubator fetch": 60.0,
-    "imager acquire": 1800.0,
-}
-"""What a device is taken to need until it was seen at it."""
 _SLOTS = 1000
 """More than any incubator has: a full one says so itself."""
 DISPENSE, INCUBATE, IMAGE = "dispense", "incubate", "image"

@@ -3,11 +3,14 @@
 import re
 
 REDACTED = "REDACTED"
-_SECRET = re.compile(r"token|secret|passw|passphrase|api_?key|private_?key|credential|webhook|^urls?$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"token|secret|authori[sz]ation|bearer|passw|passphrase|api_?key|private_?key|credential|webhook|^urls?$",
+    re.IGNORECASE,
+)
 _OPEN = ("port", "watch", "exchange")
 _STRING = re.compile(r'"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'')
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s\"']*@")
-_KEY = re.compile(r"([A-Za-z0-9_-]+)\s*=\s*$")
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"']*@")
+_KEY = re.compile(r"([A-Za-z0-9_-]+)[\"']?\s*=\s*$")
 _QUERY = re.compile(r"([?&](?:[^=&\s\"']*(?:key|token|pass|secret|sig)[^=&\s\"']*)=)[^&\s\"']+", re.IGNORECASE)
 _PLAIN_SCHEMES = ("sqlite", "http", "https", "socket", "replay", "postgresql", "postgresql+psycopg", "postgres", "file")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S+")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TABLES = ("libraries", "stock", "plate_care", "tip_racks")
 """What was registered before the campaign; compounds come with their library."""
-_REGISTERED = ("library.added", "stock.added", "stock.care", "tips.added")
+_REGISTERED = ("library.added", "stock.added", "stock.care", "tips.added", "spares.added")
 
 
 @dataclass(frozen=True, slots=True)

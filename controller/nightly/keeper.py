@@ -131,6 +131,8 @@ class Keeper:
         self._again_s, self._end, self._heard_s = None, None, mono_s
         try:
             self.night = self.begin_night()
+            if self.is_stopping:  # said while it was being started
+                self.night.stop()
         except OSError as error:  # no memory, no room, no process left: it may pass
             self._again("failed", f"the night's process could not be started: {error}", now, mono_s)
 

@@ -31,7 +31,8 @@ class Notifier:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
             line.setblocking(False)
             try:
-                line.sendto("\n".join(lines).encode(), address)
+                # a device's words may have lines of their own, which systemd would take for orders
+                line.sendto("\n".join(" ".join(text.split()) for text in lines).encode(), address)
             except OSError:
                 return  # systemd itself restarts, or its queue is full; the next one tells as much
 

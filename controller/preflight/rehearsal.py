@@ -155,8 +155,9 @@ class _Stage:
     def to_load(self) -> dict[str, list[str]]:
         """Tell which plates and racks the planned loads take, by their role."""
         wanted: dict[str, dict[str, None]] = {}
-        for key, report in self.executor.done.items():
-            for load in report.result.get("summary", {}).get("loads", ()) if ".compile" in key else ():
+        compiled = [report.result for key, report in self.executor.done.items() if ".compile" in key]
+        for result in (*(_not_begun(self.state.focused(plan.name), plan) for plan in self.plans), *compiled):
+            for load in result.get("summary", {}).get("loads", ()):
                 for _slot, barcode, role in load["deck"]:
                     wanted.setdefault(role, {})[barcode] = None
         return {role: list(barcodes) for role, barcodes in wanted.items()}
@@ -178,6 +179,14 @@ class _Stage:
         last = max((e.time for e in events), default=end)
         faults = tuple(f.question for f in state.open_faults())
         return NightRun(last, imaged, dict(_margins(views)), faults, held)
+
+
+def _not_begun(state: LabState, plan: Plan) -> Mapping[str, Any]:
+    """Return what was compiled already for a round of which nothing stands on the deck yet."""
+    place = current(state, plan)
+    compiled = state.outcome("compile", place[0]) if place else None
+    is_begun = place is not None and state.latest_key("deck-0", place[0]) in state.intents
+    return compiled.result if compiled is not None and not is_begun else {}
 
 
 def _nothing(_event: Event) -> None:

@@ -9,9 +9,8 @@ BELIEF = ("fit", "calibrate")
 PLANNING = ("pick", "layout", "compile", "check", "approve")
 AFTER_LOADS = ("clear", "store", "fetch", "stage", "acquire", "unstage", "measure", "normalise")
 
-PARKED_FROM = frozenset(("store", "fetch", "acquire"))
-"""Tasks after whose failure the arm can take the assay plate out of the way; in the incubator it is out of the way."""
-CARRIED_FROM = frozenset(("store", "acquire"))
+PARKED_FROM = frozenset(("store", "acquire"))
+"""Tasks after whose failure the arm can take the assay plate out of the way: it is known where it stands."""
 WITH_PLATE = frozenset((*AFTER_LOADS, "park", "admit", "evaluate"))
 """Tasks, beside the loads, after whose failure the assay plate can be given up and the campaign go on."""
 
@@ -33,11 +32,10 @@ def _until_lost(state: LabState, round_number: int, tasks: tuple[str, ...]) -> t
     """End a round with the task at which its plate was given up."""
     answers = [state.faults.get(state.latest_key(t, round_number)) for t in tasks]
     lost = next((n for n, f in enumerate(answers) if f is not None and f.answer in ("lose-plate", "park")), None)
-    if lost is None:
-        return tasks
-    fault = answers[lost]
-    is_carried = fault is not None and fault.answer == "park" and tasks[lost] in CARRIED_FROM
-    return tasks[: lost + 1] + (("park",) if is_carried else ())
+    fault = None if lost is None else answers[lost]
+    if lost is None or fault is None or tasks[lost] == "unstage":
+        return tasks  # a plate that is gone after it was imaged is measured all the same
+    return tasks[: lost + 1] + (("park",) if fault.answer == "park" else ())
 
 
 def is_admitted(state: LabState, round_number: int) -> bool:

@@ -99,6 +99,8 @@ def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
+    if draft.campaign is not None and draft.campaign.owns(p["key"]) and draft.campaign.last_round != p["round"]:
+        draft.change(last_round=p["round"])
     draft.intents[p["key"]] = draft.in_flight[p["key"]] = Intent(p["key"], p["task"], p["round"], p["action"], time)
 
 

@@ -113,6 +113,8 @@ class Campaign:
     is_paused: bool = False
     is_aborted: bool = False
     is_finished: bool = False
+    last_round: int = 0
+    """Of its last intent."""
 
     @property
     def is_over(self) -> bool:
@@ -195,9 +197,7 @@ class LabState:
 
     def last_round(self) -> int:
         """Return the round that the campaign's last intent was of; 0 while there is none."""
-        newest_first: Iterator[str] = reversed(self.intents)  # type: ignore[arg-type]
-        own = (self.intents[key].round for key in newest_first if self.campaign and self.campaign.owns(key))
-        return next(own, 0)
+        return self.campaign.last_round if self.campaign else 0
 
     def owner(self, key: str) -> str | None:
         """Return the campaign that an action or a fault belongs to; None: of none that is known."""

@@ -44,15 +44,41 @@ def test_when_retries_are_used_up_the_plate_is_parked_and_the_night_goes_on():
     assert state.outcome("acquire", 1).is_done
 
 
-@pytest.mark.parametrize(("task", "n_carried"), [("store", 1), ("fetch", 0), ("acquire", 1)])
-def test_a_plate_can_be_parked_by_hand_from_wherever_the_arm_reaches_it(task, n_carried):
+@pytest.mark.parametrize("task", ["store", "acquire"])
+def test_a_plate_can_be_parked_from_where_it_is_known_to_stand(task):
     lab = FakeLab(rounds=1)
     lab.device.fail[f"first.r0.{task}"] = {}
     (fault,) = lab.run().open_faults()
     assert "park" in fault.choices
     lab.decide(what="answer", fault=fault.fault, choice="park")
     assert lab.run().is_finished
-    assert len(keys(lab, "park")) == n_carried
+    assert len(keys(lab, "park")) == 1
+
+
+def test_a_fetch_that_failed_may_have_left_the_plate_anywhere_and_is_not_parked():
+    lab = FakeLab(rounds=1)
+    lab.device.fail["first.r0.fetch"] = {}
+    (fault,) = lab.run().open_faults()
+    assert "park" not in fault.choices
+
+
+def test_a_plate_that_is_lost_after_it_was_imaged_is_measured_all_the_same():
+    lab = FakeLab(rounds=1)
+    lab.device.fail["first.r0.unstage"] = {}
+    lab.run()
+    lab.decide(what="answer", fault="first.r0.unstage", choice="lose-plate")
+    state = lab.run()
+    assert state.is_finished
+    assert state.outcome("normalise", 0).is_done
+
+
+def test_what_was_never_seen_is_late_as_well_and_counts_from_when_the_device_had_it():
+    lab = FakeLab(rounds=1)
+    lab.device.delays = {"first.r0.acquire": timedelta(days=3)}
+    lab.run()
+    (stall,) = [e for e in lab.journal.events if e.kind == "fault"]
+    accepted = next(e for e in lab.journal.events if e.kind == "accepted" and e.payload["key"] == "first.r0.acquire")
+    assert timedelta(hours=1) <= stall.time - accepted.time < timedelta(hours=6)
 
 
 def test_a_lab_without_a_policy_asks():

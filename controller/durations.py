@@ -1,0 +1,15 @@
+"""How long devices take, as far as nobody has seen them yet."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+GUESSES_S: Mapping[str, float] = MappingProxyType(
+    {
+        "plate-mover move": 120.0,
+        "liquid-handler run-load": 900.0,
+        "incubator store": 60.0,
+        "incubator fetch": 60.0,
+        "imager acquire": 1800.0,
+    }
+)
+"""What a device is taken to need until it was seen at it."""

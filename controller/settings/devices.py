@@ -8,8 +8,11 @@ from controller.settings.section import Name, Section, Share
 
 
 def _plain_value(value: Any) -> Any:
+    """Let plain values through, and lists of them; a TOML list becomes a list again in the journal."""
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
     if not isinstance(value, str | bool | int | float):
-        raise ValueError("an option is text, a number, true or false")
+        raise ValueError("an option is text, a number, true or false, or a list of these")
     return value
 
 

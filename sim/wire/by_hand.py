@@ -95,6 +95,10 @@ def _in_sight(emulator: Any, plate: str) -> object:
     return emulator.bench.labels.append(plate)
 
 
+def _in_a_screen(emulator: Any, plate: str) -> object:
+    return emulator.store.add_plate(plate, wells=((0, 0), (0, 1)))
+
+
 def _at_first_place(emulator: Any, plate: str) -> object:
     return emulator.physics.plates.__setitem__(next(iter(emulator.physics.spots)), plate)
 
@@ -112,6 +116,7 @@ KINDS: Mapping[str, Kind] = {
     "liconic-service": Kind(
         "LiCONiC STX Driver service", lambda t, _: _of("liconic_service").StxService(t), _on_station, _calls
     ),
+    "omero": Kind("OMERO.web", lambda t, _: _of("omero").OmeroEmulator(t), _in_a_screen, _http),
     "pf400": Kind("Brooks PF400 arm", _arm, _at_first_place),
     "squid": Kind("Cephla Squid", lambda t, c: _of("squid").SquidEmulator(t, c.folder), _on_stage, _http),
 }

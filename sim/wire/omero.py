@@ -248,3 +248,9 @@ def _absent(kind: str, number: int) -> HttpReply:
 
 def _json(value: Json, status: int = 200, *, cookies: tuple[str, ...] = ()) -> HttpReply:
     return HttpReply(status, json.dumps(value).encode(), {"X-OMERO-ApiVersion": "0.2"}, cookies)
+
+
+if __name__ == "__main__":
+    from sim.wire.by_hand import serve
+
+    serve("omero")

@@ -40,7 +40,7 @@ CASES = [
     ('[[device]]\nname = "a"\nkind = "imager"\nrobot = "flex"\n', "robot is needed for a liquid-handler"),
     ('[[device]]\nname = "a"\nkind = "imager"\noptions = {x = 1}\n', "driver 'sim' takes no options; the table [sim]"),
     (
-        '[[device]]\nname = "a"\nkind = "imager"\ndriver = "folder"\noptions = {x = [1]}\n',
+        '[[device]]\nname = "a"\nkind = "imager"\ndriver = "folder"\noptions = {x = [{ y = 1 }]}\n',
         "lab.toml:5: device.0.options",
     ),
     (

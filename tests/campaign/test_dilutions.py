@@ -169,6 +169,6 @@ def test_a_night_without_plates_to_dilute_in_is_refused_by_name(tmp_path: Path):
 def test_settings_that_cannot_dilute_are_told(tmp_path: Path):
     nextplate("init", tmp_path / "lab")
     (tmp_path / "lab" / "lab.toml").write_text('[deck]\ndilution = "corning_96_wellplate_360ul_flat"\n')
-    nextplate("status", "--lab", tmp_path / "lab", code=2)
+    nextplate("tips", "add", 1, "--lab", tmp_path / "lab", code=2)
     (tmp_path / "lab" / "lab.toml").write_text("[campaign]\nrounds = 1\n")
     nextplate("spares", "add", 1, "--lab", tmp_path / "lab", code=2)

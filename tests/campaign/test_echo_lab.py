@@ -25,10 +25,11 @@ from small_lab import (
 
 from controller.steps.check import _list_problems
 from drivers.ports import RunLoad
+from protocols.labware import vendor_well
 from protocols.model import Protocol
 from protocols.steps import Transfer
 from protocols.worklists.echo import read_echo, write_echo
-from protocols.worklists.picks import Pick, vendor_well
+from protocols.worklists.picks import Pick
 from sim.lab import SimLab
 
 pytestmark = pytest.mark.slow

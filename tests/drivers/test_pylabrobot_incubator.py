@@ -338,6 +338,7 @@ WIRED: dict[str, tuple[Any, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long  # the package's own deadlines are of the wall, which a loaded machine does not keep
 @pytest.mark.filterwarnings("ignore:.*racks need to be configured:UserWarning")
 @pytest.mark.parametrize("backend", sorted(WIRED))
 def test_the_backends_of_the_package_move_plates(backend: str, tmp_path: Path, devices: list[WorkerDevice]) -> None:

@@ -277,6 +277,7 @@ def test_every_backend_that_can_be_named_is_there() -> None:
         assert isinstance(backend_of({"backend": name, **options}, BACKENDS)(), shaking.ShakerBackend)
 
 
+@pytest.mark.long  # the package's own deadlines are of the wall, which a loaded machine does not keep
 def test_the_backend_of_the_package_shakes_a_bioshake(tmp_path: Path, devices: list[WorkerDevice]) -> None:
     """PyLabRobot's own words on the wire of our emulator, whose least ramp is one second."""
     emulator = BioShake3000(EmulatedTime(10.0))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from imager_rig import BRISK, LABS, ImagerLab, WireImagerLab
-from killing import Fuse, FusedLine, Killed
+from killing import Fuse, FusedLine, Killed, burning
 
 from drivers import imagexpress, imagexpress_words, key_files, worker_memory
 from drivers.ports import AcquirePlate, Report, Status
@@ -189,14 +189,8 @@ def killed_at(moment: int, fuse: Fuse, folder: Path) -> WireImagerLab:
 @pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 12))])
 def test_killed_at_any_moment_a_plate_is_imaged_once(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(worker_memory, "write_whole", write)
-    monkeypatch.setattr(imagexpress, "write_whole", write)
+    for module in (worker_memory, imagexpress):
+        monkeypatch.setattr(module, "write_whole", burning(fuse, key_files.write_whole))
     killed_at(0, fuse, tmp_path / "whole").close()
     n_all = fuse.n_moments
     for moment in range(1 + part, n_all + 2, 12):

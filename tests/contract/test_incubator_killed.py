@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from incubator_killing import COMMANDS, burning_files, killed_at, started, taken_up_again
+from incubator_killing import COMMANDS, WRITERS, killed_at, started, taken_up_again
 from incubator_rig import WIRED, WireLab
-from killing import Fuse, FusedLine
+from killing import Fuse, FusedLine, burning_files
 
 from drivers.ports import Status
 from drivers.wire import line_at
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_power_cuts")
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    yield from burning_files(monkeypatch)
+    yield from burning_files(monkeypatch, *WRITERS)
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 12))])

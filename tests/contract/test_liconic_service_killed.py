@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from incubator_killing import COMMANDS, burning_files, killed_at, started, taken_up_again
+from incubator_killing import COMMANDS, WRITERS, killed_at, started, taken_up_again
 from incubator_rig import WireLab
-from killing import Fuse, FusedLine
+from killing import Fuse, FusedLine, burning_files
 from liconic_service_rig import GO, ServiceLab
 
 from drivers.ports import Report, Status
@@ -34,7 +34,7 @@ SHARE = 12
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    yield from burning_files(monkeypatch)
+    yield from burning_files(monkeypatch, *WRITERS)
 
 
 def n_asked(lab: WireLab) -> int:

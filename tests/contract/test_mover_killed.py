@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import Fuse, FusedLine, Killed
+from killing import Fuse, FusedLine, Killed, burning_files
 from mover_rig import WireMoverLab, both
 
 from drivers import key_files, pf400_hand, worker_memory
@@ -21,17 +21,7 @@ SHARE = 120
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(worker_memory, "write_whole", write)
-    monkeypatch.setattr(pf400_hand, "write_whole", write)
-    yield fuse
-    fuse.at = -1
+    yield from burning_files(monkeypatch, worker_memory, pf400_hand)
 
 
 def killed_at(moment: int, fuse: Fuse, folder: Path) -> WireMoverLab:

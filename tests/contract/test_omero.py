@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killing import Fuse, Killed
+from killing import Fuse, Killed, burning
 from omero_rig import DUE, LINE, OPTIONS, PACE, OmeroLab, nothing_outside
 
 from drivers import key_files, omero, omero_take, omero_words, worker_memory
@@ -613,29 +613,11 @@ PARTS = [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 8))]
 
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_at_any_moment_a_plate_is_taken_once(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fuse, request, rename = Fuse(), HttpWire.request, Path.rename
-
-    def asked(self: HttpWire, *args: Any, **more: Any) -> Any:
-        fuse.burn()
-        answer = request(self, *args, **more)
-        fuse.burn()
-        return answer
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    def renamed(self: Path, target: Path) -> Path:
-        fuse.burn()
-        moved = rename(self, target)
-        fuse.burn()
-        return moved
-
+    fuse = Fuse()
     for module in (worker_memory, omero_take):
-        monkeypatch.setattr(module, "write_whole", write)
-    monkeypatch.setattr(HttpWire, "request", asked)
-    monkeypatch.setattr(Path, "rename", renamed)
+        monkeypatch.setattr(module, "write_whole", burning(fuse, key_files.write_whole))
+    monkeypatch.setattr(HttpWire, "request", burning(fuse, HttpWire.request))
+    monkeypatch.setattr(Path, "rename", burning(fuse, Path.rename))
     whole = _still(tmp_path / "whole")
     assert _imaged_at_once(whole).status is Status.DONE
     whole.close()

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from opentrons_rig import Fuse, FusedWire, Killed, OpentronsLab, written_with_table
+from killing import Fuse, Killed, burning_files
+from opentrons_rig import FusedWire, OpentronsLab, written_with_table
 
-from drivers import key_files
 from drivers import opentrons_memory as intents_module
 from drivers import worker_memory as memory_module
 from drivers.ports import Report, Status
@@ -33,17 +33,7 @@ N_PARTS = 14
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(memory_module, "write_whole", write)
-    monkeypatch.setattr(intents_module, "write_whole", write)
-    yield fuse
-    fuse.at = -1
+    yield from burning_files(monkeypatch, memory_module, intents_module)
 
 
 def killed_at(

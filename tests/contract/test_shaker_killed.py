@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import Fuse, FusedLine, Killed
+from killing import Fuse, FusedLine, Killed, burning_files
 from shaker_rig import PACE, SHAKE, WIRED, WireShakerLab
 
-from drivers import key_files, shaker_trail, worker_memory
+from drivers import shaker_trail, worker_memory
 from drivers.ports import Report, Status
 from drivers.wire import Line, LineSettings, line_at
 from nextplate.errors import Transient
@@ -20,17 +20,7 @@ SLACK_S = PACE.tolerance_s + 2 * PACE.poll_s
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(worker_memory, "write_whole", write)
-    monkeypatch.setattr(shaker_trail, "write_whole", write)
-    yield fuse
-    fuse.at = -1
+    yield from burning_files(monkeypatch, worker_memory, shaker_trail)
 
 
 def killed_at(moment: int, fuse: Fuse, folder: Path, driver: str) -> WireShakerLab:

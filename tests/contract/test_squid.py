@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killing import Fuse, Killed
+from killing import Fuse, Killed, burning
 from squid_rig import PACE, SHOOT, SquidLab
 
 from drivers import key_files, squid, squid_words, worker_memory
@@ -127,22 +127,10 @@ def test_a_microscope_that_fails(tmp_path: Path, arrange: Callable[[SquidLab], N
 
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_any_moment_a_plate_is_imaged_once(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fuse, request = Fuse(), HttpWire.request
-
-    def asked(self: HttpWire, *args: Any, **more: Any) -> Any:
-        fuse.burn()
-        answer = request(self, *args, **more)
-        fuse.burn()
-        return answer
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(HttpWire, "request", asked)
-    monkeypatch.setattr(worker_memory, "write_whole", write)
-    monkeypatch.setattr(squid, "write_whole", write)
+    fuse = Fuse()
+    monkeypatch.setattr(HttpWire, "request", burning(fuse, HttpWire.request))
+    for module in (worker_memory, squid):
+        monkeypatch.setattr(module, "write_whole", burning(fuse, key_files.write_whole))
     whole = SquidLab(tmp_path / "whole")
     whole.run()
     whole.close()

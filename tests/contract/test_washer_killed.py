@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import Fuse, FusedLine, Killed
+from killing import Fuse, FusedLine, Killed, burning_files
 from washer_rig import WIRED, WireLab
 
-from drivers import key_files, program_trace, worker_memory
+from drivers import program_trace, worker_memory
 from drivers.ports import Report, Status
 from drivers.wire import Line, LineSettings
 from nextplate.errors import Transient
@@ -17,17 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_power_cuts")
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    for module in (worker_memory, program_trace):
-        monkeypatch.setattr(module, "write_whole", write)
-    yield fuse
-    fuse.at = -1
+    yield from burning_files(monkeypatch, worker_memory, program_trace)
 
 
 def killed_at(moment: int, fuse: Fuse, folder: Path, driver: str) -> WireLab:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pylabrobot_rig
 import pytest
-from pylabrobot_rig import Failing, N, order, write_deck
+from pylabrobot_rig import Failing, N, finish, order, write_deck
 
-from drivers.ports import Report, Status, StorePlate
+from drivers.ports import Status, StorePlate
 from drivers.pylabrobot_handler import make
 from drivers.pylabrobot_trail import Trail
 from drivers.worker import WorkerDevice
@@ -31,14 +31,6 @@ def devices() -> Iterator[list[WorkerDevice]]:
 def opened(folder: Path, machine: Failing, devices: list[WorkerDevice], transfer_s: float = 20.0) -> WorkerDevice:
     devices.append(pylabrobot_rig.opened(folder, machine, transfer_s))
     return devices[-1]
-
-
-def finish(device: WorkerDevice) -> Report:
-    end = time.monotonic() + 60
-    while (report := device.poll("k")).status is Status.RUNNING:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return report
 
 
 def done(n: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pylabrobot_rig import finish
 
 from drivers import pylabrobot
 from drivers.inventory import Inventory
@@ -91,14 +92,6 @@ def opened(folder: Path, machine: Failing, devices: list[WorkerDevice], handling
 def run(device: WorkerDevice, command: Any, key: str = "k") -> Report:
     device.submit(command, key)
     return finish(device, key)
-
-
-def finish(device: WorkerDevice, key: str = "k") -> Report:
-    end = time.monotonic() + 60
-    while (report := device.poll(key)).status is Status.RUNNING:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return report
 
 
 def test_plates_go_in_and_come_out_once_and_each_from_its_site(tmp_path: Path, devices: list[WorkerDevice]) -> None:

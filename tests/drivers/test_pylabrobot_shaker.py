@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pylabrobot_rig import finish
 
 from drivers import pylabrobot
 from drivers.ports import Report, ShakePlate, Status, StorePlate
@@ -106,14 +107,6 @@ def opened(folder: Path, machine: Failing, devices: list[WorkerDevice], boot: st
 def run(device: WorkerDevice, command: Any = SHAKE, key: str = "k") -> Report:
     device.submit(command, key)
     return finish(device, key)
-
-
-def finish(device: WorkerDevice, key: str = "k") -> Report:
-    end = time.monotonic() + 60
-    while (report := device.poll(key)).status is Status.RUNNING:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return report
 
 
 @pytest.mark.parametrize("has_clamp", [True, False])

@@ -3,36 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from incubator_rig import WireLab
 from killing import Fuse, FusedLine, Killed
 
 from drivers import inventory as inventory_module
-from drivers import key_files
 from drivers import worker_memory as memory_module
 from drivers.ports import FetchPlate, Report, Status, StorePlate
 from drivers.wire import Line, LineSettings, line_at
 from nextplate.errors import Transient
 
 COMMANDS = {"store": StorePlate("P1"), "fetch": FetchPlate("P1")}
-
-
-def burning_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuse]:
-    """Yield a fuse that burns before and after every file that is written, too."""
-    fuse = Fuse()
-
-    def write(path: Path, content: bytes) -> None:
-        fuse.burn()
-        key_files.write_whole(path, content)
-        fuse.burn()
-
-    monkeypatch.setattr(memory_module, "write_whole", write)
-    monkeypatch.setattr(inventory_module, "write_whole", write)
-    yield fuse
-    fuse.at = -1
+WRITERS = (memory_module, inventory_module)
+"""Modules that write files."""
 
 
 def killed_at(moment: int, fuse: Fuse, folder: Path, make: Callable[[Path], WireLab], verb: str) -> WireLab:

@@ -1,5 +1,13 @@
 """A process that dies at a chosen moment: from then on nothing it does reaches a wire or a disk."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from drivers import key_files
 from drivers.wire import Line
 
 
@@ -17,6 +25,31 @@ class Fuse:
         self.n_moments += 1
         if 0 < self.at <= self.n_moments:
             raise Killed
+
+
+def burning(fuse: Fuse, do: Callable[..., Any]) -> Callable[..., Any]:
+    """Burn a fuse before and after something is done."""
+
+    def done(*args: Any, **more: Any) -> Any:
+        fuse.burn()
+        result = do(*args, **more)
+        fuse.burn()
+        return result
+
+    return done
+
+
+def burning_files(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> Iterator[Fuse]:
+    """Yield a fuse that burns before and after every file that the modules write; the process is alive again after."""
+    fuse = Fuse()
+
+    def write(path: Path, content: bytes) -> None:
+        key_files.write_whole(path, content)
+
+    for module in modules:
+        monkeypatch.setattr(module, "write_whole", burning(fuse, write))
+    yield fuse
+    fuse.at = -1
 
 
 class FusedLine:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device_rig import Port, Rig
+from killing import Fuse
 from protocol_lab import SmallLab
 
 from drivers.deadline import Deadline
@@ -267,22 +268,6 @@ def opentrons_rigs() -> Mapping[str, Rig]:
             frozenset({"refused", "offline"}),
         )
     }
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class Fuse:
-    """Counts moments; at the chosen one, and ever after, the process is dead."""
-
-    def __init__(self, at: int = -1) -> None:
-        self.n_moments, self.at = 0, at
-
-    def burn(self) -> None:
-        self.n_moments += 1
-        if 0 < self.at <= self.n_moments:
-            raise Killed
 
 
 class FusedWire(HttpWire):

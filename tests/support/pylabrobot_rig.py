@@ -1,6 +1,7 @@
 """A backend of PyLabRobot that logs what it does and fails where it is told, and a deck for it."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from shaker_rig import PassingTime
 
 from drivers.inventory import Inventory
 from drivers.key_files import write_whole
-from drivers.ports import RunLoad
+from drivers.ports import Report, RunLoad, Status
 from drivers.pylabrobot_handler import PlrHandler
 from drivers.shaker_trail import TrailFile
 from drivers.worker import WorkerDevice
@@ -17,6 +18,15 @@ from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 from sim.wire.time import EmulatedTime
 
 N = 6
+
+
+def finish(device: WorkerDevice, key: str = "k") -> Report:
+    """Wait until a command has ended."""
+    end = time.monotonic() + 60
+    while (report := device.poll(key)).status is Status.RUNNING:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return report
 
 
 class Failing:

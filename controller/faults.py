@@ -67,9 +67,10 @@ def stalled(state: LabState, now: datetime) -> tuple[list[Note], list[datetime]]
     """Ask about every action of the campaign in focus that takes too long; tell when the others would be late."""
     notes, times = [], []
     for intent in state.pending():
-        limit = _limit(state, intent)
-        if limit is None or intent.key in state.faults or not (state.campaign and state.campaign.owns(intent.key)):
+        is_own = state.campaign is not None and state.campaign.owns(intent.key)
+        if not is_own or intent.activity is None or intent.key not in state.accepted or intent.key in state.faults:
             continue
+        limit = _limit(state, intent, intent.activity)
         if now >= limit:
             notes.append(_late(intent, limit))
         else:
@@ -77,12 +78,9 @@ def stalled(state: LabState, now: datetime) -> tuple[list[Note], list[datetime]]
     return notes, times
 
 
-def _limit(state: LabState, intent: Intent) -> datetime | None:
-    if "device" not in intent.action or intent.key not in state.accepted:
-        return None
-    name = f"{intent.action['device']} {intent.action['command']['verb']}"
-    seconds = late_s(state.took_s.get(name, ()))
-    limit_s = _PATIENCE * seconds if seconds is not None else max(_LEAST_S, _GUESSED * GUESSES_S.get(name, 0.0))
+def _limit(state: LabState, intent: Intent, activity: str) -> datetime:
+    seconds = late_s(state.took_s.get(activity, ()))
+    limit_s = _PATIENCE * seconds if seconds is not None else max(_LEAST_S, _GUESSED * GUESSES_S.get(activity, 0.0))
     # since when a device has it: the intent may be older than a night that was cut short
     return max(intent.time, state.accepted[intent.key]) + timedelta(seconds=min(limit_s, _LONGEST_S))
 

@@ -47,18 +47,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         DiskFull: no room; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with full_disk_named(path):
-        try:
-            with scratch.open("wb") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-            scratch.replace(path)
-            sync_entry(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    with atomic_file(path) as handle:
+        handle.write(content)
 
 
 @contextmanager

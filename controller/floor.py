@@ -36,8 +36,6 @@ HOLDS = (
     Hold("the imager", "fetch", "unstage"),
 )
 _TOUCHED = frozenset(("clear", "store", "fetch", "stage", "acquire", "unstage"))
-
-
 _TOUCHES = {
     "the deck": ("run-", "deck-", "clear"),
     "the incubator's station": ("clear", "store", "fetch", "stage"),
@@ -48,57 +46,65 @@ _STANDS = {"the imager": "imager"}
 """Places where a plate that nobody fetches any more is in everybody's way; the deck is cleared by the next load."""
 
 
-def holders(state: LabState, plans: Sequence[Plan]) -> dict[str, str]:
+class Holder(NamedTuple):
+    """Who holds something."""
+
+    words: str
+    campaign: str | None
+    """None: what a campaign that was ended left behind."""
+
+
+def holders(state: LabState, plans: Sequence[Plan]) -> dict[str, Holder]:
     """Tell what is held, and by whom: a campaign that goes on, or what one that was ended left behind."""
-    left = dict(_left_behind(state))
-    return left | {what: f"campaign {p.name!r}" for p in plans for what in _held(state.focused(p.name), p)}
+    left = {what: Holder(words, None) for what, words in _left_behind(state)}
+    held = ((what, p.name) for p in plans for what in _held(state.focused(p.name), p))
+    return left | {what: Holder(f"campaign {name!r}", name) for what, name in held}
 
 
 def why_wait(state: LabState, plan: Plan, plans: Sequence[Plan], task: str) -> str | None:
     """Say what a campaign has to wait for before it may begin a task; None: nothing."""
+    blocked = _blocked(state, plan, plans, task)
+    return f"{blocked[0]} is held by {blocked[1].words}" if blocked else None
+
+
+def _blocked(state: LabState, plan: Plan, plans: Sequence[Plan], task: str) -> tuple[str, Holder] | None:
     wanted = [hold.what for hold in HOLDS if hold.first == task]
     if not wanted:
         return None
     taken = holders(state, [other for other in plans if other.name != plan.name])
-    return next((f"{what} is held by {taken[what]}" for what in wanted if what in taken), None)
+    return next(((what, taken[what]) for what in wanted if what in taken), None)
 
 
 def is_stuck(state: LabState, plan: Plan, plans: Sequence[Plan]) -> bool:
     """Tell whether only a person can let the campaign in focus go on, or the one that it waits for."""
-    if state.is_paused or state.own_faults():
+    if _needs_person(state):
         return True
     place = current(state, plan)
-    blocked = why_wait(state, plan, plans, place[1]) if place else None
-    others = [(state.focused(p.name), p) for p in plans if p.name != plan.name]
-    return blocked is not None and any(
-        (view.is_paused or view.own_faults()) and blocked.endswith(f"campaign {p.name!r}") for view, p in others
-    )
+    blocked = _blocked(state, plan, plans, place[1]) if place else None
+    holder = blocked[1].campaign if blocked else None
+    return holder is not None and _needs_person(state.focused(holder))
+
+
+def _needs_person(state: LabState) -> bool:
+    return state.is_paused or bool(state.own_faults())
 
 
 def _left_behind(state: LabState) -> Iterator[tuple[str, str]]:
     """Yield what campaigns that were ended still hold: by a device at work, or by a plate that nobody took away."""
     for key, intent in state.in_flight.items():
-        if "device" in intent.action and _is_left(state, key) and _may_be_under_way(state, key):
-            yield from ((what, f"{key}, which may be under way") for what in _TOUCHES if _is_about(intent.task, what))
+        if intent.activity and state.is_left(key) and _may_be_under_way(state, key):
+            about = (what for what, tasks in _TOUCHES.items() if intent.task.startswith(tasks))
+            yield from ((what, f"{key}, which may be under way") for what in about)
     for what, where in _STANDS.items():
         for barcode, place in state.places.items():
             if place == where and _is_left_plate(state, barcode):
                 yield what, f"plate {barcode}; take it away, then: nextplate plate carried {barcode} stack/done"
 
 
-def _is_about(task: str, what: str) -> bool:
-    return task.startswith(_TOUCHES[what])
-
-
-def _is_left(state: LabState, key: str) -> bool:
-    owner = state.campaigns.get(state.owner(key) or "")
-    return owner is None or owner.is_over
-
-
 def _is_left_plate(state: LabState, barcode: str) -> bool:
     """Tell whether a plate is of a campaign that was ended."""
     laid_out = (k for k, i in state.intents.items() if i.task == "layout" and i.action["params"]["barcode"] == barcode)
-    return all(_is_left(state, key) for key in laid_out)
+    return all(map(state.is_left, laid_out))
 
 
 def why_busy(state: LabState, action: Operate) -> str | None:
@@ -110,7 +116,7 @@ def why_busy(state: LabState, action: Operate) -> str | None:
 
 def _may_be_under_way(state: LabState, key: str) -> bool:
     """Tell whether a device may be at it, or may still be given it; not what an ended campaign only announced."""
-    return not _is_left(state, key) or key in state.accepted or key in state.faults
+    return not state.is_left(key) or key in state.accepted or key in state.faults
 
 
 def turns(state: LabState, now: datetime, plans: Sequence[Plan]) -> tuple[Plan, ...]:
@@ -118,6 +124,8 @@ def turns(state: LabState, now: datetime, plans: Sequence[Plan]) -> tuple[Plan, 
 
     Plates that liquid has touched come first; then priority, raised by how long a campaign has waited.
     """
+    if len(plans) < 2:
+        return tuple(plans)
     return tuple(sorted(plans, key=lambda plan: (*_rank(state.focused(plan.name), now, plan), plan.name)))
 
 

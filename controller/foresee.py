@@ -5,7 +5,7 @@ from pathlib import Path
 
 from controller.app import lab_time
 from controller.lab import open_lab
-from controller.recipe import plan_of
+from controller.recipe import running_plans
 from controller.state import fold
 from controller.store import read_journal
 from controller.timing import foreseen, routes, shop
@@ -24,7 +24,7 @@ def foresee(folder: Path, solve_s: float = 0) -> tuple[datetime, Schedule]:
     """
     lab = open_lab(folder)
     state, now = fold(read_journal(lab.database)), lab_time(lab)
-    plans = [plan_of(state.focused(name)) for name, campaign in state.campaigns.items() if not campaign.is_over]
+    plans = running_plans(state)
     if not solve_s:
         return now, foreseen(state, now, plans)
     return now, solve(shop(state), list(routes(state, now, plans)), Limits(wall_s=solve_s))

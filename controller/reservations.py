@@ -55,8 +55,7 @@ def _planned(lab: Path, state: LabState, plan: Plan) -> Iterator[Transfer]:
 def _under_way(lab: Path, state: LabState) -> Iterator[Transfer]:
     """Yield what a campaign that was ended may still be pipetting."""
     for key, intent in state.in_flight.items():
-        owner = state.campaigns.get(state.owner(key) or "")
         command = intent.action.get("command", {})
-        if (owner is None or owner.is_over) and command.get("verb") == "run-load":
+        if state.is_left(key) and command.get("verb") == "run-load":
             text = (lab / command["protocol"]).read_text(encoding="utf-8")
             yield from Protocol.from_json(text).loads[command["load"]].transfers

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.floor import why_wait
-from controller.recipe import Plan, chain, current, judged_task, plan_of
+from controller.recipe import Plan, chain, current, judged_task, plan_of, running_plans
 from controller.state import LabState
 
 JSON = Mapping[str, Any]
@@ -34,8 +34,7 @@ def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None)
 
 def campaign_lines(state: LabState) -> list[dict[str, Any]]:
     """Tell how the other campaigns stand that are not over, and for whom they wait."""
-    running = [c for c in state.campaigns.values() if not c.is_over]
-    plans = [plan_of(state.focused(c.name)) for c in running]
+    plans = running_plans(state)
     others = [plan for plan in plans if plan.name != state.focus]
     return [_campaign_line(state.focused(plan.name), plan, plans) for plan in others]
 

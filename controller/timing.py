@@ -31,10 +31,9 @@ def may_begin(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan])
     everybody = plans or (plan,)
     if all(p.tolerance is None for p in everybody):
         return None
-    mine = barcode_of(state, plan, _round(state, plan))
+    mine, floor = barcode_of(state, plan, _round(state, plan)), shop(state)
     begun = [r for r in _by_due(routes(state, now, everybody)) if r.is_begun or r.plate == mine]
-    placed = rough(shop(state), begun).of(mine)
-    due = now + timedelta(seconds=placed[0].arrive_s - shop(state).arm.move_s)
+    due = now + timedelta(seconds=rough(floor, begun).of(mine)[0].arrive_s - floor.arm.move_s)
     return due if due > now + timedelta(seconds=1) else None
 
 
@@ -77,7 +76,7 @@ def _route(state: LabState, now: datetime, plan: Plan, number: int) -> Route:
         Stage(INCUBATE, ("incubator",), round(plan.incubation.total_seconds())),
         Stage(IMAGE, ("imager",), round(_usual_s(state, "imager acquire"))),
     )
-    slack_s = shop(state).arm.move_s + _usual_s(state, "incubator fetch")
+    slack_s = round(_usual_s(state, "plate-mover move")) + _usual_s(state, "incubator fetch")
     limit = None if plan.tolerance is None else round(max(plan.tolerance.total_seconds(), slack_s))
     windows = () if limit is None else (Window(INCUBATE, IMAGE, 0, limit),)
     priority = int(plan.section("campaign").get("priority", 0))

@@ -33,8 +33,6 @@ Progress = Callable[[int, int], None]
 class NightRun:
     """One rehearsal."""
 
-    end: datetime
-    """When nothing more can happen without a person or new images."""
     imaged: Mapping[str, datetime]
     """Plates that were imaged, and when they were done."""
     margins_min: Mapping[str, float]
@@ -149,7 +147,7 @@ class _Stage:
         )
         loop = Loop(self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq)
         loop.run()
-        return self._told(loop.state, journal.events, clock.now())
+        return self._told(loop.state)
 
     @property
     def to_load(self) -> dict[str, list[str]]:
@@ -172,13 +170,12 @@ class _Stage:
         over = [plan.name for plan in self.plans if _is_imaged(state.focused(plan.name), plan)]
         return [("decision", name, {"what": "pause", "by": "preflight"}) for name in over], ()
 
-    def _told(self, state: LabState, events: Sequence[Event], end: datetime) -> NightRun:
+    def _told(self, state: LabState) -> NightRun:
         views = [(state.focused(plan.name), plan) for plan in self.plans]
         imaged = {barcode: time for view, plan in views for barcode, time in _imaged(view, plan, self.state)}
         held = tuple(f"{p.name} round {r + 1}" for view, p in views for r in view.open_proposals())
-        last = max((e.time for e in events), default=end)
         faults = tuple(f.question for f in state.open_faults())
-        return NightRun(last, imaged, dict(_margins(views)), faults, held)
+        return NightRun(imaged, dict(_margins(views)), faults, held)
 
 
 def _not_begun(state: LabState, plan: Plan) -> Mapping[str, Any]:

@@ -52,7 +52,6 @@ class MemoryJournal:
     """Keeps what a rehearsal decides; it goes on from the lab's journal and never reaches it."""
 
     seq: int
-    events: list[Event] = field(default_factory=list)
 
     def append(
         self, events: Sequence[NewEvent], rows: Sequence[RowWrite] = (), *, expected_seq: int | None = None
@@ -64,7 +63,6 @@ class MemoryJournal:
             self.seq += 1
             payload = json.loads(json.dumps(event.payload))
             made.append(Event(self.seq, event.time, event.kind, event.campaign, payload, "", ""))
-        self.events += made
         return tuple(made)
 
 

@@ -23,7 +23,7 @@ from controller.recipe.order import (
     needs_word,
     not_before,
 )
-from controller.recipe.plan import Plan, plan_of
+from controller.recipe.plan import Plan, plan_of, running_plans
 
 __all__ = [
     "AFTER_LOADS",
@@ -44,4 +44,5 @@ __all__ = [
     "needs_word",
     "not_before",
     "plan_of",
+    "running_plans",
 ]

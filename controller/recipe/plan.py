@@ -36,6 +36,11 @@ class Plan:
         return None if minutes is None else timedelta(minutes=minutes)
 
 
+def running_plans(state: LabState) -> tuple[Plan, ...]:
+    """Return the plans of all campaigns that are not over."""
+    return tuple(plan_of(state.focused(name)) for name, campaign in state.campaigns.items() if not campaign.is_over)
+
+
 def plan_of(state: LabState) -> Plan:
     """Return the plan of the state's campaign, by the settings it was started with.
 

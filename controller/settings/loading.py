@@ -34,9 +34,10 @@ def load_campaigns(folder: Path, settings: Settings) -> tuple[Settings, ...]:
         SettingsError: as load_settings; two campaigns of one name; a table that is the whole lab's.
     """
     found: dict[str, Path] = {settings.campaign.name: folder / "lab.toml"}
-    more = []
-    for path in sorted((folder / "campaigns").glob("*.toml")):
-        one = _load_campaign(path, _parsed(folder / "lab.toml", _read(folder / "lab.toml", "")))
+    paths, more = sorted((folder / "campaigns").glob("*.toml")), []
+    base = _parsed(folder / "lab.toml", _read(folder / "lab.toml", "")) if paths else {}
+    for path in paths:
+        one = _load_campaign(path, base)
         if one.campaign.name in found:
             raise SettingsError(
                 f"{path}: campaign.name = {one.campaign.name!r} is that of {found[one.campaign.name]}; "

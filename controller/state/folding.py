@@ -129,13 +129,12 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
     """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
-    if intent is None or "device" not in intent.action or p["status"] != "done" or "told_by" in p["result"]:
+    if intent is None or intent.activity is None or p["status"] != "done" or "told_by" in p["result"]:
         return
     if draft.started is not None and draft.started > intent.time:
         return
-    name = f"{intent.action['device']} {intent.action['command']['verb']}"
     seconds = (time - intent.time).total_seconds()
-    draft.took_s[name] = (*draft.took_s.get(name, ()), seconds)[-_REMEMBERED:]
+    draft.took_s[intent.activity] = (*draft.took_s.get(intent.activity, ()), seconds)[-_REMEMBERED:]
 
 
 def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:

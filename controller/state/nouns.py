@@ -43,6 +43,11 @@ class Intent:
     action: JSON
     time: datetime
 
+    @property
+    def activity(self) -> str | None:
+        """What a device does, as in "imager acquire"; None: it is computed."""
+        return f"{self.action['device']} {self.action['command']['verb']}" if "device" in self.action else None
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -215,6 +220,11 @@ class LabState:
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered, of the whole lab."""
         return tuple(f for f in self.faults.values() if f.answer is None)
+
+    def is_left(self, key: str) -> bool:
+        """Tell whether an action is of a campaign that was ended, or of none that is known."""
+        owner = self.campaigns.get(self.owner(key) or "")
+        return owner is None or owner.is_over
 
     def free_spares(self, load_name: str) -> tuple[str, ...]:
         """Return the plates for dilutions of a kind that are empty still, in the order of their registration."""

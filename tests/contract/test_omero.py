@@ -1,87 +1,41 @@
-"""OMERO's driver on its emulator over HTTP: what it takes and what not, with faults, killed at any request, parsers."""
+"""OMERO's driver on its emulator over HTTP: what it takes, what not, and what only a person can settle."""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from killing import Fuse, Killed, burning
-from omero_rig import DUE, LINE, OPTIONS, PACE, OmeroLab, nothing_outside
+from omero_rig import (
+    DUE,
+    OPTIONS,
+    SHOOT,
+    OmeroLab,
+    believe,
+    identical,
+    nothing_outside,
+    opened,
+    with_a_plate,
+)
 
-from drivers import key_files, omero, omero_take, omero_words, worker_memory
-from drivers.deadline import Deadline
-from drivers.http_body import as_json
-from drivers.http_wire import HttpWire
-from drivers.omero_line import Account, OmeroLine
-from drivers.omero_plate import Options
-from drivers.ports import AcquirePlate, Report, Status
-from drivers.wire import Garbled
-from nextplate.errors import NeedsOperator, SettingsError, Transient
+from drivers import omero_take
+from drivers.ports import AcquirePlate, Status
+from nextplate.errors import Transient
 from nextplate.imaging import open_readout
 from nextplate.imaging.pixels import read_image
-from nextplate.imaging.watch import Due, check_taken, inspect_plate
-from sim.wire.faults import Fault, WireFault
+from nextplate.imaging.watch import Due, inspect_plate
 from sim.wire.http_server import HttpReply, HttpRequest
 
 pytestmark = pytest.mark.usefixtures("no_power_cuts")
-SHOOT = AcquirePlate("P1")
-LATER = [pytest.param(n, marks=pytest.mark.long) for n in range(1, 28) if n != 5]
-BRISK = replace(PACE, timeout_s=0.6)
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[OmeroLab]:
-    lab = OmeroLab(tmp_path)
-    lab.put("P1")
-    yield lab
-    lab.close()
-
-
-def opened(folder: Path, **said: Any) -> OmeroLab:
-    """Open a lab for a test that awaits no plate for long."""
-    return OmeroLab(folder, **{"pace": BRISK, **said})
-
-
-def believe(lab: OmeroLab, report: Report) -> None:
-    """Hold a report, and all that lies in the lab, against the truth."""
-    assert not lab.emulator.violations
-    assert {r.method for r in lab.server.requests if not r.path.endswith("/login/")} <= {"GET"}
-    assert lab.runs() <= 1
-    for folder in lab.readouts():
-        identical(lab, folder)
-    if report.status is Status.DONE:
-        folder = lab.lab / report.result["folder"]
-        stand = inspect_plate(folder, lab.due, is_thorough=True)
-        assert (stand.state, stand.plate, stand.n_images) == ("whole", "P1", report.result["images"]), stand.reasons
-        assert lab.runs() == 1
-        check_taken(folder)
-    elif report.status is Status.FAILED:
-        assert report.result == {"folder": "readouts/P1", "images": 0} or "nothing moved" in report.message
-        assert lab.runs() == 0
-    nothing_outside(lab)
-
-
-def identical(lab: OmeroLab, folder: Path) -> None:
-    """Hold every pixel that a reader gives against what was imaged."""
-    plate = lab.imaged[-1] if lab.imaged else next(iter(lab.store.plates.values()))
-    readout = open_readout(folder)
-    stacks = {
-        (f"{chr(65 + well.row)}{well.column + 1:02d}", n): image
-        for well in plate.wells
-        for n, image in enumerate(well.images, 1)
-    }
-    assert len(readout.images) == sum(len(image.channels) for image in stacks.values())
-    for found in readout.images:
-        truth = stacks[found.well, found.field]
-        c = truth.channels.index(found.channel)
-        assert np.array_equal(read_image(found), truth.stack[0, c, 0])
+    yield from with_a_plate(tmp_path)
 
 
 def test_a_plate_comes_with_its_pixels_and_key_values_and_their_origin(lab: OmeroLab):
@@ -492,332 +446,3 @@ def test_a_full_disk_is_told_and_nothing_half_made_stays(tmp_path: Path, monkeyp
         time.sleep(0.002)
     believe(lab, report)
     lab.close()
-
-
-# faults
-
-LIE = b'{"data": [], "meta": {"offset": 0, "limit": 200, "maxLimit": 500, "totalCount": 0}}'
-
-
-def fault(kind: WireFault, nth: int = 1, match: str = "") -> Fault:
-    return Fault(kind, nth, match=match, wait_s=0.05, data=LIE if kind is WireFault.UNSOLICITED else b"")
-
-
-HEARD = [kind for kind in WireFault if kind is not WireFault.GARBLED_REPLY]
-"""A byte of a picture that is another has HTTP's own checks below it (TCP, TLS), and none of OMERO's."""
-
-
-@pytest.mark.parametrize("kind", list(WireFault))
-@pytest.mark.parametrize(
-    "match", ["/token/", "/servers/", "/login/", "m/plates/[?]", "/wells/", "m/images/", "annot", "tiff"]
-)
-def test_a_fault_on_a_request(lab: OmeroLab, kind: WireFault, match: str):
-    if kind is WireFault.GARBLED_REPLY and match == "tiff":
-        lab.server.faults.add(Fault(kind, match=match, data=b"<html>a proxy</html>"))
-    else:
-        lab.server.faults.add(fault(kind, 1, match))
-    report = lab.run()
-    believe(lab, report)
-    if match != "/login/" and kind is not WireFault.UNSOLICITED:
-        assert report.status is not Status.FAILED or "nothing moved" in report.message, report
-    if match in ("/wells/", "m/images/", "tiff"):
-        assert report.status is Status.DONE, report
-
-
-def test_a_list_that_lies_once_makes_no_old_plate_new(tmp_path: Path):
-    lab = opened(tmp_path)
-    lab.store.add_plate("P1")
-    lab.server.faults.add(fault(WireFault.UNSOLICITED, 1, "m/plates/"))
-    report = lab.run()
-    assert report.status is Status.FAILED
-    assert "only older plates of this name are there" in report.message
-    believe(lab, report)
-    lab.close()
-
-
-@pytest.mark.parametrize("nth", [5, *LATER])
-@pytest.mark.parametrize("kind", HEARD)
-def test_a_fault_on_any_request(lab: OmeroLab, kind: WireFault, nth: int):
-    lab.server.faults.add(fault(kind, nth))
-    believe(lab, lab.run())
-
-
-@pytest.mark.parametrize(
-    ("kind", "data"),
-    [
-        (WireFault.REFUSED, b"502"),
-        (WireFault.LOST_REPLY, b""),
-        (WireFault.CUT_REPLY, b""),
-        (WireFault.GARBLED_REPLY, b"{}"),
-        (WireFault.GARBLED_REPLY, b'{"data": [{}], "meta": {"offset": 0, "totalCount": 1}}'),
-        (WireFault.GARBLED_REPLY, b"\xff\xfe" * 1000),
-    ],
-)
-def test_an_omero_that_only_fails_is_told_within_the_time(kind: WireFault, data: bytes, tmp_path: Path):
-    lab = opened(tmp_path, line=replace(LINE, patience_s=0.3))
-    lab.server.faults.add(Fault(kind, match="m/plates/", times=10**6, data=data, wait_s=0.01))
-    began = time.monotonic()
-    report = lab.run()
-    assert report.status is Status.FAILED
-    assert report.message.endswith("nothing moved")
-    assert time.monotonic() - began < 10.0
-    lab.close()
-
-
-def test_an_omero_that_goes_away_while_a_plate_is_awaited_comes_back(lab: OmeroLab):
-    lab.device.submit(SHOOT, "k")
-    while not lab.imaged:
-        lab.shoot("k")
-    lab.server.power_cycle(0.3)
-    believe(lab, report := lab.finish())
-    assert report.status is Status.DONE
-
-
-def test_a_flood_is_no_image(tmp_path: Path):
-    lab = opened(tmp_path)
-    lab.put("P1")
-    handle = lab.emulator.handle
-
-    def flood(request: HttpRequest) -> HttpReply:
-        return HttpReply(200, b"\0" * 6_000_000) if "tiff" in request.path else handle(request)
-
-    lab.emulator.handle = flood  # type: ignore[method-assign]
-    report = lab.run()
-    assert report.status is Status.FAILED, report
-    assert "longer than" in report.message
-    assert all(path.stat().st_size < 6_000_000 for path in lab.lab.rglob("*") if path.is_file())
-    believe(lab, report)
-    lab.close()
-
-
-def test_every_call_ends_within_its_deadline(tmp_path: Path):
-    lab = opened(tmp_path, line=replace(LINE, reply_s=0.2, patience_s=0.4))
-    lab.server.faults.add(Fault(WireFault.LATE_REPLY, times=10**6, wait_s=1.0))
-    line = OmeroLine(lab.wire, Account("lab", lambda: "x"), lab.line)
-    for wait_s in (0.1, 0.3, 5.0):
-        began = time.monotonic()
-        with pytest.raises(Transient):
-            line.get(omero_words.listed, "/api/v0/m/plates/?limit=1&offset=0", Deadline.after(wait_s))
-        assert time.monotonic() - began < min(wait_s, 0.4) + 0.45
-    for verb in (lab.device.poll, lambda key: lab.device.submit(SHOOT, key)):
-        began = time.monotonic()
-        verb("k")
-        assert time.monotonic() - began < 0.2
-    lab.close()
-
-
-# killed
-
-PARTS = [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 8))]
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_killed_at_any_moment_a_plate_is_taken_once(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fuse = Fuse()
-    for module in (worker_memory, omero_take):
-        monkeypatch.setattr(module, "write_whole", burning(fuse, key_files.write_whole))
-    monkeypatch.setattr(HttpWire, "request", burning(fuse, HttpWire.request))
-    monkeypatch.setattr(Path, "rename", burning(fuse, Path.rename))
-    whole = _still(tmp_path / "whole")
-    assert _imaged_at_once(whole).status is Status.DONE
-    whole.close()
-    n_all = min(fuse.n_moments, 160)
-    assert n_all >= 100
-    for moment in range(1 + part, n_all + 2, 8):
-        lab = _still(tmp_path / f"{moment}")
-        fuse.n_moments, fuse.at = 0, moment
-        with suppress(Killed):
-            _imaged_at_once(lab)
-        lab.device.close()
-        fuse.at = -1
-        lab.open()
-        if lab.device.lookup("k").status is Status.NOT_FOUND:
-            lab.device.submit(SHOOT, "k")
-        report = lab.finish()
-        believe(lab, report)
-        assert report.status is Status.DONE, (moment, report)
-        assert len(lab.emulator.exports) <= 19, "what was brought whole is not brought again"
-        lab.close()
-
-
-def _still(folder: Path) -> OmeroLab:
-    due = Due(frozenset({"A01", "A02"}), 9, 2)
-    lab = OmeroLab(folder, options=replace(OPTIONS, due=due))
-    lab.due = due
-    lab.put("P1", image_s=0.0, n_fields=9)
-    return lab
-
-
-def _imaged_at_once(lab: OmeroLab) -> Report:
-    """Run until the end, or until the worker dies."""
-    lab.device.submit(SHOOT, "k")
-    return lab.finish()
-
-
-# parsers
-
-COUNT = pytest.mark.parametrize("n", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
-READ: dict[str, Callable[[Any, str], Any]] = {
-    "/api/v0/m/plates/?limit=5": omero_words.listed,
-    "/api/v0/m/plates/{plate}/wells/": omero_words.listed,
-    "/api/v0/m/images/{image}/": omero_words.image,
-    "/webclient/api/annotations/?type=map&plate={plate}": omero_words.notes,
-    "/api/v0/token/": omero_words.token,
-    "/api/v0/servers/": lambda body, asked: omero_words.server_id(body, "", asked),
-}
-
-
-@COUNT
-@pytest.mark.parametrize("target", list(READ))
-def test_parsers_believe_only_what_is_of_the_api(target: str, n: int, lab: OmeroLab):
-    lab.emulator.is_public = True
-    plate = lab.store.add_plate("P1", n_fields=2, runs=(71,), acquired_ms=1_767_600_000_000)
-    lab.store.annotate("PlateI", plate.id, ("Barcode", "P1"))
-    path = target.format(plate=plate.id, image=plate.wells[0].images[0].id)
-    good = lab.wire.request("GET", path, Deadline.after(5.0)).body
-    read, rng, n_good, n_bad = READ[target], np.random.default_rng(1), 0, 0
-    read(as_json(good, "q"), "q")
-    for k in range(n):
-        try:
-            body = as_json(_mutated(good, rng) if k % 10 else rng.bytes(int(rng.integers(200))), "q")
-            said = read(body, "q")
-            if target.endswith("/wells/"):
-                said = [omero_words.well(item, "q") for item in said.items]
-            elif "plates" in target and "wells" not in target and isinstance(said, omero_words.Listed):
-                said = [omero_words.plate(item, "q") for item in said.items]
-        except (Garbled, NeedsOperator):
-            n_bad += 1
-            continue
-        n_good += 1
-        _plausible(said)
-    assert n_good > n // 50
-    assert n_bad > n // 10
-
-
-def _mutated(good: bytes, rng: np.random.Generator) -> bytes:
-    if rng.random() < 0.5:
-        text = bytearray(good)
-        for _ in range(rng.integers(1, 4)):
-            text[rng.integers(len(text))] = rng.integers(256)
-        return bytes(text[: rng.integers(len(text))]) if rng.random() < 0.2 else bytes(text)
-    body = json.loads(good)
-    holder: Any = body
-    while True:
-        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
-        if not keys:
-            break
-        key = keys[rng.integers(len(keys))]
-        if isinstance(holder[key], dict | list) and holder[key] and rng.random() < 0.8:
-            holder = holder[key]
-            continue
-        odd = (None, -1, 0, 2**70, True, "x", [], {}, 1.5, [[]], "\u202e", 10**9, [None])
-        holder[key] = odd[rng.integers(len(odd))]
-        break
-    return json.dumps(body).encode()
-
-
-def _plausible(said: Any) -> None:
-    """Hold what was believed against what can be."""
-    match said:
-        case omero_words.Listed():
-            assert said.total >= 0
-            assert said.offset >= 0
-        case omero_words.Image():
-            assert said.id >= 1
-            if said.kind is not None:
-                assert min(said.kind.width, said.kind.height, said.kind.n_planes) >= 1
-                assert len(set(said.kind.channels)) == len(said.kind.channels)
-        case list():
-            for each in said:
-                assert each.id >= 1
-                if isinstance(each, omero_words.Well):
-                    assert 0 <= each.row < 32
-                    assert 0 <= each.column < 48
-        case tuple():
-            for note in said:
-                assert all(isinstance(text, str) for pair in note.values for text in pair)
-        case str():
-            assert said.isalnum()
-        case _:
-            assert isinstance(said, int)
-
-
-# options
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "said"),
-    [
-        ("shaker", {}, "driver 'omero' is for an imager"),
-        ("imager", {}, "option 'url' is missing"),
-        ("imager", {"url": "ftp://h"}, "option url"),
-        ("imager", {"url": "http://lab:pw@h"}, "belong in no settings"),
-        ("imager", {"url": "http://h", "user": "lab"}, "password_env"),
-        ("imager", {"url": "http://h", "user": "lab", "password_env": "A", "password_file": "b"}, "password_env"),
-        ("imager", {"url": "http://h", "password_env": "A"}, "no user"),
-        ("imager", {"url": "http://h", "password": "secret"}, "'password' is no option"),
-        ("imager", {"url": "http://h", "wells": 97}, "option wells = 97"),
-        ("imager", {"url": "http://h", "settle_s": -1.0}, "option settle_s"),
-        ("imager", {"url": "http://h", "timeout_h": float("nan")}, "option timeout_h"),
-    ],
-)
-def test_a_wrong_option_is_named(kind: str, options: dict[str, Any], said: str, tmp_path: Path):
-    with pytest.raises(SettingsError) as caught:
-        omero.make(kind, options, tmp_path)
-    assert said in str(caught.value)
-
-
-def test_the_driver_is_made_from_a_table_of_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    lab = OmeroLab(tmp_path)
-    monkeypatch.setenv("OMERO_PASSWORD", lab.password)
-    said = {"url": lab.server.url, "user": "lab", "password_env": "OMERO_PASSWORD", "group": "Screening", "wells": 96}
-    device = omero.make("imager", said, lab.lab)
-    assert device.inspect(5.0)["plates"] == 0
-    monkeypatch.delenv("OMERO_PASSWORD")
-    lab.emulator.forget_sessions()
-    with pytest.raises(NeedsOperator, match="OMERO_PASSWORD"):
-        device.inspect(5.0)
-    device.close()
-    lab.close()
-
-
-@pytest.mark.parametrize(
-    ("arrange", "said"),
-    [
-        ({"dtype": "float32"}, "pixels of type float"),
-        ({"wells": ()}, "has the pixels of 0 of 0 images"),
-        ({"image_s": 1e9}, "has the pixels of 0 of 0 images"),
-        ({"shape": (400, 400)}, "option max_image_mb allows fewer"),
-    ],
-)
-def test_a_plate_that_is_asked_for_by_number_is_whole_or_refused(arrange: dict[str, Any], said: str, tmp_path: Path):
-    lab = OmeroLab(tmp_path)
-    lab.emulator.is_public = True
-    plate = lab.store.add_plate("P1", **arrange)
-    device = omero.make("imager", {"url": lab.server.url, "max_image_mb": 0.1}, lab.lab)
-    with pytest.raises(NeedsOperator, match=said):
-        device.fetch(plate.id, 5.0)
-    with pytest.raises(NeedsOperator, match="there is no plate 7 in OMERO that the public may see"):
-        device.fetch(7, 5.0)
-    assert lab.runs() == 0
-    device.close()
-    lab.close()
-
-
-def test_a_password_file_that_others_may_read_is_not_read(tmp_path: Path):
-    lab = OmeroLab(tmp_path)
-    secret = lab.lab / "omero.password"
-    secret.write_text(lab.password + "\n", encoding="utf-8")
-    secret.chmod(0o644)
-    device = omero.make("imager", {"url": lab.server.url, "user": "lab", "password_file": "omero.password"}, lab.lab)
-    with pytest.raises(NeedsOperator, match="chmod 600"):
-        device.inspect(5.0)
-    secret.chmod(0o600)
-    assert device.inspect(5.0)["user"] == "lab"
-    device.close()
-    lab.close()
-
-
-def test_where_nothing_is_said_of_a_whole_plate_it_rests_longer():
-    assert Options(settle_s=60.0).rest_s == 600.0
-    assert replace(OPTIONS, settle_s=60.0).rest_s == 60.0

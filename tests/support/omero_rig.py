@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from device_rig import Port, Rig
 
 from drivers.http_wire import HttpWire
@@ -16,7 +17,9 @@ from drivers.omero_plate import Options
 from drivers.ports import AcquirePlate, Report, Status
 from drivers.wire_log import WireLog
 from drivers.worker_memory import Memory
-from nextplate.imaging.watch import Due
+from nextplate.imaging import open_readout
+from nextplate.imaging.pixels import read_image
+from nextplate.imaging.watch import Due, check_taken, inspect_plate
 from sim.wire.http_server import HttpServer
 from sim.wire.omero import OmeroEmulator
 from sim.wire.omero_store import StoredPlate
@@ -27,6 +30,8 @@ LINE = LinePace(reply_s=0.5, patience_s=3.0, again_s=0.004, bytes_per_s=20e6)
 DUE = Due(frozenset({"A01", "A02"}), 1, 2)
 OPTIONS = Options(due=DUE, settle_s=0.02)
 WELLS = ((0, 0), (0, 1))
+SHOOT = AcquirePlate("P1")
+BRISK = replace(PACE, timeout_s=0.6)
 
 
 class OmeroLab:
@@ -184,3 +189,51 @@ def nothing_outside(lab: OmeroLab) -> None:
             inside = Path(place, name).relative_to(lab.lab)
             assert not Path(place, name).is_symlink()
             assert inside.parts[0] == "readouts", inside
+
+
+def with_a_plate(folder: Path) -> Iterator[OmeroLab]:
+    """Open a lab in which P1 waits to be imaged, and close it."""
+    lab = OmeroLab(folder)
+    lab.put("P1")
+    yield lab
+    lab.close()
+
+
+def opened(folder: Path, **said: Any) -> OmeroLab:
+    """Open a lab for a test that awaits no plate for long."""
+    return OmeroLab(folder, **{"pace": BRISK, **said})
+
+
+def believe(lab: OmeroLab, report: Report) -> None:
+    """Hold a report, and all that lies in the lab, against the truth."""
+    assert not lab.emulator.violations
+    assert {r.method for r in lab.server.requests if not r.path.endswith("/login/")} <= {"GET"}
+    assert lab.runs() <= 1
+    for folder in lab.readouts():
+        identical(lab, folder)
+    if report.status is Status.DONE:
+        folder = lab.lab / report.result["folder"]
+        stand = inspect_plate(folder, lab.due, is_thorough=True)
+        assert (stand.state, stand.plate, stand.n_images) == ("whole", "P1", report.result["images"]), stand.reasons
+        assert lab.runs() == 1
+        check_taken(folder)
+    elif report.status is Status.FAILED:
+        assert report.result == {"folder": "readouts/P1", "images": 0} or "nothing moved" in report.message
+        assert lab.runs() == 0
+    nothing_outside(lab)
+
+
+def identical(lab: OmeroLab, folder: Path) -> None:
+    """Hold every pixel that a reader gives against what was imaged."""
+    plate = lab.imaged[-1] if lab.imaged else next(iter(lab.store.plates.values()))
+    readout = open_readout(folder)
+    stacks = {
+        (f"{chr(65 + well.row)}{well.column + 1:02d}", n): image
+        for well in plate.wells
+        for n, image in enumerate(well.images, 1)
+    }
+    assert len(readout.images) == sum(len(image.channels) for image in stacks.values())
+    for found in readout.images:
+        truth = stacks[found.well, found.field]
+        c = truth.channels.index(found.channel)
+        assert np.array_equal(read_image(found), truth.stack[0, c, 0])

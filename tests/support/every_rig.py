@@ -12,6 +12,7 @@ from lab_software import LabSoftware, small_answers
 from omero_rig import port_rigs as omero_rigs
 from opentrons_rig import opentrons_rigs
 from port_rigs import port_rigs
+from standing import Spoiled
 from watched_lab import OrderedMicroscope, WatchedLab
 from worklist_rig import worklist_rigs
 
@@ -66,23 +67,16 @@ def _open_folder(kind: str, folder: Path) -> Port:
     lab = folder / "lab"
     device = make(kind, {"exchange": "exchange"}, lab)
     software = LabSoftware(lab / "exchange", small_answers(lab))
-    requests, away = lab / "exchange" / "requests", lab / "exchange" / "unmounted"
-    blocked = requests / ".k.json.tmp"  # a folder where the driver wants to write its file
-
-    def repair() -> None:
-        if away.exists():
-            away.rename(requests)
-        if blocked.exists():
-            blocked.rmdir()
-
+    requests = lab / "exchange" / "requests"
+    spoiled = Spoiled(requests, lab / "exchange" / "unmounted", requests / ".k.json.tmp")
     return Port(
         device,
         effects=software.effects,
         work=lambda: _ignore(software.work()),
         begin=software.begin,
         close=lambda: None,
-        faults={"refused": blocked.mkdir, "offline": lambda: _ignore(requests.rename(away))},
-        repair=repair,
+        faults=spoiled.faults(),
+        repair=spoiled.repair,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from device_rig import Port, Rig
+from standing import Spoiled
 
 from drivers.http_wire import HttpWire
 from drivers.omero import OmeroImager, OmeroPace, imager
@@ -129,8 +130,8 @@ LABS_BY_FOLDER = Labs()
 
 
 def _port(lab: OmeroLab) -> Port:
-    memory, away = lab.memory.place, lab.folder / "away"
-    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
+    memory = lab.memory.place
+    spoiled = Spoiled(memory, lab.folder / "away", memory / "asked" / ".k.json.tmp")
 
     def shoot() -> None:
         end = time.monotonic() + 2.0
@@ -153,18 +154,7 @@ def _port(lab: OmeroLab) -> Port:
         begin()  # what is not begun yet would be NOT_FOUND, and rightly
         device.close()
 
-    def repair() -> None:
-        if away.exists():
-            away.rename(memory)
-        if blocked.exists():
-            blocked.rmdir()
-
-    def take_away() -> None:
-        begin()
-        memory.rename(away)
-
-    faults = {"refused": blocked.mkdir, "offline": take_away}
-    return Port(device, lab.runs, work, begin, close, faults, repair)
+    return Port(device, lab.runs, work, begin, close, spoiled.faults(begin), spoiled.repair)
 
 
 def port_rigs() -> dict[str, Rig]:

@@ -14,6 +14,7 @@ from typing import Any
 from device_rig import Port, Rig
 from killing import Fuse
 from protocol_lab import SmallLab
+from standing import Spoiled
 
 from drivers.deadline import Deadline
 from drivers.http_body import Body
@@ -220,8 +221,8 @@ class OpentronsLabs:
 
 
 def _port(lab: OpentronsLab) -> Port:
-    device, memory, away = lab.device, lab.folder / "memory", lab.folder / "away"
-    blocked = memory / "asked" / ".k.json.tmp"  # a folder where the memory wants to write its file
+    device, memory = lab.device, lab.folder / "memory"
+    spoiled = Spoiled(memory, lab.folder / "away", memory / "asked" / ".k.json.tmp")
 
     def is_running() -> bool:
         return any(device.poll(key).status is Status.RUNNING for key in ("k", "other", "new"))
@@ -238,20 +239,7 @@ def _port(lab: OpentronsLab) -> Port:
         begin()  # what is not begun yet would be NOT_FOUND, and rightly
         device.close()
 
-    def repair() -> None:
-        if away.exists():
-            away.rename(memory)
-        if blocked.exists():
-            blocked.rmdir()
-
-    def take_away() -> None:
-        begin()
-        memory.rename(away)
-
-    return Port(
-        device, lambda: len(lab.robot.log.acts), work, begin, close,
-        {"refused": blocked.mkdir, "offline": take_away}, repair,
-    )  # fmt: skip
+    return Port(device, lambda: len(lab.robot.log.acts), work, begin, close, spoiled.faults(begin), spoiled.repair)
 
 
 OPENTRONS_BY_FOLDER = OpentronsLabs()

@@ -25,6 +25,33 @@ def wait_for(is_so: Callable[[], object], within_s: float = 20.0) -> None:
 
 
 @dataclass(frozen=True)
+class Spoiled:
+    """A folder that a driver lives by: it can be taken away, and a file of it be made unwritable."""
+
+    home: Path
+    away: Path
+    """Where it is meanwhile."""
+    blocked: Path
+    """Made a folder, where the driver wants to write its file."""
+
+    def faults(self, before: Callable[[], None] = lambda: None) -> dict[str, Callable[[], object]]:
+        """Return the suite's faults; before it is taken away something may have to be awaited."""
+
+        def take_away() -> None:
+            before()
+            self.home.rename(self.away)
+
+        return {"refused": self.blocked.mkdir, "offline": take_away}
+
+    def repair(self) -> None:
+        """Put it back, and let files be written."""
+        if self.away.exists():
+            self.away.rename(self.home)
+        if self.blocked.exists():
+            self.blocked.rmdir()
+
+
+@dataclass(frozen=True)
 class Standing:
     """An open device with a worker's memory, and a lab whose time can be made to pass."""
 
@@ -42,7 +69,7 @@ class Standing:
 
     def port(self) -> Port:
         """Return it as the suite wants it; its memory can be taken away, and its files be made unwritable."""
-        away, blocked = self.memory.with_name("away"), self.memory / "asked" / ".k.json.tmp"
+        spoiled = Spoiled(self.memory, self.memory.with_name("away"), self.memory / "asked" / ".k.json.tmp")
 
         def is_running() -> bool:
             return any(self.device.poll(key).status is Status.RUNNING for key in KEYS)
@@ -61,18 +88,7 @@ class Standing:
             begin()  # what is not begun yet would be NOT_FOUND, and rightly
             self.device.close()
 
-        def take_away() -> None:
-            begin()
-            self.memory.rename(away)
-
-        def repair() -> None:
-            if away.exists():
-                away.rename(self.memory)
-            if blocked.exists():
-                blocked.rmdir()
-
-        faults = {"refused": blocked.mkdir, "offline": take_away}
-        return Port(self.device, self.effects, work, begin, close, faults, repair)
+        return Port(self.device, self.effects, work, begin, close, spoiled.faults(begin), spoiled.repair)
 
 
 Lab = TypeVar("Lab")

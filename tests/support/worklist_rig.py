@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from device_rig import Port, Rig
+from standing import Spoiled
 
 from drivers.ports import RunLoad
 from drivers.worklist_folder import WorklistFolder, make
@@ -114,19 +115,9 @@ def open_device(folder: Path, list_format: str = "csv", **options: Any) -> Workl
 def _open(list_format: str, folder: Path) -> Port:
     device, lab = open_device(folder, list_format), folder / "lab"
     suffix = ".gwl" if list_format == "gwl" else ".csv"
-    software, away = RobotSoftware(lab, suffix), folder / "unmounted"
-    blocked = lab / "out" / f"..k{suffix}.ready.tmp"  # a folder where the driver wants to write its file
-
-    def repair() -> None:
-        if away.exists():
-            away.rename(lab / "in")
-        if blocked.exists():
-            blocked.rmdir()
-
-    def unmount() -> None:
-        (lab / "in").rename(away)
-
-    faults = {"refused": lambda: blocked.mkdir(), "offline": unmount}
+    software = RobotSoftware(lab, suffix)
+    spoiled = Spoiled(lab / "in", folder / "unmounted", lab / "out" / f"..k{suffix}.ready.tmp")
+    faults, repair = spoiled.faults(), spoiled.repair
     return Port(device, software.effects, software.work, software.begin, lambda: None, faults, repair)
 
 

@@ -71,7 +71,8 @@ class PassingTime(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self.is_frozen:
-            self._clock.skip(timeout or 0.0)
+            # a wait of less than a clock can tell takes some time all the same
+            self._clock.skip(max(timeout or 0.0, 1e-6))
         return super().wait(0.0005 if not self.is_frozen else 0.005)
 
 

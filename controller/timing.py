@@ -6,11 +6,14 @@ operators do need no replanning of their own. It is the rough one of nextplate.s
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby, pairwise, takewhile
 
+from controller.actions import step_command
 from controller.durations import GUESSES_S
 from controller.floor import is_stuck
-from controller.recipe import Plan, barcode_of, chain, current
+from controller.recipe import BENCH, INCUBATOR, Plan, Stop, barcode_of, chain, current, stops
 from controller.state import LabState
 from nextplate.schedule import Arm, Placed, Route, Schedule, Shop, Stage, Station, Window, rough, usual_s
 
@@ -29,7 +32,7 @@ def may_begin(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan])
         plans: of all campaigns that share the lab.
     """
     everybody = plans or (plan,)
-    if all(p.tolerance is None for p in everybody):
+    if not any(stop.tolerance for p in everybody for stop in stops(p)):
         return None
     mine, floor = barcode_of(state, plan, _round(state, plan)), shop(state)
     begun = [r for r in _by_due(routes(state, now, everybody)) if r.is_begun or r.plate == mine]
@@ -50,9 +53,9 @@ def _by_due(plates: Iterator[Route]) -> list[Route]:
 def shop(state: LabState) -> Shop:
     """Return what plates share, as quick as it was seen to be."""
     move_s, fetch_s = (round(_usual_s(state, name)) for name in ("plate-mover move", "incubator fetch"))
-    # the imager is kept free from when the incubator begins to bring the plate
-    imager = Station("imager", setup_s=fetch_s)
-    return Shop((Station("deck"), Station("incubator", capacity=_SLOTS), imager), Arm(move_s))
+    # bench and imager are kept free from when the incubator begins to bring the plate
+    kept = (Station("bench", setup_s=fetch_s), Station("imager", setup_s=fetch_s))
+    return Shop((Station("deck"), Station("incubator", capacity=_SLOTS), *kept), Arm(move_s))
 
 
 def routes(state: LabState, now: datetime, plans: Sequence[Plan]) -> Iterator[Route]:
@@ -67,35 +70,77 @@ def routes(state: LabState, now: datetime, plans: Sequence[Plan]) -> Iterator[Ro
             yield _route(view, now, plan, place[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """A stage of a plate's way, and the journal's word for when it began."""
+
+    stage: Stage
+    begins: str
+    """The task with which it does."""
+    is_from_outcome: bool = False
+    """It begins when that task has ended."""
+    tolerance: timedelta | None = None
+    """By how much it may be too long before the next one begins."""
+
+
+def _legs(state: LabState, plan: Plan, n_loads: int) -> Iterator[_Leg]:
+    """Divide a plate's way; what is done on the bench one after the other is one stage of it."""
+    move_s = _usual_s(state, "plate-mover move")
+    dispense_s = n_loads * (move_s + _usual_s(state, "liquid-handler run-load")) + _usual_s(state, "incubator store")
+    yield _Leg(Stage(DISPENSE, ("deck",), round(dispense_s)), "deck-0")
+    for is_on_bench, group in groupby(stops(plan), lambda stop: stop.device in BENCH):
+        way = list(group)
+        if is_on_bench:
+            work_s = sum(_treating_s(state, plan, stop) + move_s for stop in way) - move_s
+            yield _Leg(Stage(f"bench {way[0].tasks[0]}", ("bench",), round(work_s)), way[0].tasks[0])
+            continue
+        for stop in way:
+            if stop.device == INCUBATOR:
+                name = INCUBATE if stop.tasks[0] == "store" else f"{INCUBATE} {stop.tasks[0]}"
+                stage = Stage(name, ("incubator",), round(stop.stay.total_seconds()))
+                yield _Leg(stage, stop.tasks[0], is_from_outcome=True, tolerance=stop.tolerance)
+            else:
+                yield _Leg(Stage(IMAGE, ("imager",), round(_usual_s(state, "imager acquire"))), "acquire")
+
+
+def _treating_s(state: LabState, plan: Plan, stop: Stop) -> float:
+    step = plan.section("assay")["step"][int(stop.tasks[0].partition("-")[2])]
+    usual = step.get("duration_s") or _usual_s(state, f"{stop.device} {step_command(step, '')['verb']}")
+    return float(usual) + stop.stay.total_seconds()
+
+
 def _route(state: LabState, now: datetime, plan: Plan, number: int) -> Route:
     n_loads = sum(task.startswith("run-") for task in chain(state, plan, number))
-    dispense_s = n_loads * (_usual_s(state, "plate-mover move") + _usual_s(state, "liquid-handler run-load"))
-    dispense_s += _usual_s(state, "incubator store")
-    stages = (
-        Stage(DISPENSE, ("deck",), round(dispense_s)),
-        Stage(INCUBATE, ("incubator",), round(plan.incubation.total_seconds())),
-        Stage(IMAGE, ("imager",), round(_usual_s(state, "imager acquire"))),
-    )
+    legs = tuple(_legs(state, plan, n_loads))
     slack_s = round(_usual_s(state, "plate-mover move")) + _usual_s(state, "incubator fetch")
-    limit = None if plan.tolerance is None else round(max(plan.tolerance.total_seconds(), slack_s))
-    windows = () if limit is None else (Window(INCUBATE, IMAGE, 0, limit),)
+    windows = tuple(
+        Window(leg.stage.name, after.stage.name, 0, round(max(leg.tolerance.total_seconds(), slack_s)))
+        for leg, after in pairwise(legs)
+        if leg.tolerance is not None
+    )
     priority = int(plan.section("campaign").get("priority", 0))
     plate = barcode_of(state, plan, number)
-    done = tuple(_done(state, now, plate, number, stages))
-    return Route(plate, stages, windows, priority=priority, done=done)
+    done = tuple(_done(state, now, plate, number, legs))
+    return Route(plate, tuple(leg.stage for leg in legs), windows, priority=priority, done=done)
 
 
-def _done(state: LabState, now: datetime, plate: str, number: int, stages: Sequence[Stage]) -> Iterator[Placed]:
+def _done(state: LabState, now: datetime, plate: str, number: int, legs: Sequence[_Leg]) -> Iterator[Placed]:
     """Return the stages that were begun, as they were; the last one ends as expected, but not in the past."""
-    stored = state.outcome("store", number)
-    times = (_began(state, "deck-0", number), stored.time if stored else None, _began(state, "acquire", number))
-    begun = [(stage, time) for stage, time in zip(stages, times, strict=True) if time]
+    times = ((leg.stage, _begun(state, leg, number)) for leg in legs)
+    begun = [(stage, time) for stage, time in takewhile(lambda pair: pair[1] is not None, times) if time]
     for n, (stage, time) in enumerate(begun):
         start = round((time - now).total_seconds())
         is_last = n == len(begun) - 1
         end = start + stage.duration_s
         leave = max(end, 0) if is_last else max(start, round((begun[n + 1][1] - now).total_seconds()) - 1)
         yield Placed(plate, stage.name, stage.stations[0], start, start, end if is_last else min(end, leave), leave)
+
+
+def _begun(state: LabState, leg: _Leg, number: int) -> datetime | None:
+    if leg.is_from_outcome:
+        outcome = state.outcome(leg.begins, number)
+        return outcome.time if outcome else None
+    return _began(state, leg.begins, number)
 
 
 def _began(state: LabState, task: str, number: int) -> datetime | None:

@@ -7,13 +7,14 @@ the next, always in this order, so no two plates ever wait for each other. A dev
 All of it follows from the journal; nothing is kept beside it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
 from controller.actions import Operate
-from controller.recipe import BENCH, HANDLING, INCUBATOR, Plan, Stop, chain, current, kind_of, stops
+from controller.recipe import BENCH, HANDLING, INCUBATOR, Plan, Stop, chain, current, kind_of, margins, stops
 from controller.state import LabState, task_key
 
 AGEING_H = 4.0
@@ -147,21 +148,24 @@ def _may_be_under_way(state: LabState, key: str) -> bool:
 def turns(state: LabState, now: datetime, plans: Sequence[Plan]) -> tuple[Plan, ...]:
     """Put campaigns in the order in which they may ask for things now.
 
-    Plates that liquid has touched come first; then priority, raised by how long a campaign has waited.
+    Plates that liquid has touched come first, of them those that have a time to keep, the nearest first; then
+    priority, raised by how long a campaign has waited.
     """
     if len(plans) < 2:
         return tuple(plans)
     return tuple(sorted(plans, key=lambda plan: (*_rank(state.focused(plan.name), now, plan), plan.name)))
 
 
-def _rank(state: LabState, now: datetime, plan: Plan) -> tuple[bool, float]:
+def _rank(state: LabState, now: datetime, plan: Plan) -> tuple[bool, float, float]:
     place = current(state, plan)
     if place is None:
-        return True, 0.0
+        return True, 0.0, 0.0
     number, task = place
     is_touched = kind_of(task) in _TOUCHED
+    left = min(margins(state, plan, number, now), default=None) if is_touched else None
     priority = float(plan.section("campaign").get("priority", 0))
-    return not is_touched, -(priority + _waited_h(state, now, plan, number, task) / AGEING_H)
+    waited = _waited_h(state, now, plan, number, task) / AGEING_H
+    return not is_touched, math.inf if left is None else left.total_seconds(), -(priority + waited)
 
 
 def _waited_h(state: LabState, now: datetime, plan: Plan, number: int, task: str) -> float:

@@ -104,13 +104,20 @@ def late_min(state: LabState, plan: Plan, round_number: int) -> float | None:
     return round(max(over) / timedelta(minutes=1), 1) if over and max(over) > timedelta(0) else None
 
 
-def margins(state: LabState, plan: Plan, round_number: int) -> Iterator[timedelta]:
-    """Yield, for every incubation with a tolerance that is over, the time that was left when the next thing began."""
+def margins(state: LabState, plan: Plan, round_number: int, now: datetime | None = None) -> Iterator[timedelta]:
+    """Yield the time left, for every incubation with a tolerance, when the next thing began.
+
+    Args:
+        state: with the plan's campaign in focus.
+        plan: the campaign's.
+        round_number: of the plate.
+        now: asks about what has not begun yet instead: how much is left of it now.
+    """
     for stop, after in pairwise(stops(plan)):
         stored = state.outcome(stop.tasks[0], round_number)
         then = state.intents.get(state.latest_key(after.tasks[0], round_number))
-        if stop.tolerance is not None and stored is not None and then is not None:
-            yield stored.time + stop.stay + stop.tolerance - then.time
+        if stop.tolerance is not None and stored is not None and (then is None) == (now is not None):
+            yield stored.time + stop.stay + stop.tolerance - (then.time if then else now or stored.time)
 
 
 def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:

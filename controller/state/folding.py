@@ -6,8 +6,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from controller.state.growing import Growing, opened
 from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome
 
+_GROWING = ("intents", "outcomes", "accepted")
+"""What is never taken away again, but for a value put over another one."""
 _REMEMBERED = 200
 """Durations kept of each device and verb."""
 
@@ -19,11 +22,11 @@ class _Draft:
     library: str | None
     focus: str | None
     campaigns: dict[str, Campaign]
-    intents: dict[str, Intent]
-    outcomes: dict[str, Outcome]
+    intents: dict[str, Intent] | Growing[Intent]
+    outcomes: dict[str, Outcome] | Growing[Outcome]
     in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
-    accepted: dict[str, datetime]
+    accepted: dict[str, datetime] | Growing[datetime]
     places: dict[str, str]
     spares: dict[str, str]
     faults: dict[str, Fault]
@@ -54,17 +57,26 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
     """
     before = start or LabState()
     values = {f.name: getattr(before, f.name) for f in fields(before)}
-    opened: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-    draft = _Draft(**opened)
+    draft = _Draft(**{name: _opened(name, value) for name, value in values.items()})
     for event in events:
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
         draft.speaker = event.campaign
         handler(draft, event.payload, event.time)
-    after = {name: getattr(draft, name) for name in values}
-    closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
-    return LabState(**closed)
+    return LabState(**{name: _closed(getattr(draft, name)) for name in values})
+
+
+def _opened(name: str, value: Any) -> Any:
+    if name in _GROWING:
+        return opened(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _closed(value: Any) -> Any:
+    if isinstance(value, Growing):
+        return value.closed()
+    return MappingProxyType(value) if isinstance(value, dict) else value
 
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:

@@ -1,0 +1,67 @@
+"""A mapping that only grows, of which a changed copy costs no more than what was changed.
+
+A journal's intents and outcomes are kept for ever and looked at one by one; copying all of them at every event would
+make a lab slower with each year.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TypeVar
+
+V = TypeVar("V")
+_FEW = 1000
+"""Up to so many entries are copied: that is quicker than looking in two places."""
+
+
+class Grown(Mapping[str, V]):
+    """An older mapping and what was put over it since; iterates in the order in which keys first came."""
+
+    __slots__ = ("_base", "_n", "_top")
+
+    def __init__(self, base: Mapping[str, V], top: dict[str, V]) -> None:
+        self._base, self._top = base, top
+        self._n = len(base) + sum(key not in base for key in top)
+
+    def __getitem__(self, key: str) -> V:
+        """Return the newest value of a key."""
+        return self._top[key] if key in self._top else self._base[key]
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key was ever put."""
+        return key in self._top or key in self._base
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return chain(self._base, (key for key in self._top if key not in self._base))
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return self._n
+
+    def opened(self) -> "Growing[V]":
+        """Return a copy that can grow."""
+        return Growing(self._base, dict(self._top))
+
+
+class Growing(Grown[V]):
+    """A Grown that is being written."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: str, value: V) -> None:
+        """Put a value over what there is."""
+        self._n += key not in self
+        self._top[key] = value
+
+    def closed(self) -> Grown[V]:
+        """Return what shall not change any more; much that was put over little is laid into one."""
+        if len(self._top) ** 2 > len(self._base):
+            return Grown({**self._base, **self._top}, {})
+        return Grown(self._base, self._top)
+
+
+def opened(before: Mapping[str, V]) -> "dict[str, V] | Growing[V]":
+    """Return a copy of a mapping that can grow."""
+    if isinstance(before, Grown):
+        return before.opened()
+    return dict(before) if len(before) <= _FEW else Growing(before, {})

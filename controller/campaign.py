@@ -149,7 +149,7 @@ def _with_adopted(
     return fold(store.append([event], expected_seq=store.head().seq), state)
 
 
-_ADOPTED = ("approval", "faults", "proof", "readout")
+_ADOPTED = ("approval", "cost", "faults", "proof", "readout")
 _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controller.actions import Action, Note, Operate, Resubmit, Wait
+from controller.approving import approval_word
 from controller.faults import TELLING, about, policy_answer, stalled, told, unreachable
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
@@ -50,8 +51,8 @@ def _work(
         return _word_about(state, now, plan, task, outcome)
     if key in state.intents:
         return _again(state, now, plan, key)
-    if task == "approve" and round_number in state.proposals:
-        return ()
+    if task == "approve":
+        return _let_go(state, now, plan, plans, round_number)
     earliest = not_before(state, plan, task, round_number)
     if earliest is not None and now < earliest:
         return (Wait(earliest),)
@@ -61,6 +62,12 @@ def _work(
         return (Wait(then),)
     action = build(state, plan, task, round_number)
     return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
+
+
+def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int) -> tuple[Action, ...]:
+    """Approve a round by the policy, or ask, once for what is planned now."""
+    asked, word = state.proposals.get(round_number), approval_word(state, now, plan, plans, round_number)
+    return () if asked is not None and asked.digest == word.payload["digest"] else (word,)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:

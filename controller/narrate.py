@@ -153,7 +153,7 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
 
 _TOLD: Mapping[str, Callable[[JSON], str]] = {
     "campaign.started": lambda p: f"campaign {p['name']} starts: {p['rounds']} rounds, seed {p['seed']}",
-    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, faults, proof, channel names",
+    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, cost, faults, proof, channel names",
     "campaign.finished": lambda p: f"campaign {p['name']} is finished",
     "proposal": lambda p: f"WAITS FOR APPROVAL: {p['question']}",
     "fault": lambda p: f"NEEDS A PERSON: {p['question']} ({' | '.join(p['choices'])})",

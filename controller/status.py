@@ -24,7 +24,7 @@ def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None)
         "rounds": [_round(state, r) for r in range(campaign.rounds)] if campaign else [],
         "in_flight": [{"key": i.key, "since": i.time.isoformat()} for i in state.pending()],
         "faults": [{"fault": f.fault, "question": f.question, "choices": f.choices} for f in state.open_faults()],
-        "waiting_for_approval": {str(r + 1): state.proposals[r] for r in state.open_proposals()},
+        "waiting_for_approval": {str(r + 1): state.proposals[r].question for r in state.open_proposals()},
         "plates": dict(sorted(state.places.items())),
         "starts": state.n_starts,
         "journal_seq": seq,

@@ -20,7 +20,8 @@ class Happening:
     """Something the service did or saw.
 
     Kinds: service-started, service-stopped, night-started, night-resumed, night-over, needs-person, settled, crash,
-    hang, failed, restart, given-up, refused, busy, wanting, clock-set, clock-question, clock-believed, stop-forced, not-kept.
+    hang, failed, restart, given-up, refused, busy, wanting, clock-set, clock-question, clock-believed, stop-forced,
+    not-kept.
     """
 
     kind: str

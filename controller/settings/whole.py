@@ -12,7 +12,7 @@ from controller.settings.choosing import BeliefSection, PickingSection
 from controller.settings.deck import DeckSection
 from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
 from controller.settings.nightly import NightlySection
-from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
+from controller.settings.running import ApprovalSection, CostSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from controller.settings.telling import LogsSection, MetricsSection, NotificationsSection
 from nextplate.errors import DataError, PlanError
@@ -30,6 +30,9 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
             "n_lot",
+        ),
+        "approval": (
+            "max_new_scaffolds", "max_volume_ul", "max_cost", "max_hours", "latest_finish", "min_expected_hits",
         ),
         "proof": ("robots",),
         "faults": ("policy",),
@@ -53,6 +56,8 @@ class Settings(Section):
     picking: PickingSection = PickingSection()
     belief: BeliefSection = BeliefSection()
     approval: ApprovalSection = ApprovalSection()
+    cost: CostSection | None = None
+    """None: nobody knows what a round costs."""
     proof: ProofSection = ProofSection()
     faults: FaultsSection = FaultsSection()
     nightly: NightlySection = NightlySection()
@@ -132,7 +137,7 @@ class Settings(Section):
         """
         default = type(self)()
         unused: dict[str, Any] = dict.fromkeys(_NO_DECISIONS, True)
-        unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
+        unused |= {name: True for name in ("readout", "deck", "cost") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
             if unused.get(table) is True:
                 continue

@@ -20,9 +20,9 @@ attempt            key, message: the device refused or its reply was lost; the s
 accepted           key: the device has it; from here on it may not say that it never had
 outcome            key, status (done | failed), result, message
 decision           what (approve | reject | pause | resume | abort | answer | rollback), by whom, about which round or
-                   fault
+                   fault; an approval with the digest of what was approved
 decision.refused   a decision that came too late or made no sense, with the reason
-proposal           round, question: a round is planned and proven, and waits for approval
+proposal           round, question, digest, summary, held: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked
 campaign.finished  the last event of a campaign
 =================  =========================================================================================
@@ -38,6 +38,7 @@ from controller.state.nouns import (
     Intent,
     LabState,
     Outcome,
+    Proposal,
     task_key,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "Intent",
     "LabState",
     "Outcome",
+    "Proposal",
     "fold",
     "task_key",
 ]

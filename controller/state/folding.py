@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from controller.state.growing import Growing, opened
-from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome
+from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome, Proposal
 
 _GROWING = ("intents", "outcomes", "accepted")
 """What is never taken away again, but for a value put over another one."""
@@ -162,10 +162,10 @@ def _fault(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.faults[p["fault"]] = Fault(p["fault"], p["key"], p["question"], tuple(p["choices"]), None, None, kind, time)
 
 
-def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
+def _decision(draft: _Draft, p: JSON, time: datetime) -> None:
     match p["what"]:
         case "approve" | "reject":
-            _approve(draft, p)
+            _approve(draft, p, time)
         case "pause" | "resume":
             draft.change(is_paused=p["what"] == "pause")
         case "abort":
@@ -183,9 +183,10 @@ def _carry(draft: _Draft, p: JSON) -> None:
     draft.places[p["plate"]] = p["place"]
 
 
-def _approve(draft: _Draft, p: JSON) -> None:
+def _approve(draft: _Draft, p: JSON, time: datetime) -> None:
     if draft.campaign is not None:
-        approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
+        is_approved, digest = p["what"] == "approve", p.get("digest", "")
+        approval = Approval(p["round"], is_approved, p["by"], p.get("reason", ""), digest, time)
         approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
         draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
 
@@ -224,7 +225,8 @@ def _lose_plate(draft: _Draft, intent: Intent) -> None:
 
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
     if draft.campaign is not None:
-        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: p["question"]}))
+        proposal = Proposal(p["question"], p.get("digest", ""), p.get("summary", {}))
+        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: proposal}))
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:

@@ -96,6 +96,24 @@ class Approval:
     is_approved: bool
     by: str
     reason: str
+    digest: str = ""
+    """Of what was approved, as the step ``propose`` gave it; "" in journals of before there were digests."""
+    time: datetime | None = None
+    """When it was taken into the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A round put before a person."""
+
+    question: str
+    digest: str
+    """Of what is proposed; "" in journals of before there were digests."""
+    summary: JSON
+    """As controller.approving sums it up; empty in journals of before there were summaries."""
+
+    def __str__(self) -> str:
+        return self.question
 
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -110,8 +128,8 @@ class Campaign:
     rounds: int
     library: str
     settings: JSON
-    proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
-    """Rounds that were put before a person, with the summary shown."""
+    proposals: Mapping[int, Proposal] = field(default_factory=lambda: _NOTHING)
+    """Rounds that were put before a person."""
     approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
     withdrawn: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds whose beliefs were rolled back from, and by whom."""
@@ -171,8 +189,8 @@ class LabState:
         return self.campaigns.get(self.focus) if self.focus else None
 
     @property
-    def proposals(self) -> Mapping[int, str]:
-        """Rounds of the campaign that were put before a person, with the summary shown."""
+    def proposals(self) -> Mapping[int, Proposal]:
+        """Rounds of the campaign that were put before a person."""
         return self.campaign.proposals if self.campaign else _NOTHING
 
     @property
@@ -214,8 +232,9 @@ class LabState:
         return tuple(self.in_flight.values())
 
     def open_proposals(self) -> tuple[int, ...]:
-        """Return the rounds that wait for a person's approval."""
-        return tuple(r for r in self.proposals if r not in self.approvals)
+        """Return the rounds that wait for a person's approval; also where another plan was approved than waits now."""
+        said = self.approvals
+        return tuple(r for r, p in self.proposals.items() if r not in said or p.digest != said[r].digest)
 
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered, of the whole lab."""
@@ -276,4 +295,6 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Proposal):
+        return value.digest  # when a plate will end was learned on the way, and stands in its summary
     return {f.name: getattr(value, f.name) for f in fields(value)}

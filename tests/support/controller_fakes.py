@@ -137,6 +137,8 @@ class FakeExecutor:
     fail: set[str] = field(default_factory=set)
     bad_plates: set[int] = field(default_factory=set)
     shut_gates: set[int] = field(default_factory=set)
+    proposes: str = ""
+    """What makes a plan another one."""
     journal: FakeJournal = field(default_factory=FakeJournal)
     """Tells which barcode a plate was given."""
     _reports: dict[str, Report] = field(default_factory=dict)
@@ -174,6 +176,13 @@ class FakeExecutor:
                      ["D1", f"SRC-{k}", "source"], ["D2", f"TIPS-{k}", "tips"]]}
                     for k in range(2)
                 ],
+            },
+            "propose": {
+                "digest": f"{job.key}:{self.proposes}", "n_compounds": 4, "n_new_scaffolds": 3, "n_scaffolds": 4,
+                "new_scaffolds": [["c1ccccc1", 2]], "n_wells": 6, "n_tips": 4, "n_loads": 2, "drawn_nl": 20_000,
+                "rule": "ucb", "reasons": {"exploit": 4},
+                "sources": [{"plate": "SRC-0", "n_wells": 4, "drawn_nl": 20_000, "least_left_nl": 5_000,
+                             "least_left_well": "A01"}],
             },
             "admit": {"passed": False},
             "calibrate": {"is_deployed": number not in self.shut_gates},
@@ -231,6 +240,7 @@ class FakeLab:
                 fail=self.executor.fail,
                 bad_plates=self.executor.bad_plates,
                 shut_gates=self.executor.shut_gates,
+                proposes=self.executor.proposes,
                 journal=self.journal,
             ),
             devices=dict.fromkeys(kinds, self.device),
@@ -260,7 +270,11 @@ class FakeLab:
             return loop.state
 
     def decide(self, **decision: Any) -> None:
-        """Let an operator say something."""
+        """Let an operator say something; about a round: about what is planned as that."""
+        if decision["what"] in ("approve", "reject"):
+            state = fold(self.journal.events).focused(decision.get("campaign", self.plan.name))
+            asked = state.proposals.get(decision["round"])
+            decision = {"digest": asked.digest if asked else "", **decision}
         self.inbox.append(("decision", {"by": "ann", **decision}))
 
 

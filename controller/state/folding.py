@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from controller.state.growing import Growing, opened
+from controller.state.growing import Growing, closed, opened, put
 from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome, Proposal
 
 _GROWING = ("intents", "outcomes", "accepted")
@@ -22,11 +22,11 @@ class _Draft:
     library: str | None
     focus: str | None
     campaigns: dict[str, Campaign]
-    intents: dict[str, Intent] | Growing[Intent]
-    outcomes: dict[str, Outcome] | Growing[Outcome]
+    intents: dict[str, Intent] | Growing[str, Intent]
+    outcomes: dict[str, Outcome] | Growing[str, Outcome]
     in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
-    accepted: dict[str, datetime] | Growing[datetime]
+    accepted: dict[str, datetime] | Growing[str, datetime]
     places: dict[str, str]
     spares: dict[str, str]
     faults: dict[str, Fault]
@@ -74,9 +74,7 @@ def _opened(name: str, value: Any) -> Any:
 
 
 def _closed(value: Any) -> Any:
-    if isinstance(value, Growing):
-        return value.closed()
-    return MappingProxyType(value) if isinstance(value, dict) else value
+    return closed(value) if isinstance(value, dict | Growing) else value
 
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
@@ -187,7 +185,7 @@ def _approve(draft: _Draft, p: JSON, time: datetime) -> None:
     if draft.campaign is not None:
         is_approved, digest = p["what"] == "approve", p.get("digest", "")
         approval = Approval(p["round"], is_approved, p["by"], p.get("reason", ""), digest, time)
-        approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
+        approvals = put(draft.campaign.approvals, p["round"], approval)
         draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
 
 
@@ -226,7 +224,7 @@ def _lose_plate(draft: _Draft, intent: Intent) -> None:
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
     if draft.campaign is not None:
         proposal = Proposal(p["question"], p.get("digest", ""), p.get("summary", {}))
-        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: proposal}))
+        draft.change(proposals=put(draft.campaign.proposals, p["round"], proposal))
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:

@@ -1,6 +1,6 @@
 """A QInstruments BioShake as its serial line knows it; from facts/devices.md 4.6, and from no driver.
 
-A start (``resetDevice``) is told in lines as it goes on, the last when it is done; `sim.wire.voice.Voice` says them, and
+A start (``resetDevice``) is told in lines as it goes on, the last when it is done; `sim.wire.voice` says them, and
 for four seconds more nothing is heard. What reads the state and sets a run time (getShakeState, getElmState,
 shakeOnWithRuntime, ...) is as public programs quote the maker's manual; a model that lacks some of it (``lacks``)
 answers ``u -> ...`` to that.

@@ -16,18 +16,34 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from bench.table import Figure, markdown
-from tests.support.four_plates import FIELD_PX, Calm, calm_night, copied, mortal, optics, play, small_fields, wrongs
+from tests.support.four_plates import (
+    FIELD_PX,
+    Calm,
+    calm_night,
+    copied,
+    mortal,
+    optics,
+    play,
+    result_of,
+    small_fields,
+    wrongs,
+)
 from tests.support.killing import Fuse
 
 OUT = Path("bench-out") / "killed"
-N_RANDOM, KILLS_A_NIGHT = 500, 5
+STRIDES = range(1, 7)
+"""How many moments a process lives on after those of its start, by night."""
+N_SINGLE, N_RANDOM, KILLS_A_NIGHT = 60, 500, 5
 _COMMAND = "python -m bench.run killed"
 _KILLED = -signal.SIGKILL
+_MOMENTS_OF_START = 3
+"""Before and after the commit that says that a process took over, and before the next thing it does."""
 
 
 class DeadlyFuse(Fuse):
@@ -45,37 +61,56 @@ def figures() -> Sequence[Figure]:
     return measured()
 
 
-def measured(step: int = 1, n_random: int = N_RANDOM) -> Sequence[Figure]:
-    """Kill at every ``step``-th moment, and ``n_random`` times at random ones."""
+def measured(strides: Sequence[int] = STRIDES, n_single: int = N_SINGLE, n_random: int = N_RANDOM) -> list[Figure]:
+    """Kill nights again and again after so many moments each, others once, and others at random moments."""
     root = OUT.resolve()
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     _prepare()
     calm = _calm(root)
+    once = [round(moment) for moment in np.linspace(1, calm.n_moments, n_single)]
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
-        every = list(pool.map(partial(killed_at, root, calm, "commit"), range(1, calm.n_moments + 1, step)))
-        changes = list(pool.map(partial(killed_at, root, calm, "change"), range(1, calm.n_changes + 1, 5 * step)))
-        nights = list(pool.map(partial(killed_at_random, root, calm), range(n_random // KILLS_A_NIGHT)))
-    told = f"{calm.n_events} events; before and after each commit and each hand-over to a device"
-    changing = f"of {calm.n_changes}: before, in and after a change of the world, the device's own memory among it"
+        chains = list(pool.map(partial(killed_on_and_on, root, calm), strides))
+        single = list(pool.map(partial(killed_once, root, calm), once))
+        chance = list(pool.map(partial(killed_at_random, root, calm), range(n_random // KILLS_A_NIGHT)))
+    told = f"{calm.n_events} events, {calm.n_moments // 2} commits and hand-overs in an undisturbed night"
+    each = ", ".join(str(n) for n, _ in chains)
     return [
-        Figure(f"SIGKILL at each of {len(every)} moments of a four-plate night", _verdict(every), told, _COMMAND),
-        Figure(f"SIGKILL at {len(changes)} moments of the devices' work", _verdict(changes), changing, _COMMAND),
-        Figure(
-            f"SIGKILL at {sum(n for n, _ in nights)} random moments of {len(nights)} such nights",
-            _verdict([wrong for _, wrong in nights]),
-            "the night ends, every transfer, move and image once, chain intact",
-            _COMMAND,
+        _figure(
+            f"SIGKILL after every commit and hand-over of a four-plate night; every {list(strides)[-1]}th",
+            chains,
+            f"kills by night: {each}; {told}",
+        ),
+        _figure("one SIGKILL, before or after a commit or a hand-over", single, told),
+        _figure(
+            "SIGKILL at random moments", chance, "the night ends; every transfer, move and image once; chain intact"
         ),
     ]
 
 
-def killed_at(root: Path, calm: Calm, kind: str, moment: int) -> list[str]:
-    """Play a night in a process that dies at a moment, go on in another; say what is wrong in the end."""
-    lab = copied(calm, root / f"{kind}-{moment}")
-    if (code := _in_process(partial(_die, lab, kind, moment))) != _KILLED:
-        return [f"{kind} {moment}: the process ended with {code}"]
-    return _ended(lab, calm, f"{kind} {moment}")
+def _figure(name: str, nights: Sequence[tuple[int, list[str]]], told: str) -> Figure:
+    wrong = [one for _, night in nights for one in night]
+    shown = f": {'; '.join(wrong[:3])}" if wrong else ""
+    measured = (
+        f"{sum(n for n, _ in nights)} kills, {sum(bool(w) for _, w in nights)} of {len(nights)} nights wrong{shown}"
+    )
+    return Figure(name, measured, told, _COMMAND)
+
+
+def killed_on_and_on(root: Path, calm: Calm, stride: int) -> tuple[int, list[str]]:
+    """Let every process die so many moments after it took over, until none is left to die at."""
+    lab, n_kills = copied(calm, root / f"stride-{stride}"), 0
+    while (code := _in_process(partial(_die, lab, _MOMENTS_OF_START + stride))) == _KILLED:
+        n_kills += 1
+    return n_kills, [f"stride {stride}: a process ended with {code}"] if code else _ended(lab, calm, f"stride {stride}")
+
+
+def killed_once(root: Path, calm: Calm, moment: int) -> tuple[int, list[str]]:
+    """Play a night in a process that dies at a moment, go on in another."""
+    lab = copied(calm, root / f"at-{moment}")
+    if (code := _in_process(partial(_die, lab, moment))) != _KILLED:
+        return 0, [f"moment {moment}: the process ended with {code}"]
+    return 1, _ended(lab, calm, f"moment {moment}")
 
 
 def killed_at_random(root: Path, calm: Calm, seed: int) -> tuple[int, list[str]]:
@@ -96,10 +131,10 @@ def _ended(lab: Path, calm: Calm, name: str) -> list[str]:
     return [f"{name}: {one}" for one in wrong]
 
 
-def _die(lab: Path, kind: str, moment: int) -> None:
-    fuse, other = DeadlyFuse(), DeadlyFuse()
+def _die(lab: Path, moment: int) -> None:
+    fuse = DeadlyFuse()
     fuse.at = moment
-    with mortal(fuse, other) if kind == "commit" else mortal(other, fuse):
+    with mortal(fuse):
         play(lab)
 
 
@@ -112,7 +147,7 @@ def _go_on_and_tell(lab: Path, calm: Calm, told: Path) -> None:
     with small_fields():
         ending = play(lab)
     wrong = ["a person is needed"] if ending.needs_person else []
-    wrong += ["the state is another"] if ending.state.digest() != calm.digest else []
+    wrong += ["an action ended otherwise"] if result_of(ending.state) != calm.result else []
     told.write_text(json.dumps(wrong + wrongs(lab, calm)))
 
 
@@ -145,11 +180,5 @@ def _in_process(work: Callable[[], None], kill_after_s: float | None = None) -> 
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _verdict(nights: Sequence[list[str]]) -> str:
-    wrong = [one for night in nights for one in night]
-    shown = "; ".join(islice(wrong, 3))
-    return f"{sum(map(bool, nights))} nights wrong" + (f": {shown}" if shown else "")
-
-
 if __name__ == "__main__":
-    print(markdown(measured(int(sys.argv[1]), int(sys.argv[2]))))
+    print(markdown(measured(range(1, int(sys.argv[1]) + 1), *map(int, sys.argv[2:4]))))

@@ -188,8 +188,10 @@ class NightWatch:
         """Tell when something physical may be begun; None: now."""
         if self._doubts_clock():
             return now + _ASK_CLOCK_S
-        opens = self.windows.opens(now)
-        return opens if opens > now else None
+        # People keep the wall's hours, whatever the lab's own time is.
+        wall = now if self.guard is None else self.now()
+        opens = self.windows.opens(wall)
+        return now + (opens - wall) if opens > wall else None
 
     def _doubts_clock(self) -> bool:
         if self.guard is None:

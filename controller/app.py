@@ -80,6 +80,8 @@ def _simulated(lab: Lab) -> Hardware:
         "imager": simulated.imager,
         "shaker": simulated.shaker,
         "barcode-reader": simulated.barcode_reader,
+        "washer": simulated.washer,
+        "dispenser": simulated.dispenser,
     }
     return Hardware(
         simulated.clock,

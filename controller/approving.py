@@ -5,13 +5,12 @@ Whatever is let go is named by the digest of its picks, transfers and files, and
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller.actions import Note
+from controller.actions import Note, step_command
 from controller.durations import GUESSES_S, drawn_s
-from controller.recipe import AFTER_LOADS, Plan, barcode_of, chain
+from controller.recipe import Plan, barcode_of, chain, kind_of, stops
 from controller.state import LabState
 from controller.timing import IMAGE, foreseen
 from nextplate.schedule import usual_s
@@ -19,7 +18,13 @@ from nextplate.schedule import usual_s
 JSON = Mapping[str, Any]
 _DRAWS = 200
 _ENDS = (0.05, 0.5, 0.95)
-_MOVES = ("deck-", "clear", "stage", "unstage")
+_ACTIVITIES = {
+    "run": "liquid-handler run-load",
+    "store": "incubator store",
+    "fetch": "incubator fetch",
+    "acquire": "imager acquire",
+}
+"""What a device does in the kinds of tasks in which the arm carries nothing."""
 
 
 def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> Note:
@@ -81,14 +86,6 @@ def cost_of(figures: JSON, prices: JSON | None) -> dict[str, Any] | None:
     return {"total": round(total, 2), "currency": prices["currency"]}
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What devices do for a plate, and how long it rests."""
-
-    activities: tuple[str, ...]
-    rest: timedelta
-
-
 def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
     """Tell when the plate's last image is taken if it is let go now: 5th percentile, median, 95th.
 
@@ -98,15 +95,15 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     # Loaded only here: deciding anything else needs no random numbers.
     import numpy as np
 
-    work = _work(state, plan, number)
+    work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
-    draws = [sum(_drawn_s(state, name, rng) for name in work.activities) for _ in range(_DRAWS)]
-    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work.activities)
+    draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
+    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
-    middle = planned if planned is not None else usual + work.rest.total_seconds()
+    middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
     times = {name: (now + timedelta(seconds=round(middle + s))).isoformat() for name, s in off.items()}
-    seen = [len(state.took_s.get(name, ())) for name in set(work.activities)]
+    seen = [len(state.took_s.get(name, ())) for name in set(work)]
     return {**times, "n_seen": min(seen), "hours": round((middle + off["p95"]) / 3600, 2)}
 
 
@@ -114,19 +111,16 @@ def _drawn_s(state: LabState, activity: str, rng: Any) -> float:
     return drawn_s(state.took_s.get(activity, ()), GUESSES_S[activity], rng)
 
 
-def _work(state: LabState, plan: Plan, number: int) -> _Work:
-    """List what devices do for a round's plate until its last image is taken."""
-    until = AFTER_LOADS.index("acquire")
-    tasks = [t for t in chain(state, plan, number) if t.startswith(("deck-", "run-")) or t in AFTER_LOADS[: until + 1]]
-    return _Work(tuple(_activity(task) for task in tasks), plan.incubation)
-
-
-def _activity(task: str) -> str:
-    if task.startswith("run-"):
-        return "liquid-handler run-load"
-    if task.startswith(_MOVES):
-        return "plate-mover move"
-    return f"{'imager' if task == 'acquire' else 'incubator'} {task}"
+def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
+    """Yield what devices do for a round's plate until its last image is taken."""
+    tasks = chain(state, plan, number)
+    for task in tasks[tasks.index("deck-0") : tasks.index("unstage")]:
+        kind = kind_of(task)
+        if kind == "treat":
+            step = plan.section("assay")["step"][int(task.partition("-")[2])]
+            yield f"{step['device']} {step_command(step, '')['verb']}"
+        else:
+            yield _ACTIVITIES.get(kind, "plate-mover move")
 
 
 def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str) -> float | None:

@@ -9,10 +9,12 @@ from controller.faults import TELLING, about, policy_answer, stalled, told, unre
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
 from controller.state import LabState, Outcome
-from controller.timing import may_begin
+from controller.timing import Due, due
 
 
-def decide(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = ()) -> tuple[Action, ...]:
+def decide(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = (), due_at: Due = due
+) -> tuple[Action, ...]:
     """Return the actions of one campaign to take now.
 
     Args:
@@ -20,6 +22,7 @@ def decide(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = (
         now: UTC.
         plan: the campaign's.
         plans: of all campaigns that share the lab, this one among them or not.
+        due_at: tells when a task may begin by the schedule; the loop gives one that remembers.
 
     Returns:
         An empty tuple means: wait for what is in flight, for another campaign, or for a person.
@@ -36,11 +39,11 @@ def decide(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = (
     place = current(state, plan)
     if place is None:
         return (Note("campaign.finished", {"name": plan.name, "rounds": plan.rounds}),)
-    return _work(state, now, plan, plans, *place) or waits
+    return _work(state, now, plan, plans, due_at, *place) or waits
 
 
 def _work(
-    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int, task: str
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], due_at: Due, round_number: int, task: str
 ) -> tuple[Action, ...]:
     key = state.latest_key(task, round_number)
     outcome = state.outcomes.get(key)
@@ -55,16 +58,18 @@ def _work(
         return (Wait(earliest),)
     if why_wait(state, plan, plans, task):
         return ()
-    if task == "deck-0" and (due := may_begin(state, now, plan, plans)):
-        return (Wait(due),)
+    if then := due_at(state, now, plan, plans, task):
+        return (Wait(then),)
     action = build(state, plan, task, round_number)
     return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
 
 
 def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int) -> tuple[Action, ...]:
     """Approve a round by the policy, or ask, once for what is planned now."""
-    asked, word = state.proposals.get(round_number), approval_word(state, now, plan, plans, round_number)
-    return () if asked is not None and asked.digest == word.payload["digest"] else (word,)
+    asked, planned = state.proposals.get(round_number), state.outcome("propose", round_number)
+    if asked is not None and planned is not None and asked.digest == planned.result["summary"]["digest"]:
+        return ()
+    return (approval_word(state, now, plan, plans, round_number),)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:

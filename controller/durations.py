@@ -15,6 +15,10 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
         "incubator store": 60.0,
         "incubator fetch": 60.0,
         "imager acquire": 1800.0,
+        "washer wash": 300.0,
+        "dispenser dispense": 120.0,
+        "shaker shake": 120.0,
+        "barcode-reader read": 10.0,
     }
 )
 """What a device is taken to need until it was seen at it."""

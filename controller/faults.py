@@ -19,7 +19,7 @@ from typing import Any
 
 from controller.actions import Note
 from controller.durations import GUESSES_S
-from controller.recipe import PARKED_FROM, WITH_PLATE, Plan
+from controller.recipe import PARKED_FROM, WITH_PLATE, Plan, kind_of
 from controller.state import Fault, Intent, LabState, Outcome
 from nextplate.schedule.durations import late_s
 from protocols.outcome import says_never_began
@@ -116,11 +116,14 @@ def about(task: str, intent: Intent, outcome: Outcome) -> Note:
         if says_never_began(outcome.result, outcome.message):
             return ask(key, "refused", said, ("retry", "lose-plate", "abort"))
         return ask(key, "partial", said, ("accept", "lose-plate", "abort"))
-    is_physical = "device" in intent.action
-    offered = ["retry"]
+    is_physical, kind = "device" in intent.action, kind_of(task)
+    # What was poured or washed half-way is never begun again on a policy's word; a person who looked says what it is.
+    is_half = kind == "treat" and "program" in intent.action["command"]
+    is_half = is_half and not says_never_began(outcome.result, outcome.message)
+    offered = ["not-done"] if is_half else ["retry"]
     offered += ["done"] if is_physical and task != "acquire" else []
-    offered += ["park"] if task in PARKED_FROM else []
-    offered += ["lose-plate"] if task in WITH_PLATE else []
+    offered += ["park"] if kind in PARKED_FROM else []
+    offered += ["lose-plate"] if kind in WITH_PLATE else []
     return ask(key, "failed" if is_physical else "step", f"{key}: {outcome.message}", (*offered, "abort"))
 
 

@@ -14,6 +14,7 @@ from controller.floor import turns
 from controller.recipe import Plan
 from controller.state import Intent, LabState, fold
 from controller.store import Event, NewEvent, RowWrite
+from controller.timing import Due, Remembered
 from drivers.ports import Clock, Device, Report, Status
 from nextplate.errors import NeedsOperator, Transient
 
@@ -67,6 +68,11 @@ class Loop:
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
     """Keys this process has handed over or looked up; the rest came from before a crash."""
+    _due: Due = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing foreseen."""
+        self._due = Remembered(lambda: self.head)
 
     def run(self) -> None:
         """Scan until every campaign is over, a person is needed, or somebody asks to stop."""
@@ -86,7 +92,7 @@ class Loop:
         is_idle = True
         for plan in turns(self.state, self.clock.now(), self.plans):
             view = self.state.focused(plan.name)
-            for action in decide(view, self.clock.now(), plan, self.plans):
+            for action in decide(view, self.clock.now(), plan, self.plans, self._due):
                 if isinstance(action, Wait):
                     waits.append(action)
                 else:

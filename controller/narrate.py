@@ -90,6 +90,14 @@ def _run(r: JSON, n: int) -> str:
     return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers{told}"
 
 
+def _treat(r: JSON, n: int) -> str:
+    if "program" in r:
+        return f"step {n + 1} of the assay done: program {r['program']}"
+    if "shaken_s" in r:
+        return f"step {n + 1} of the assay done: shaken for {r['shaken_s']:g} s"
+    return f"step {n + 1} of the assay done" + (f": read {r['barcode']}" if "barcode" in r else "")
+
+
 def _acquire(r: JSON, _n: int) -> str:
     return f"imaged: {r['images']} images in {r['folder']}"
 
@@ -137,6 +145,7 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "compile": _compile,
     "check": _check,
     "run": _run,
+    "treat": _treat,
     "acquire": _acquire,
     "normalise": _normalise,
     "evaluate": _evaluate,

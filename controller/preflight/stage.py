@@ -12,7 +12,19 @@ from controller.durations import GUESSES_S, drawn_s
 from controller.executor import Executor, Job
 from controller.state import Intent, LabState
 from controller.store import Event, NewEvent, RowWrite
-from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
+from drivers.ports import (
+    AcquirePlate,
+    DispensePlate,
+    FetchPlate,
+    MovePlates,
+    ReadBarcode,
+    Report,
+    RunLoad,
+    ShakePlate,
+    Status,
+    StorePlate,
+    WashPlate,
+)
 from nextplate.errors import NeedsOperator
 
 _VERBS: Mapping[type, str] = {
@@ -20,6 +32,10 @@ _VERBS: Mapping[type, str] = {
     RunLoad: "run-load",
     StorePlate: "store",
     FetchPlate: "fetch",
+    WashPlate: "wash",
+    DispensePlate: "dispense",
+    ShakePlate: "shake",
+    ReadBarcode: "read",
     AcquirePlate: "acquire",
 }
 PLANNED = frozenset(("fit", "calibrate", "pick", "layout", "compile", "check", "propose"))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from controller.settings.devices import DeviceKind
 from controller.settings.section import Section
 
 
@@ -70,7 +71,7 @@ class FaultsSection(Section):
     failed_plate: Literal["ask", "discard", "use"] = "ask"
     """A plate that fails its quality control."""
     policy: dict[
-        Literal["step", "liquid-handler", "plate-mover", "incubator", "imager"],
+        Literal["step", DeviceKind],
         Annotated[tuple[Literal["retry", "park", "abort", "ask"], ...], Field(strict=False)],
     ] = Field(default_factory=dict)
     """What to answer by itself when a device (or a computing step) fails, one after the other; then a person is asked.

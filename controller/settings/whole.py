@@ -25,7 +25,7 @@ from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "campaign": ("priority",),
-        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min"),
+        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min", "step"),
         "picking": ("budget", "goal"),
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
@@ -98,6 +98,13 @@ class Settings(Section):
         # A campaign keeps the settings it began with: what no protocol can do must be told before, not at the robot.
         if problems := list(_liquid_problems(self)):
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _steps_have_devices(self) -> "Settings":
+        kinds = {device.kind for device in self.device}
+        if missing := [step.device for step in self.assay.step if step.device not in kinds]:
+            raise ValueError(f"assay.step: no device of kind {missing[0]!r}; add a [[device]] of that kind")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Any
 from controller.executor import Job
 from controller.loop import Loop, Rim
 from controller.operators import addressed
-from controller.recipe import Plan
+from controller.recipe import BENCH, Plan
 from controller.settings import Settings
 from controller.state import LabState, fold
 from controller.store import Event, NewEvent, RowWrite
@@ -238,7 +238,7 @@ class FakeLab:
 
     def start(self) -> Loop:
         """Start a controller process on what is there."""
-        kinds = ("liquid-handler", "plate-mover", "incubator", "imager")
+        kinds = ("liquid-handler", "plate-mover", "incubator", "imager", *BENCH)
         return Loop(
             lab=Path("lab"),
             plans=self.plans,
@@ -284,6 +284,20 @@ class FakeLab:
             asked = state.proposals.get(decision["round"])
             decision = {"digest": asked.digest if asked else "", **decision}
         self.inbox.append(("decision", {"by": "ann", **decision}))
+
+
+def tasks(lab: FakeLab, name: str) -> list[str]:
+    own = (e for e in lab.journal.events if e.kind == "intent" and e.campaign == name)
+    return [e.payload["task"] for e in own if e.payload["round"] == 0]
+
+
+def spans(events: list[Event], first: str, last: str) -> list[tuple[int, int, str]]:
+    """When each campaign held something: seqs of the intent that began it and of the outcome that ended it."""
+    begins = {(e.campaign, e.payload["round"]): e.seq for e in reversed(events)
+              if e.kind == "intent" and e.payload["task"] == first}  # fmt: skip
+    ends = {(e.campaign, int(e.payload["key"].split(".")[1][1:])): e.seq for e in events
+            if e.kind == "outcome" and e.payload["key"].split(".")[2] == last}  # fmt: skip
+    return sorted((begins[k], ends[k], k[0]) for k in begins)
 
 
 def _round_of(key: str) -> int:

@@ -67,9 +67,7 @@ def _real(lab: Lab) -> Hardware:
             if close := getattr(devices[section.kind], "close", None):
                 opened.callback(close)
         close_all, clock = opened.pop_all().close, SteadyClock()
-        return Hardware(
-            clock, devices, lambda store: _take_up(clock, store), lambda *_: None, None, close_all
-        )
+        return Hardware(clock, devices, lambda store: _take_up(clock, store), lambda *_: None, None, close_all)
 
 
 def _take_up(clock: SteadyClock, store: "Store") -> None:

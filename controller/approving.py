@@ -5,13 +5,12 @@ Whatever is let go is named by the digest of its picks, transfers and files, and
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Note
 from controller.durations import GUESSES_S, drawn_s
-from controller.recipe import Plan, activity_of, barcode_of, chain, plate_tasks, stops
+from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
 from controller.timing import IMAGE, foreseen
 from nextplate.schedule import usual_s
@@ -80,14 +79,6 @@ def cost_of(figures: JSON, prices: JSON | None) -> dict[str, Any] | None:
     return {"total": round(total, 2), "currency": prices["currency"]}
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What devices do for a plate, and how long it rests."""
-
-    activities: tuple[str, ...]
-    rest: timedelta
-
-
 def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
     """Tell when the plate's last image is taken if it is let go now: 5th percentile, median, 95th.
 
@@ -97,15 +88,15 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     # Loaded only here: deciding anything else needs no random numbers.
     import numpy as np
 
-    work = _work(state, plan, number)
+    work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
-    draws = [sum(_drawn_s(state, name, rng) for name in work.activities) for _ in range(_DRAWS)]
-    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work.activities)
+    draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
+    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
-    middle = planned if planned is not None else usual + work.rest.total_seconds()
+    middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
     times = {name: (now + timedelta(seconds=round(middle + s))).isoformat() for name, s in off.items()}
-    seen = [len(state.took_s.get(name, ())) for name in set(work.activities)]
+    seen = [len(state.took_s.get(name, ())) for name in set(work)]
     return {**times, "n_seen": min(seen), "hours": round((middle + off["p95"]) / 3600, 2)}
 
 
@@ -113,12 +104,11 @@ def _drawn_s(state: LabState, activity: str, rng: Any) -> float:
     return drawn_s(state.took_s.get(activity, ()), GUESSES_S[activity], rng)
 
 
-def _work(state: LabState, plan: Plan, number: int) -> _Work:
-    """List what devices do for a round's plate until its last image is taken."""
-    loads = (t for t in chain(state, plan, number) if t.startswith(("deck-", "run-")))
-    tasks = (*loads, *plate_tasks(plan)[:-1])
-    rest = sum((stop.stay for stop in stops(plan)), timedelta(0))
-    return _Work(tuple(activity_of(plan, task) for task in tasks), rest)
+def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
+    """Yield what devices do for a round's plate until its last image is taken."""
+    tasks = chain(state, plan, number)
+    for task in tasks[tasks.index("deck-0") : tasks.index("unstage")]:
+        yield activity_of(plan, task)
 
 
 def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str) -> float | None:

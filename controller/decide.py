@@ -66,8 +66,10 @@ def _work(
 
 def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int) -> tuple[Action, ...]:
     """Approve a round by the policy, or ask, once for what is planned now."""
-    asked, word = state.proposals.get(round_number), approval_word(state, now, plan, plans, round_number)
-    return () if asked is not None and asked.digest == word.payload["digest"] else (word,)
+    asked, planned = state.proposals.get(round_number), state.outcome("propose", round_number)
+    if asked is not None and planned is not None and asked.digest == planned.result["summary"]["digest"]:
+        return ()
+    return (approval_word(state, now, plan, plans, round_number),)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:

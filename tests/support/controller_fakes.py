@@ -167,7 +167,12 @@ class FakeExecutor:
     def _result(self, job: Job) -> dict[str, Any]:
         number = _round_of(job.key)
         summaries: dict[str, dict[str, Any]] = {
-            "pick": {"n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)]},
+            "pick": {
+                "n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)], "reasons": {"exploit": 4},
+            },
+            "fit": {"n_compounds": 4, "n_hits": 1, "rmse": 0.1, "rmse_error": 0.01},
+            "evaluate": {"n": 0},
+            "check": {"n_proven": 4, "n_transfers": 4},
             "compile": {
                 "digest": "d",
                 "n_transfers": 4,
@@ -186,7 +191,10 @@ class FakeExecutor:
             },
             "admit": {"passed": False},
             "calibrate": {"is_deployed": number not in self.shut_gates},
-            "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
+            "normalise": {
+                "passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"], "plate": f"NP-000{number}",
+                "z_prime": None, "ssmd": None, "intervals": {}, "n_flagged": 0, "n_hits": 1, "n_compounds": 4,
+            },
         }  # fmt: skip
         folder = f"somewhere/{job.step}-{number}"
         return {

@@ -75,7 +75,7 @@ def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], r
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:
     """Hand an action over again whose hand-over failed, later and not for ever."""
     attempts = state.attempts.get(key, ())
-    if not attempts or key in state.faults:
+    if not attempts or key in state.faults or state.intents[key].action.get("device") in state.suspended:
         return ()
     policy = plan.section("faults")
     if len(attempts) >= policy["max_attempts"]:
@@ -88,7 +88,7 @@ def _word_about(state: LabState, now: datetime, plan: Plan, task: str, outcome: 
     """Ask about an outcome that needs somebody's word, or give the policy's answer."""
     fault = state.faults.get(outcome.key)
     if fault is None:
-        return (about(task, state.intents[outcome.key], outcome),)
+        return (about(state, plan, task, state.intents[outcome.key], outcome),)
     choice = policy_answer(state, now, plan, task, fault)
     if choice is None:
         return ()

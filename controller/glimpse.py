@@ -7,13 +7,15 @@ from typing import Any
 
 from controller.durations import GUESSES_S
 from controller.floor import why_wait
-from controller.recipe import Plan, current, judged_task, not_before, plan_of, running_plans
+from controller.recipe import Plan, current, judged_task, not_before, plan_of, running_plans, stops
+from controller.sensing import sensor_text
 from controller.state import Intent, LabState
 from controller.status import round_line, round_row, state_word
 from controller.store.journal import Head
 
 JSON = Mapping[str, Any]
 DEVICES = ("liquid-handler", "plate-mover", "incubator", "imager")
+"""Shown in every lab; those of the bench where a campaign uses them."""
 _SHOWN = 3
 _AT_HOME = ("hotel/", "tips/", "waste", "stack/done")
 
@@ -28,6 +30,7 @@ def glimpse(state: LabState, head: Head, now: datetime | None) -> dict[str, Any]
     """
     plans = running_plans(state)
     busy = {i.action["device"]: i for i in state.pending() if i.activity}
+    used = (*DEVICES, *(stop.device for plan in plans for stop in stops(plan)), *busy)
     return {
         "time": now.isoformat() if now else None,
         "journal": {"seq": head.seq, "hash": head.hash},
@@ -35,7 +38,9 @@ def glimpse(state: LabState, head: Head, now: datetime | None) -> dict[str, Any]
         "runs": [_running(state, intent) for intent in state.pending()],
         "waits": [w for plan in plans for w in _waiting(state.focused(plan.name), plan, plans)],
         "next": sorted((n for plan in plans for n in _coming(state, plan)), key=lambda n: str(n["at"])),
-        "devices": {kind: busy[kind].key if kind in busy else None for kind in DEVICES},
+        "devices": {kind: busy[kind].key if kind in busy else None for kind in dict.fromkeys(used)},
+        "suspended": [told for readings in state.suspended.values() for told in readings.values()],
+        "strangers": dict(state.strangers),
         "faults": [
             {"fault": f.fault, "kind": f.kind, "question": f.question, "choices": list(f.choices)}
             for f in state.open_faults()
@@ -134,9 +139,9 @@ def ten_lines(body: JSON) -> list[str]:
         _list("runs", [_running_text(r) for r in body["runs"]], "nothing"),
         _list("waits", [_waiting_text(w) for w in body["waits"]], "nobody"),
         _list("next", [f"{_clock(n['at'])} {n['what']} ({n['key']})" for n in body["next"]], "nothing with a time"),
-        _list("devices", _devices_text(body["devices"]), "", most=len(DEVICES)),
+        _list("devices", _devices_text(body), "", most=len(DEVICES) + 1),
         _list("faults", [f["question"] for f in body["faults"]], "none", most=1),
-        _list("plates", [f"{b} at {p}" for b, p in body["plates"].items()], "all put away", most=6),
+        _list("plates", _plates_text(body), "all put away", most=6),
         _list("result", [_result_text(body["last_night"])] if body["last_night"] else [], "no plate is judged yet"),
     ]
     return lines + ([_list("untold", list(map(_untold, body["untold"].items())), "")] if body.get("untold") else [])
@@ -152,9 +157,17 @@ def _campaign_text(c: JSON) -> str:
     return f"{c['campaign']} {c['state']}{at}"
 
 
-def _devices_text(devices: Mapping[str, str | None]) -> list[str]:
+def _plates_text(body: JSON) -> list[str]:
+    strangers = [f"{who} AT {place}, NOT REGISTERED" for place, who in body["strangers"].items()]
+    return strangers + [f"{barcode} at {place}" for barcode, place in body["plates"].items()]
+
+
+def _devices_text(body: JSON) -> list[str]:
+    devices = body["devices"]
     idle = ", ".join(kind for kind, key in devices.items() if key is None)
-    return [f"{kind} at {key}" for kind, key in devices.items() if key] + ([f"{idle} idle"] if idle else [])
+    suspended = [f"SUSPENDED {sensor_text(told)}" for told in body["suspended"]]
+    busy = [f"{kind} at {key}" for kind, key in devices.items() if key]
+    return suspended + busy + ([f"{idle} idle"] if idle else [])
 
 
 def _running_text(r: JSON) -> str:

@@ -47,6 +47,8 @@ class Rim:
     them taken."""
     watch: Callable[[Event], None]
     """Told of every event as it is written; for progress."""
+    wakes: Callable[[LabState, bool], datetime | None] = lambda _state, _is_idle: None
+    """Tell when to look at sensors again, given whether nothing else can come; None: nobody waits for any."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Loop:
     state: LabState
     head: int
     """Sequence number of the last event folded."""
+    facts: JSON = field(default_factory=dict)
+    """What the journal is told of this start."""
     is_stopping: bool = False
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
@@ -77,7 +81,7 @@ class Loop:
     def run(self) -> None:
         """Scan until every campaign is over, a person is needed, or somebody asks to stop."""
         only = self.plans[0].name if len(self.plans) == 1 else None
-        self._record([NewEvent("controller.started", self.clock.now(), only, {})])
+        self._record([NewEvent("controller.started", self.clock.now(), only, self.facts)])
         while not self.is_stopping:
             running = self._observe()
             if self.is_stopping:
@@ -150,7 +154,7 @@ class Loop:
         if "step" in intent.action:
             self._compute(intent)
             return self.executor.poll(intent.key)
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         if intent.key in self._known:
             return device.poll(intent.key)
         report = device.lookup(intent.key)
@@ -161,6 +165,10 @@ class Loop:
             report = device.poll(intent.key)
         self._known.add(intent.key)
         return report
+
+    def _port(self, intent: Intent) -> Device:
+        """Return the device that an action was given to."""
+        return self.devices[intent.action.get("unit") or intent.action["device"]]
 
     def _was_taken(self, key: str) -> bool:
         """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
@@ -174,7 +182,7 @@ class Loop:
         s = self.state.focused(name)
         is_stopped = s.is_paused or s.is_aborted or s.is_finished or name not in [plan.name for plan in self.plans]
         is_spoken_for = intent.key in s.faults or intent.key in s.accepted
-        return not (is_stopped or is_spoken_for)
+        return not (is_stopped or is_spoken_for or intent.action["device"] in s.suspended)
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status, name = "done" if report.status is Status.DONE else "failed", self._owner(intent.key)
@@ -220,7 +228,7 @@ class Loop:
         self.executor.submit(Job(intent.key, a["step"], a["inputs"], a["params"]))
 
     def _operate(self, intent: Intent) -> None:
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         try:
             device.submit(read_command(intent.action["command"], self.lab), intent.key)
         except Transient as error:
@@ -234,7 +242,7 @@ class Loop:
 
     def _hand_over_again(self, intent: Intent) -> None:
         """Submit once more, but only where the device is certain that it never had the key."""
-        report = self.devices[intent.action["device"]].lookup(intent.key)
+        report = self._port(intent).lookup(intent.key)
         if report.status is Status.NOT_FOUND:
             self._operate(intent)
 
@@ -254,6 +262,8 @@ class Loop:
         times = [wait.until for wait in waits]
         now = self.clock.now()
         times += [r.ready_at if r.ready_at and r.ready_at > now else self._soon(k, now) for k, r in running.items()]
+        if look := self.rim.wakes(self.state, not times):
+            times.append(look)
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))

@@ -74,7 +74,7 @@ def _answer(state: LabState, decision: JSON) -> str | None:
 
 def _carried(state: LabState, decision: JSON) -> str | None:
     plate, place = decision["plate"], decision["place"]
-    if plate not in state.places:
+    if plate not in state.places and plate not in state.strangers.values():
         return f"no plate {plate!r} was ever moved here (there are: {', '.join(sorted(state.places)) or 'none'})"
     moving = [
         i.key for i in state.pending() if any(m[0] == plate for m in i.action.get("command", {}).get("moves", ()))

@@ -103,11 +103,14 @@ def answer(
 def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool, campaign: str | None = None) -> None:
     """Put a decision into the inbox, whence the loop takes it into the journal, now or when it next runs."""
     from controller.lab import open_lab
+    from controller.lock import inbox_lock
     from controller.operators import require, which_campaign
     from controller.state import fold
     from controller.store import open_store
 
-    with open_store(open_lab(folder).database) as store:
+    lab = open_lab(folder)
+    # Of two who answer at the same time the second is told what the first said.
+    with inbox_lock(lab.folder), open_store(lab.database) as store:
         waiting = [json.loads(row["decision"]) for row in store.waiting_decisions()]
         state = fold(store.events())
         meant = which_campaign(state, decision, campaign)

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.approving import in_full
 from controller.faults import ANSWERS
+from controller.narrate import notice_text
 from controller.notify.matters import Matter
 from controller.notify.plain import plain, sms
 from controller.notify.rules import Due
@@ -223,6 +224,12 @@ def _number(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else plain(value, 40)
 
 
+def _notice(matter: Matter, _state: LabState, house: House) -> _Told:
+    said = plain(matter.facts.get("question") or notice_text(matter.subject, matter.facts), 600)
+    lines = (said, f"When: {_when(matter.opened_at)}", "Nobody has to answer.", f"  {_command(house, 'status')}")
+    return _Told(f"notice: {plain(said, 80)}", lines, said)
+
+
 def _restarted(matter: Matter, state: LabState, house: House) -> _Told:
     lines = (
         f"nextplate took over at {_when(matter.opened_at)} with {matter.subject} actions in flight: the process before "
@@ -241,4 +248,5 @@ _TELL = {
     "night-started": _night_started,
     "night-done": _night_done,
     "restarted": _restarted,
+    "notice": _notice,
 }

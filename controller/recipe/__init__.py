@@ -8,7 +8,7 @@ with beliefs that know every plate.
 
 from controller.recipe.beliefs import deployed_round, has_passed
 from controller.recipe.build import build
-from controller.recipe.context import barcode_of
+from controller.recipe.context import barcode_of, stand_in
 from controller.recipe.order import (
     BELIEF,
     HANDLING,
@@ -59,5 +59,6 @@ __all__ = [
     "plan_of",
     "plate_tasks",
     "running_plans",
+    "stand_in",
     "stops",
 ]

@@ -94,6 +94,8 @@ def _proof(c: Context) -> dict[str, Any]:
 def _deck(c: Context) -> dict[str, Any]:
     """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
     said = {k: v for k, v in c.plan.settings.get("deck", {}).items() if k not in _APART}
+    if taken := {place.removeprefix("deck/") for place in c.state.strangers if place.startswith("deck/")}:
+        said["blocked"] = sorted({*said.get("blocked", ()), *taken})
     return {"deck": said} if said else {}
 
 

@@ -72,7 +72,7 @@ class FaultsSection(Section):
     """A plate that fails its quality control."""
     policy: dict[
         Literal["step", DeviceKind],
-        Annotated[tuple[Literal["retry", "park", "abort", "ask"], ...], Field(strict=False)],
+        Annotated[tuple[Literal["retry", "other-device", "park", "abort", "ask"], ...], Field(strict=False)],
     ] = Field(default_factory=dict)
     """What to answer by itself when a device (or a computing step) fails, one after the other; then a person is asked.
     An answer that the fault does not offer leaves it to a person at once."""

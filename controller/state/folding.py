@@ -31,6 +31,11 @@ class _Draft:
     spares: dict[str, str]
     faults: dict[str, Fault]
     took_s: dict[str, tuple[float, ...]]
+    suspended: dict[str, Mapping[str, JSON]]
+    suspended_since: dict[str, datetime]
+    strangers: dict[str, str]
+    superseded: frozenset[str]
+    stations: dict[str, str]
     n_starts: int
     started: datetime | None
     speaker: str | None = None
@@ -103,9 +108,25 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.change(settings=p["settings"])
 
 
-def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
+def _controller_started(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.n_starts += 1
     draft.started = time
+    draft.stations = dict(p.get("stations", draft.stations))
+
+
+def _suspended(draft: _Draft, p: JSON, time: datetime) -> None:
+    readings = draft.suspended.get(p["device"], {})
+    draft.suspended[p["device"]] = MappingProxyType({**readings, p["reading"]: p})
+    draft.suspended_since.setdefault(p["device"], time)
+
+
+def _resumed(draft: _Draft, p: JSON, _time: datetime) -> None:
+    left = {name: told for name, told in draft.suspended.get(p["device"], {}).items() if name != p["reading"]}
+    if left:
+        draft.suspended[p["device"]] = MappingProxyType(left)
+        return
+    draft.suspended.pop(p["device"], None)
+    draft.suspended_since.pop(p["device"], None)
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -131,6 +152,9 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.in_flight.pop(p["key"], None)
     draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
     _learn(draft, p, time)
+    if occupied := p["result"].get("occupied"):
+        place, who = occupied
+        draft.strangers[place] = who or f"unknown at {place}"
     moved = set(p["result"].get("moved", ()))
     is_told_done = p["result"].get("choice") == "done"
     _apply_moves(draft, p["key"], lambda barcode: is_told_done or barcode in moved)
@@ -144,6 +168,8 @@ def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
     if draft.started is not None and draft.started > intent.time:
         return
     seconds = (time - intent.time).total_seconds()
+    if seconds <= 0:
+        return  # the clock was set back meanwhile
     draft.took_s[intent.activity] = (*draft.took_s.get(intent.activity, ()), seconds)[-_REMEMBERED:]
 
 
@@ -177,8 +203,14 @@ def _decision(draft: _Draft, p: JSON, time: datetime) -> None:
 
 
 def _carry(draft: _Draft, p: JSON) -> None:
-    """A person has put a plate somewhere."""
-    draft.places[p["plate"]] = p["place"]
+    """A person has put a plate somewhere; one that nobody registered is of no concern once it is gone."""
+    standing = [place for place, who in draft.strangers.items() if who == p["plate"]]
+    for place in standing:
+        del draft.strangers[place]
+    if p["plate"] in draft.places or not standing:
+        draft.places[p["plate"]] = p["place"]
+    elif p["place"].startswith("deck/"):
+        draft.strangers[p["place"]] = p["plate"]
 
 
 def _approve(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -209,8 +241,17 @@ def _answer(draft: _Draft, p: JSON) -> None:
         draft.change(is_aborted=True)
     if p["choice"] == "done" and fault.key in draft.outcomes:
         _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] == "replan":
+        _plan_again(draft, draft.intents[fault.key])
     if p["choice"] == "lose-plate":
         _lose_plate(draft, draft.intents[fault.key])
+
+
+def _plan_again(draft: _Draft, intent: Intent) -> None:
+    """Have a round's protocol compiled, proven and approved once more."""
+    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
+    mine = (i for i in draft.intents.values() if campaign and campaign.owns(i.key) and i.round == intent.round)
+    draft.superseded |= {i.key for i in mine if i.task in ("compile", "check", "propose")}
 
 
 def _lose_plate(draft: _Draft, intent: Intent) -> None:
@@ -240,6 +281,9 @@ _HANDLERS = {
     "campaign.started": _campaign_started,
     "settings.adopted": _settings_adopted,
     "controller.started": _controller_started,
+    "settings.changed": _nothing,
+    "device.suspended": _suspended,
+    "device.resumed": _resumed,
     "intent": _intent,
     "attempt": _attempt,
     "accepted": _accepted,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 JSON = Mapping[str, Any]
-AGAIN = ("retry", "not-done")
+AGAIN = ("retry", "not-done", "replan", "other-device")
 """Answers after which a task is tried under a new key."""
 
 
@@ -174,6 +174,15 @@ class LabState:
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     took_s: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: _NOTHING)
     """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
+    suspended: Mapping[str, Mapping[str, JSON]] = field(default_factory=lambda: _NOTHING)
+    """Devices that are given nothing new because a sensor is out of its band: by device and reading, what was told."""
+    suspended_since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    strangers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Plates that nobody registered, by the place where they stand: nothing is put there."""
+    superseded: frozenset[str] = frozenset()
+    """Keys of plans that were made again because a place on the deck was taken."""
+    stations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Which device each place belongs to, as of the last start: place to name and driver."""
     n_starts: int = 0
     """How often a controller process took over."""
     started: datetime | None = None
@@ -272,16 +281,21 @@ class LabState:
 
     def latest_key(self, task: str, round_number: int) -> str:
         """Return the key a task is tried under now: a retry that a person asked for gets a new one."""
+        return self.tries(task, round_number)[-1]
+
+    def tries(self, task: str, round_number: int) -> list[str]:
+        """Return the keys a task was tried under, and the one it is tried under now."""
         name = self.campaign.name if self.campaign else ""
-        key, n = task_key(name, round_number, task, 0), 0
-        while (fault := self.faults.get(key)) and fault.answer in AGAIN:
+        keys, n = [task_key(name, round_number, task, 0)], 0
+        while keys[-1] in self.superseded or ((fault := self.faults.get(keys[-1])) and fault.answer in AGAIN):
             n += 1
-            key = task_key(name, round_number, task, n)
-        return key
+            keys.append(task_key(name, round_number, task, n))
+        return keys
 
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
-        body = replace(self, n_starts=0, started=None, attempts={}, accepted={}, took_s={}, in_flight={})
+        way: dict[str, Any] = {n: {} for n in ("attempts", "accepted", "took_s", "in_flight", "stations")}
+        body = replace(self, n_starts=0, started=None, **way)
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
@@ -295,6 +309,8 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(value)
     if isinstance(value, Proposal):
         return value.digest  # when a plate will end was learned on the way, and stands in its summary
     return {f.name: getattr(value, f.name) for f in fields(value)}

@@ -1,7 +1,9 @@
-"""How long devices take, as far as nobody has seen them yet."""
+"""How long devices take: as they were seen to, or as is guessed while nobody has seen them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+
+from nextplate.schedule.durations import usual_s
 
 GUESSES_S: Mapping[str, float] = MappingProxyType(
     {
@@ -17,3 +19,12 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
     }
 )
 """What a device is taken to need until it was seen at it."""
+
+
+def usually_s(took_s: Mapping[str, Sequence[float]], activity: str) -> float:
+    """Return what an activity such as "imager acquire" usually takes, in seconds.
+
+    Raises:
+        KeyError: it was never seen, and there is no guess.
+    """
+    return usual_s(took_s.get(activity, ())) or GUESSES_S[activity]

@@ -18,7 +18,8 @@ controller.started a process took over; with attempt and accepted, the kinds in 
 intent             key, task, round, action: written and committed before anything is tried
 attempt            key, message: the device refused or its reply was lost; the same key is tried again
 accepted           key: the device has it; from here on it may not say that it never had
-outcome            key, status (done | failed), result, message
+outcome            key, status (done | failed), result, message; ended and ended_by (device | usual): when it ended,
+                   where nobody was looking then
 decision           what (approve | reject | pause | resume | abort | answer | rollback), by whom, about which round or
                    fault
 decision.refused   a decision that came too late or made no sense, with the reason

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Note
-from controller.durations import GUESSES_S, drawn_s
+from controller.durations import GUESSES_S, drawn_s, usually_s
 from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
 from controller.timing import IMAGE, foreseen
-from nextplate.schedule import usual_s
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
@@ -91,7 +90,7 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
     draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
-    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work)
+    usual = sum(usually_s(state.took_s, name) for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}

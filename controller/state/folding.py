@@ -150,7 +150,8 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
     draft.in_flight.pop(p["key"], None)
-    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    ended = datetime.fromisoformat(p["ended"]) if "ended" in p else None
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time, ended)
     _learn(draft, p, time)
     if occupied := p["result"].get("occupied"):
         place, who = occupied

@@ -59,6 +59,14 @@ class Outcome:
     result: JSON
     message: str
     time: datetime
+    """When it was noticed."""
+    ended_at: datetime | None = None
+    """When it ended, where nobody was looking then; None: it was noticed at once."""
+
+    @property
+    def ended(self) -> datetime:
+        """Tell when it ended: what has to follow in time counts from here."""
+        return self.ended_at or self.time
 
     @property
     def is_done(self) -> bool:

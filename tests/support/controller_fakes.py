@@ -84,6 +84,8 @@ class FakeDevice:
     """How much longer than told a key takes; the device says nothing of when it will be ready."""
     takes: dict[str, timedelta] = field(default_factory=dict)
     """How long a task takes, where it is not seven minutes."""
+    says_when: bool = True
+    """It tells when a command ended."""
 
     def submit(self, command: Any, key: str) -> None:
         if self.refuse.get(key, 0) > 0:
@@ -116,7 +118,8 @@ class FakeDevice:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:
             return Report(Status.FAILED, self.fail[key], "stopped")
-        return Report(Status.DONE, _result(command))
+        ended = ready + self.delays.get(key, timedelta(0))
+        return Report(Status.DONE, _result(command), ended_at=ended if self.says_when else None)
 
     lookup = poll
 

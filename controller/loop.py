@@ -202,10 +202,22 @@ class Loop:
             return {}
         then, by = report.ended_at, "device"
         if then is None and (intent.key not in self._known or self.state.doubted(intent.key)):
-            then, by = intent.time + timedelta(seconds=usually_s(self.state.took_s, intent.activity)), "usual"
+            then, by = (
+                self._handed_over(intent) + timedelta(seconds=usually_s(self.state.took_s, intent.activity)),
+                "usual",
+            )
         if then is None or now - then <= _AT_ONCE:
             return {}
         return {"ended": max(then, intent.time).isoformat(), "ended_by": by}
+
+    def _handed_over(self, intent: Intent) -> datetime:
+        """Return the latest time at which a device may have been given an action first, by all that is known.
+
+        An earlier process that found it pending may have handed it over and died before it could say so.
+        """
+        s = self.state
+        heard = (s.accepted.get(intent.key), *s.attempts.get(intent.key, ()), s.started_before)
+        return max([intent.time, *(time for time in heard if time is not None)])
 
     def _tell(self, told: Note) -> None:
         """Conclude an action of unknown fate from a person's word."""

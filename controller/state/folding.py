@@ -38,6 +38,7 @@ class _Draft:
     stations: dict[str, str]
     n_starts: int
     started: datetime | None
+    started_before: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -110,7 +111,7 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
 
 def _controller_started(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.n_starts += 1
-    draft.started = time
+    draft.started_before, draft.started = draft.started, time
     draft.stations = dict(p.get("stations", draft.stations))
 
 

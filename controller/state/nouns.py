@@ -195,6 +195,8 @@ class LabState:
     """How often a controller process took over."""
     started: datetime | None = None
     """When it did last."""
+    started_before: datetime | None = None
+    """When it did the time before."""
 
     def focused(self, campaign: str) -> "LabState":
         """Look at another campaign of the same lab."""
@@ -303,7 +305,7 @@ class LabState:
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
         way: dict[str, Any] = {n: {} for n in ("attempts", "accepted", "took_s", "in_flight", "stations")}
-        body = replace(self, n_starts=0, started=None, **way)
+        body = replace(self, n_starts=0, started=None, started_before=None, **way)
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

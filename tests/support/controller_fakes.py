@@ -78,6 +78,7 @@ class FakeDevice:
     reject: dict[str, str] = field(default_factory=dict)
     fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    die_before_submit: str | None = None
     die_after_submit: str | None = None
     forget_at_poll: str | None = None
     delays: dict[str, timedelta] = field(default_factory=dict)
@@ -88,6 +89,9 @@ class FakeDevice:
     """It tells when a command ended."""
 
     def submit(self, command: Any, key: str) -> None:
+        if key == self.die_before_submit:
+            self.die_before_submit = None
+            raise Killed
         if self.refuse.get(key, 0) > 0:
             self.refuse[key] -= 1
             raise Transient("busy")

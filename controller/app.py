@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.clock import SteadyClock, WallClock
 from controller.devices import make_device
 from controller.lab import Lab
-from controller.settings import Settings
+from controller.settings import DeviceSection, Settings
 from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
@@ -63,8 +63,9 @@ def _real(lab: Lab) -> Hardware:
     with ExitStack() as opened:
         devices: dict[str, Device] = {}
         for section in lab.settings.device:
-            devices[section.kind] = make_device(section, lab.folder)
-            if close := getattr(devices[section.kind], "close", None):
+            port = f"{section.kind}:{section.name}" if section.stands_in else section.kind
+            devices[port] = make_device(section, _home(lab, section))
+            if close := getattr(devices[port], "close", None):
                 opened.callback(close)
         close_all, clock = opened.pop_all().close, SteadyClock()
         return Hardware(clock, devices, lambda store: _take_up(clock, store), lambda *_: None, None, close_all)
@@ -73,6 +74,15 @@ def _real(lab: Lab) -> Hardware:
 def _take_up(clock: SteadyClock, store: "Store") -> None:
     for event in store.events(store.head().seq - 1):
         clock.begin_after(event.time)
+
+
+def _home(lab: Lab, section: DeviceSection) -> Path:
+    """Return the folder of a device: the lab; one that stands in has its own, for two must not share a memory."""
+    if not section.stands_in:
+        return lab.folder
+    folder = lab.folder / "devices" / section.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _simulated(lab: Lab) -> Hardware:
@@ -84,8 +94,11 @@ def _simulated(lab: Lab) -> Hardware:
         "plate-mover": simulated.mover,
         "incubator": simulated.incubator,
         "imager": simulated.imager,
+        **{f"{d.kind}:{d.name}": simulated.spare_mover for d in lab.settings.device if d.stands_in},
         "shaker": simulated.shaker,
         "barcode-reader": simulated.barcode_reader,
+        "washer": simulated.washer,
+        "dispenser": simulated.dispenser,
     }
     return Hardware(
         simulated.clock,

@@ -25,6 +25,7 @@ from controller.cli import (
     running,
     scheduling,
     showing,
+    watch,
 )
 from controller.cli.common import for_terminal
 from controller.files import is_full
@@ -50,6 +51,7 @@ _MODULES = (
     intake,
     answers,
     showing,
+    watch,
     journal,
     notifying,
     protocols,

@@ -13,7 +13,7 @@ from controller.lab import Lab
 from controller.loop import Loop, Rim
 from controller.preflight.stage import JumpingClock, MemoryJournal, Player, Remembering
 from controller.readiness import check_ready
-from controller.recipe import Plan, barcode_of, chain, current, plan_of
+from controller.recipe import Plan, barcode_of, current, margins, plan_of, stops
 from controller.reservations import reserved
 from controller.settings import Settings
 from controller.snapshots import resolve
@@ -24,7 +24,6 @@ from nextplate.errors import DataError, PlanError
 if TYPE_CHECKING:
     from controller.store.store import Store
 
-DEVICES = ("liquid-handler", "plate-mover", "incubator", "imager")
 _TAIL = ("unstage", "measure", "normalise", "admit", "evaluate")
 Progress = Callable[[int, int], None]
 
@@ -79,21 +78,28 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
     plans = [plan_of(state.focused(settings.campaign.name)) for settings in ready]
     if not plans:
         return Foreseen(now, blocked, (), {}, (), {})
+    devices = _devices(plans)
     executor = LocalExecutor(lab.folder, n_workers=2)
     stage = _Stage(lab, store, plans, state, now, Remembering(executor))
     try:
         runs = []
         for n in range(n_runs):
             runs.append(stage.rehearse(np.random.default_rng([seed, n])))
-            progress(n + 1, n_runs + len(DEVICES))
+            progress(n + 1, n_runs + len(devices))
         without = {}
-        for n, device in enumerate(DEVICES):
+        for n, device in enumerate(devices):
             without[device] = stage.rehearse(np.random.default_rng([seed, 0]), broken=device)
-            progress(n_runs + n + 1, n_runs + len(DEVICES))
+            progress(n_runs + n + 1, n_runs + len(devices))
         paused = tuple(plan.name for plan in plans if state.focused(plan.name).is_paused)
         return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load)
     finally:
         executor.close()
+
+
+def _devices(plans: Sequence[Plan]) -> tuple[str, ...]:
+    """List the kinds of device that the campaigns use."""
+    used = ("liquid-handler", "plate-mover", *(stop.device for plan in plans for stop in stops(plan)))
+    return tuple(dict.fromkeys(used))
 
 
 def _ready(lab: Lab, store: "Store", state: LabState) -> tuple[dict[str, str], list[Settings]]:
@@ -138,7 +144,7 @@ class _Stage:
         """Play the night once."""
         clock = JumpingClock(self.now)
         journal = MemoryJournal(self.store.head().seq)
-        players = {d: Player(d, clock, self.state, rng, is_broken=d == broken) for d in DEVICES}
+        players = {d: Player(d, clock, self.state, rng, is_broken=d == broken) for d in _devices(self.plans)}
         rim = Rim(
             resolve=self._resolve,
             rows=lambda _campaign, _status, _intent, result, _message: ((), result),
@@ -207,13 +213,10 @@ def _imaged(state: LabState, plan: Plan, before: LabState) -> list[tuple[str, da
 
 
 def _margins(views: Sequence[tuple[LabState, Plan]]) -> list[tuple[str, float]]:
-    margins = []
+    found = []
     for state, plan in views:
         place = current(state, plan)
         number = place[0] if place else 0
-        stored = state.outcome("store", number) if "store" in chain(state, plan, number) else None
-        imaged = state.intents.get(state.latest_key("acquire", number))
-        if plan.tolerance is not None and stored is not None and imaged is not None:
-            limit = stored.time + plan.incubation + plan.tolerance
-            margins.append((barcode_of(state, plan, number), (limit - imaged.time) / timedelta(minutes=1)))
-    return margins
+        left = [] if number >= plan.rounds else list(margins(state, plan, number))
+        found += [(barcode_of(state, plan, number), min(left) / timedelta(minutes=1))] if left else []
+    return found

@@ -1,14 +1,15 @@
 """Plates are begun so that each is imaged in its time, though they share one imager."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
-from controller_fakes import FakeLab
+from controller_fakes import START, FakeLab
 
 from controller.recipe.order import late_min
 from controller.settings import AssaySection, Settings
 from controller.state import fold
-from controller.timing import foreseen
+from controller.timing import Remembered, foreseen
 from nextplate.schedule import gantt
 
 NAMES = ("first", "second", "third", "fourth")
@@ -86,3 +87,51 @@ def test_killed_while_a_plate_waits_for_its_time_it_waits_on():
         lab.journal.die_at = commit
         lab.run()
         assert exposures_min(lab, 0) == exposures_min(calm, 0)
+
+
+def two_due(delay: timedelta) -> FakeLab:
+    """Plate "first" has a time to keep; that of "second" has none, and went into the incubator with a delay."""
+    lab = lab_of(15, imaging_min=50)
+    lab.plans = lab.plans[:1]
+    assay = {**lab.plan.settings["assay"], "incubation_tolerance_min": None, "incubation_h": 2.0}
+    lab.plan = replace(lab.plan, settings={**lab.plan.settings, "assay": assay})
+    lab.begin("second", beside=True)
+    lab.device.delays = {"second.r0.store": delay}
+    assert all(lab.run().focused(name).is_finished for name in ("first", "second"))
+    return lab
+
+
+def began(lab: FakeLab, key: str) -> datetime:
+    return next(e.time for e in lab.journal.events if e.kind == "intent" and e.payload["key"] == key)
+
+
+@pytest.mark.parametrize("minutes_before", [5, 25])
+def test_a_plate_that_may_wait_lets_one_pass_that_has_a_time_to_keep(minutes_before):
+    on_time = two_due(timedelta(0))
+    gap = began(on_time, "first.r0.fetch") - began(on_time, "second.r0.fetch")
+    lab = two_due(gap - timedelta(minutes=minutes_before))
+    assert late_min(fold(lab.journal.events).focused("first"), lab.plans[0], 0) is None
+    assert began(lab, "second.r0.fetch") > began(lab, "first.r0.fetch")
+
+
+def test_what_is_due_is_remembered_until_something_happens_or_a_minute_has_passed(monkeypatch):
+    lab = lab_of(20)
+    head, asked = [7], []
+    then = START + timedelta(hours=1)
+
+    def told(*_args: object) -> datetime:
+        asked.append(1)
+        return then
+
+    monkeypatch.setattr("controller.timing.due", told)
+    remembered = Remembered(lambda: head[0])
+
+    def at(minutes: float) -> datetime | None:
+        return remembered(fold([]), START + timedelta(minutes=minutes), lab.plan, lab.plans, "deck-0")
+
+    assert [at(0), at(0.5), at(0.9)] == [then] * 3
+    assert len(asked) == 1
+    at(1.0)
+    head[0] = 8
+    at(1.1)
+    assert len(asked) == 3

@@ -133,6 +133,17 @@ def test_plates_that_stand_in_each_others_way_are_planned_in_an_order_that_works
     assert plan.of("B")[0].leave_s + SHOP.arm.move_s <= plan.of("A")[1].arrive_s - SHOP.arm.move_s
 
 
+def test_a_plate_is_not_planned_behind_one_whose_leaving_nobody_has_planned_yet():
+    """P0 is imaged now and P1, named first, waits for the imager: it follows P0, not the end of all times."""
+    imaged = tuple(
+        Placed("P0", stage.name, stage.stations[0], at, at, at + stage.duration_s, at + stage.duration_s)
+        for stage, at in zip(route("P0").stages, (-12_000, -10_000, -2_500, -2_000, -600), strict=True)
+    )
+    incubated = tuple(replace(p, plate="P1") for p in imaged[:2])
+    plan = rough(SHOP, [route("P1", done=incubated), route("P0", done=imaged)])
+    assert plan.of("P1")[-1].start_s < 4_000
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [

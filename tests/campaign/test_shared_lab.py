@@ -55,13 +55,14 @@ def test_no_transfer_and_no_tip_is_used_twice(shared):
     assert max(Counter((row["tip_rack"], row["tip_well"]) for row in log).values()) == 1
 
 
+@pytest.mark.long  # tests/controller/evidence/test_nights_again.py holds a night against itself
 def test_the_same_night_writes_the_same_journal(shared, tmp_path):
     assert run_lab(shared_lab(tmp_path / "lab"))["journal_hash"] == shared[1]["journal_hash"]
 
 
 def test_killed_again_and_again_both_end_with_everything_once(shared, tmp_path):
     folder, rng = shared_lab(tmp_path / "lab"), np.random.default_rng(7)
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(
             command("run", "--lab", folder, "--json"), env=environment(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_lab import make_lab, nextplate, run_lab
+from small_lab import ended_night, make_lab, nextplate, run_lab
 
 from controller.lab import open_lab
 from controller.store import open_store
@@ -15,8 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = make_lab(tmp_path_factory.mktemp("night") / "lab", rounds=1)
-    return folder, run_lab(folder)
+    return ended_night(tmp_path_factory)
 
 
 def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path):

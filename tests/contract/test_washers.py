@@ -140,7 +140,7 @@ def test_a_clean_end_leaves_the_program_to_the_next_process(wired: WireLab):
     n_frames = len(wired.server.frames)
     wired.restart()
     assert wired.device.poll("k").status is Status.RUNNING
-    wired.time.run_at(1.0)  # for a half frame of the process that ended to be forgotten, and for no program to end
+    wired.time.run_at(0.1)  # time for the device to answer, and none for a program to end
     wait_until(lambda: len(wired.server.frames) >= n_frames + 12)  # the new process has seen it run
     wired.time.run_at(SPEED)
     report = wired.finish("k")

@@ -139,6 +139,7 @@ def test_stopped_by_ctrl_c_and_killed_at_random_moments_it_ends_as_if_nothing_ha
     nextplate("journal", "verify", "--lab", folder)
 
 
+@pytest.mark.long  # tests/controller/test_nights.py does it without devices
 def test_a_belief_of_the_kind_auto_leads_a_campaign(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, more='\n[belief]\nkind = "auto"\n')
     assert run_lab(folder)["finished"]
@@ -163,19 +164,6 @@ def test_a_person_approves_each_round(approved):
     assert body["before"]["moved"] == ()
     assert body["after"]["finished"]
     nextplate("approve", 1, "--lab", folder, code=2)
-
-
-def test_a_load_that_breaks_off_is_put_before_a_person_and_its_wells_are_left_out(tmp_path: Path):
-    folder = make_lab(tmp_path / "lab", rounds=1, partial_load="ask", faults="crash = 1.0\nout_of_focus = 0.0")
-    (fault,) = run_lab(folder, code=1)["faults"]
-    assert fault["choices"] == ["accept", "lose-plate", "abort"]
-    dosed = {row["destination_well"] for row in device_log(folder, "handler")}
-    assert 0 < len(dosed) < 96
-    nextplate("answer", fault["fault"], "retry", "--lab", folder, code=2)
-    nextplate("answer", fault["fault"], "accept", "--lab", folder)
-    run_lab(folder, code=1)  # the imager breaks off as well
-    log = device_log(folder, "handler")
-    assert len(log) == len(dosed), "what was pipetted is not pipetted again"
 
 
 def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(approved):

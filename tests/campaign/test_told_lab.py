@@ -106,6 +106,7 @@ def test_told_or_not_the_journal_is_the_same(told, tmp_path_factory: pytest.Temp
     assert ended_night(tmp_path_factory)[1]["journal_hash"] == body["journal_hash"]
 
 
+@pytest.mark.long  # tests/controller/notify/test_notifier.py kills between every two steps
 def test_killed_again_and_again_every_message_arrives_and_repetitions_keep_their_number(told, tmp_path: Path):
     _, _, _, calm, _ = told
     hook, rng, kills = Hook(), random.Random(7), 0
@@ -114,12 +115,12 @@ def test_killed_again_and_again_every_message_arrives_and_repetitions_keep_their
     )
     folder = make_lab(tmp_path / "lab", rounds=1, more=more)
     try:
-        while kills < 3:
+        while kills < 6:
             process = subprocess.Popen(
                 command("run", "--lab", folder, "--json"), stdout=subprocess.DEVNULL, env=environment()
             )
             try:
-                process.wait(rng.uniform(3, 12))
+                process.wait(rng.uniform(3, 20))
                 break
             except subprocess.TimeoutExpired:
                 process.kill()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_lab import make_lab, nextplate, run_lab
+from small_lab import device_log, ended_night, make_lab, nextplate, run_lab
 
 from controller.lab import open_lab
 from controller.store import open_store
@@ -15,8 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = make_lab(tmp_path_factory.mktemp("night") / "lab", rounds=1)
-    return folder, run_lab(folder)
+    return ended_night(tmp_path_factory)
 
 
 def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path):
@@ -33,13 +32,18 @@ def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path
     nextplate("replay-night", "--lab", folder, "--campaign", "other", code=2)
 
 
-def test_a_person_who_answered_answers_again_and_another_world_is_told(tmp_path: Path):
+def test_a_load_that_breaks_off_is_a_persons_who_answers_again_and_another_world_is_told(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, policy="hand", partial_load="ask", faults="crash = 1.0")
     run_lab(folder, code=1)
     nextplate("approve", 1, "--lab", folder)
     (fault,) = run_lab(folder, code=1)["faults"]
+    assert fault["choices"] == ["accept", "lose-plate", "abort"]
+    dosed = {row["destination_well"] for row in device_log(folder, "handler")}
+    assert 0 < len(dosed) < 96
+    nextplate("answer", fault["fault"], "retry", "--lab", folder, code=2)
     nextplate("answer", fault["fault"], "accept", "--lab", folder)
     run_lab(folder, code=1)  # the imager breaks off as well
+    assert len(device_log(folder, "handler")) == len(dosed), "what was pipetted is not pipetted again"
     assert json.loads(nextplate("replay-night", "--lab", folder, "--json"))["same"]
     text = (folder / "lab.toml").read_text().replace("crash = 1.0", "crash = 0.0")
     (folder / "lab.toml").write_text(text)

@@ -16,9 +16,11 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
         "dispenser dispense": 120.0,
         "shaker shake": 120.0,
         "barcode-reader read": 10.0,
+        "step measure": 3600.0,
+        "step fit": 1800.0,
     }
 )
-"""What a device is taken to need until it was seen at it."""
+"""What something is taken to need until it was seen."""
 
 
 def usually_s(took_s: Mapping[str, Sequence[float]], activity: str) -> float:

@@ -1,5 +1,6 @@
 """The keeper: begins nights, listens to them, begins them again. Time is handed in; processes come through a port."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -54,6 +55,8 @@ class Keeper:
     _waiting: str = ""
     _clock: str = ""
     _is_busy: bool = False
+    _n_away: int = 0
+    """How often in a row the night found the database out of reach."""
     _question: str | None = None
     _stop_by_s: float = field(default=float("inf"))
 
@@ -124,7 +127,7 @@ class Keeper:
 
     def _open(self, start: datetime, now: datetime, mono_s: float) -> None:
         self._keep(Book(night=start, handled=start))
-        self._restarts, self._again_s = (), mono_s
+        self._restarts, self._again_s, self._n_away = (), mono_s, 0
         self._say(now, "night-started", f"the night of {start:%Y-%m-%d %H:%M} UTC begins")
 
     def _begin(self, now: datetime, mono_s: float) -> None:
@@ -162,8 +165,13 @@ class Keeper:
     def _hear(self, pulse: Pulse, now: datetime, mono_s: float) -> None:
         self._heard_s = mono_s
         what, message = pulse.get("what"), str(pulse.get("message", ""))
+        if what in ("scan", "waiting") and self._n_away:
+            self._n_away = 0
+            self._say(now, "back", "the database and the disk are within reach again; the night goes on")
         if what == "end":
             self._end = pulse
+        elif what == "left-out":
+            self._say(now, "left-out", message)
         elif what == "waiting" and message != self._waiting:
             self._waiting = message
             self._say(now, "needs-person" if message else "settled", message or "a person has answered")
@@ -186,15 +194,26 @@ class Keeper:
             self._again_s = mono_s + self.patience.busy_s
             if not was_busy:
                 self._say(now, "busy", message)
-        elif word == Word.STOPPED and self.is_stopping:
-            return
+        elif word == Word.AWAY:
+            self._wait_for_database(message, now, mono_s)
+        elif self.is_stopping and (word == Word.STOPPED or code == -signal.SIGTERM):
+            return  # by the signal itself where it had not come so far as to listen
         else:
             kind = "failed" if word else "crash"
             said = message or f"the night's process ended with code {code} and said nothing; see logs/nightly/night.log"
             self._again(kind, said, now, mono_s)
 
+    def _wait_for_database(self, message: str, now: datetime, mono_s: float) -> None:
+        """Try again for as long as it takes: nothing is begun without the journal, and nothing is lost meanwhile."""
+        if not self._n_away:
+            self._say(now, "away", f"{message}; it is tried again until it is back")
+        self._again_s = mono_s + self.patience.away_s(self._n_away)
+        self._n_away += 1
+
     def _again(self, kind: str, message: str, now: datetime, mono_s: float) -> None:
         self._say(now, kind, message)
+        if self.is_stopping:
+            return
         self._restarts = self.patience.recent(self._restarts, mono_s)
         pause_s = self.patience.pause_s(len(self._restarts))
         if pause_s is None:

@@ -74,7 +74,9 @@ def _ended(folder: Path, pulse: PulseWriter, stop: threading.Event) -> tuple[str
         return Word.BUSY, str(error)
     except (SettingsError, JournalBroken, SchemaMismatch) as error:
         return Word.REFUSED, str(error)
-    except (DiskFull, StoreError, DeviceError, StepError) as error:
+    except (DiskFull, StoreError) as error:
+        return Word.AWAY, str(error)
+    except (DeviceError, StepError) as error:
         return Word.FAILED, str(error)
     except NextplateError as error:
         return Word.REFUSED, str(error)

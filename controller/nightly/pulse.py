@@ -23,8 +23,10 @@ class Word:
     """Only a person can help: a setting, a broken journal; the same again would end in the same."""
     BUSY = "busy"
     """Somebody else holds the lab; it is asked again later, without end."""
+    AWAY = "away"
+    """The database is out of reach, or a disk is full: it is tried again, without end."""
     FAILED = "failed"
-    """Something that may pass: a full disk, a database out of reach, a device that does not answer."""
+    """Something else that may pass: a device that does not answer."""
 
 
 class PulseWriter:

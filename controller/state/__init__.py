@@ -21,7 +21,7 @@ accepted           key: the device has it; from here on it may not say that it n
 outcome            key, status (done | failed), result, message; ended and ended_by (device | usual): when it ended,
                    where nobody was looking then
 decision           what (approve | reject | pause | resume | abort | answer | rollback), by whom, about which round or
-                   fault
+                   fault; with an answer also wait_s (wait), or arrived: plates that were moved (half-done)
 decision.refused   a decision that came too late or made no sense, with the reason
 proposal           round, question: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked

@@ -1,5 +1,6 @@
 """The keeper on an injected clock, with nights that do as the test says."""
 
+import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -133,7 +134,6 @@ def test_a_crashed_night_is_started_again_with_growing_pauses_and_then_given_up(
     assert len(bench.nights) == 4
     assert bench.kinds() == ["night-started", *["crash", "restart"] * 3, "crash", "given-up"]
     assert "code -11" in bench.told[-1].message
-    assert bench.told[-1].is_urgent
     bench.go(86400 - 2000)
     assert len(bench.nights) == 5, "the next start tries again"
 
@@ -181,6 +181,44 @@ def test_a_lab_that_somebody_else_holds_is_asked_for_without_end_and_told_once(b
     bench.nights[-1].end("over", 0)
     bench.go(2)
     assert bench.kinds()[-1] == "night-over"
+
+
+def test_a_database_that_is_away_is_tried_all_night_and_told_once_and_once_when_it_is_back(bench: Bench):
+    bench.go(3)
+    waits = []
+    while sum(waits) < 8 * 3600:
+        bench.nights[-1].end("away", 1, "the database does not answer")
+        n, since = len(bench.nights), bench.mono_s
+        while len(bench.nights) == n:
+            bench.go(1)
+        waits.append(bench.mono_s - since)
+    assert bench.kinds() == ["night-started", "away"]
+    assert max(waits) <= 62, "what is back is found within a minute"
+    bench.nights[-1].say("scan")
+    bench.go(30)
+    assert bench.kinds() == ["night-started", "away", "back"]
+    bench.nights[-1].end("away", 1, "gone once more")
+    bench.go(10)
+    assert bench.kinds()[-2:] == ["away", "back"]
+    assert len(bench.nights) > 400, "not given up"
+
+
+def test_a_night_ended_by_the_stop_before_it_listened_is_no_crash(bench: Bench):
+    bench.go(3)
+    bench.keeper.stop(bench.mono_s)
+    bench.nights[0].exit = -signal.SIGTERM
+    bench.go(1)
+    assert bench.keeper.is_done
+    assert bench.kinds() == ["night-started"]
+
+
+def test_a_night_that_crashes_while_the_service_stops_is_told_and_not_begun_again(bench: Bench):
+    bench.go(3)
+    bench.keeper.stop(bench.mono_s)
+    bench.nights[0].exit = -signal.SIGSEGV
+    bench.go(30)
+    assert bench.kinds() == ["night-started", "crash"]
+    assert len(bench.nights) == 1
 
 
 def test_a_night_that_cannot_be_started_is_tried_again(bench: Bench):

@@ -57,10 +57,12 @@ class Operate:
     device: str
     """Kind of the device."""
     command: JSON
+    unit: str = ""
+    """The one that stands in for the first of its kind, as in "plate-mover:arm-2"; "": the first."""
 
     def body(self) -> dict[str, Any]:
         """Return the JSON form that the journal keeps."""
-        return {"device": self.device, "command": dict(self.command)}
+        return {"device": self.device, "command": dict(self.command)} | ({"unit": self.unit} if self.unit else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller.clock import WallClock
+from controller.clock import SteadyClock, WallClock
 from controller.devices import make_device
 from controller.lab import Lab
-from controller.settings import Settings
+from controller.settings import DeviceSection, Settings
 from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
@@ -29,7 +29,8 @@ class Hardware:
     clock: Clock
     devices: Mapping[str, Device]
     prepare: Callable[["Store"], None]
-    """Put registered plates and tips into the simulated lab; in a real one people do that."""
+    """Put registered plates and tips into the simulated lab. In a real one people do that, and its clock begins no
+    earlier than the journal ends."""
     lend_hand: Callable[[Mapping[str, Any], str, str, Collection[str]], None]
     """Do in the simulated lab what a person who answers about a command has done with her hands: command, answer,
     barcode of the round's assay plate, plates that she saw arrive."""
@@ -62,11 +63,26 @@ def _real(lab: Lab) -> Hardware:
     with ExitStack() as opened:
         devices: dict[str, Device] = {}
         for section in lab.settings.device:
-            devices[section.kind] = make_device(section, lab.folder)
-            if close := getattr(devices[section.kind], "close", None):
+            port = f"{section.kind}:{section.name}" if section.stands_in else section.kind
+            devices[port] = make_device(section, _home(lab, section))
+            if close := getattr(devices[port], "close", None):
                 opened.callback(close)
-        close_all = opened.pop_all().close
-        return Hardware(WallClock(), devices, lambda _store: None, lambda *_: None, None, close_all)
+        close_all, clock = opened.pop_all().close, SteadyClock()
+        return Hardware(clock, devices, lambda store: _take_up(clock, store), lambda *_: None, None, close_all)
+
+
+def _take_up(clock: SteadyClock, store: "Store") -> None:
+    for event in store.events(store.head().seq - 1):
+        clock.begin_after(event.time)
+
+
+def _home(lab: Lab, section: DeviceSection) -> Path:
+    """Return the folder of a device: the lab; one that stands in has its own, for two must not share a memory."""
+    if not section.stands_in:
+        return lab.folder
+    folder = lab.folder / "devices" / section.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _simulated(lab: Lab) -> Hardware:
@@ -78,6 +94,7 @@ def _simulated(lab: Lab) -> Hardware:
         "plate-mover": simulated.mover,
         "incubator": simulated.incubator,
         "imager": simulated.imager,
+        **{f"{d.kind}:{d.name}": simulated.spare_mover for d in lab.settings.device if d.stands_in},
         "shaker": simulated.shaker,
         "barcode-reader": simulated.barcode_reader,
         "washer": simulated.washer,

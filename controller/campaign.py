@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,14 @@ from controller.projections import campaign_row, rows_of
 from controller.readiness import check_ready
 from controller.recipe import Plan, barcode_of, plan_of
 from controller.reservations import NOTHING, reserved
+from controller.sensing import SensorWatch
 from controller.settings import Settings
+from controller.settingswatch import SettingsWatch, settings_digest
 from controller.snapshots import resolve
+from controller.starting import check_clock, check_stations, stations_of
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
+from drivers.ports import Clock
 from nextplate.errors import PlanError
 from protocols.stock import unusable_plates
 
@@ -87,7 +92,11 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer 
     """
     with collector_paused():
         store.verify()
+    if overseer is None and not lab.settings.is_simulated:
+        check_clock(lab, store, lab_time(lab))  # an overseer watches it all night, and asks instead
     before = fold_journal(store)
+    waiting = [json.loads(row["decision"]) for row in store.waiting_decisions()]
+    check_stations(lab, before, waiting)
     for settings in lab.campaigns:
         # One that is under way finds out in its own steps: its plate in the incubator must not wait for a bottle.
         if settings.campaign.name not in before.campaigns:
@@ -149,7 +158,7 @@ def _with_adopted(
     return fold(store.append([event], expected_seq=store.head().seq), state)
 
 
-_ADOPTED = ("approval", "faults", "proof", "readout")
+_ADOPTED = ("approval", "cost", "faults", "proof", "readout")
 _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
 
 
@@ -180,23 +189,30 @@ def _loop(
     watcher: Watcher,
     overseer: Overseer | None,
 ) -> Loop:
+    clock, section = hardware.clock, lab.settings.sensors
+    sensors = SensorWatch(
+        {str(kind): bands for kind, bands in section.bands.items()}, hardware.devices, timedelta(seconds=section.look_s)
+    )
+    settings = SettingsWatch(lab)
     rim = Rim(
         resolve=lambda view, action: _resolve(lab, store, hardware, plans, view, action),
         rows=lambda *told: rows_of(lab.folder, *told),
-        inbox=lambda current: _inbox(store, hardware, current),
+        inbox=lambda current: _news(store, hardware, current, clock, sensors, settings),
         watch=watcher.event,
+        wakes=lambda current, is_idle: sensors.wakes(current, clock.now(), is_idle=is_idle),
     )
     make = Loop if overseer is None else partial(OverseenLoop, overseer=overseer)
     return make(
         lab=lab.folder,
         plans=plans,
         journal=store,
-        clock=hardware.clock,
+        clock=clock,
         executor=executor,
         devices=hardware.devices,
         rim=rim,
         state=state,
         head=store.head().seq,
+        facts={"settings": settings_digest(lab.campaigns), "stations": stations_of(lab.settings)},
     )
 
 
@@ -207,6 +223,19 @@ def _resolve(
     draws = {"@stock", "@tips"} & set(action.inputs.values())
     spoken_for = reserved(lab.folder, view, plans) if draws else NOTHING
     return resolve(lab.folder, store, library, action, hardware.clock.now().date(), spoken_for)
+
+
+def _news(
+    store: "Store",
+    hardware: Hardware,
+    state: LabState,
+    clock: Clock,
+    sensors: SensorWatch,
+    settings: SettingsWatch,
+) -> tuple[Sequence[tuple[str, str | None, JSON]], Sequence[RowWrite]]:
+    """Return what operators decided, and what of sensors and settings has changed."""
+    decisions, taken = _inbox(store, hardware, state)
+    return (*decisions, *sensors.news(state, clock.now()), *settings.news()), taken
 
 
 def _inbox(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controller.actions import Action, Note, Operate, Resubmit, Wait
+from controller.approving import approval_word
 from controller.faults import TELLING, about, policy_answer, stalled, told, unreachable
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
@@ -50,8 +51,8 @@ def _work(
         return _word_about(state, now, plan, task, outcome)
     if key in state.intents:
         return _again(state, now, plan, key)
-    if task == "approve" and round_number in state.proposals:
-        return ()
+    if task == "approve":
+        return _let_go(state, now, plan, plans, round_number)
     earliest = not_before(state, plan, task, round_number)
     if earliest is not None and now < earliest:
         return (Wait(earliest),)
@@ -63,10 +64,18 @@ def _work(
     return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
 
 
+def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int) -> tuple[Action, ...]:
+    """Approve a round by the policy, or ask, once for what is planned now."""
+    asked, planned = state.proposals.get(round_number), state.outcome("propose", round_number)
+    if asked is not None and planned is not None and asked.digest == planned.result["summary"]["digest"]:
+        return ()
+    return (approval_word(state, now, plan, plans, round_number),)
+
+
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:
     """Hand an action over again whose hand-over failed, later and not for ever."""
     attempts = state.attempts.get(key, ())
-    if not attempts or key in state.faults:
+    if not attempts or key in state.faults or state.intents[key].action.get("device") in state.suspended:
         return ()
     policy = plan.section("faults")
     if len(attempts) >= policy["max_attempts"]:
@@ -79,7 +88,7 @@ def _word_about(state: LabState, now: datetime, plan: Plan, task: str, outcome: 
     """Ask about an outcome that needs somebody's word, or give the policy's answer."""
     fault = state.faults.get(outcome.key)
     if fault is None:
-        return (about(task, state.intents[outcome.key], outcome),)
+        return (about(state, plan, task, state.intents[outcome.key], outcome),)
     choice = policy_answer(state, now, plan, task, fault)
     if choice is None:
         return ()

@@ -5,6 +5,7 @@ step            a computing step failed
 refused         a device says that it failed and that nothing was begun
 failed          a device says that it failed; something may have been begun
 partial         a load of the liquid handler broke off
+stranger        a plate stands where one was to be put on the deck
 quality         a plate fails its quality control
 unreachable     a command could not be handed over, again and again
 unknown         nobody can tell whether an action was done
@@ -19,7 +20,7 @@ from typing import Any
 
 from controller.actions import Note
 from controller.durations import GUESSES_S
-from controller.recipe import PARKED_FROM, WITH_PLATE, Plan, kind_of
+from controller.recipe import PARKED_FROM, WITH_PLATE, Plan, kind_of, stand_in
 from controller.state import Fault, Intent, LabState, Outcome
 from nextplate.schedule.durations import late_s
 from protocols.outcome import says_never_began
@@ -27,6 +28,8 @@ from protocols.outcome import says_never_began
 ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "retry": "try once more, as a new action",
+        "other-device": "have the other device of this kind do it, as a new action",
+        "replan": "plan the round's pipetting anew without the place that is taken; it is proven and approved again",
         "done": "a person saw that it was done; go on",
         "not-done": "a person saw that it was not done; do it, as a new action",
         "half-done": "a person saw which plates arrived (--arrived PLATE, once for each); the rest as a new action",
@@ -138,9 +141,11 @@ def _late(state: LabState, intent: Intent, limit: datetime) -> Note:
     return ask(intent.key, "stall", question, ("wait",))
 
 
-def about(task: str, intent: Intent, outcome: Outcome) -> Note:
+def about(state: LabState, plan: Plan, task: str, intent: Intent, outcome: Outcome) -> Note:
     """Ask about an outcome that needs somebody's word."""
     key = outcome.key
+    if "occupied" in outcome.result and kind_of(task) == "deck":
+        return _stranger(state, intent, outcome)
     if task == "normalise" and outcome.is_done:
         reasons = "; ".join(outcome.result["summary"]["reasons"])
         question = f"{key}: the plate fails its quality control: {reasons}"
@@ -157,11 +162,24 @@ def about(task: str, intent: Intent, outcome: Outcome) -> Note:
     is_half = kind == "treat" and "program" in intent.action["command"]
     is_half = is_half and not says_never_began(outcome.result, outcome.message)
     offered = ["not-done"] if is_half else ["retry"]
+    # only what is certainly not done: an action of unknown fate has no outcome, and is asked about elsewhere
+    offered += ["other-device"] if is_physical and not is_half and stand_in(plan, intent.action["device"]) else []
     offered += ["done"] if is_physical and task != "acquire" else []
     offered += _half(intent)
     offered += ["park"] if kind in PARKED_FROM else []
     offered += ["lose-plate"] if kind in WITH_PLATE else []
     return ask(key, "failed" if is_physical else "step", f"{key}: {outcome.message}", (*offered, "abort"))
+
+
+def _stranger(state: LabState, intent: Intent, outcome: Outcome) -> Note:
+    """Ask about a plate that stands where one was to be put; before anything was pipetted another slot will do."""
+    place, who = outcome.result["occupied"]
+    is_known = "stands there" if who in state.places else "nobody registered it here"
+    question = f"{outcome.key}: {place} is taken by plate {who or 'of unknown barcode'} ({is_known}); it is left alone"
+    campaign = next((c for c in state.campaigns.values() if c.owns(intent.key)), None)
+    mine = [i for i in state.intents.values() if campaign and campaign.owns(i.key) and i.round == intent.round]
+    is_begun = any(kind_of(i.task) == "run" for i in mine)
+    return ask(outcome.key, "stranger", question, (*(() if is_begun else ("replan",)), "retry", "lose-plate", "abort"))
 
 
 def policy_answer(state: LabState, now: datetime, plan: Plan, task: str, fault: Fault) -> str | datetime | None:
@@ -171,6 +189,8 @@ def policy_answer(state: LabState, now: datetime, plan: Plan, task: str, fault: 
     same task taking the next; between tries the policy waits, twice as long every time.
     """
     policy = plan.section("faults")
+    if fault.kind == "stranger":
+        return _offered("replan", fault)
     if task == "normalise" and fault.kind in ("quality", ""):
         return _offered(policy["failed_plate"], fault)
     if fault.kind in ("partial", "") and task.startswith("run-"):
@@ -185,7 +205,7 @@ def policy_answer(state: LabState, now: datetime, plan: Plan, task: str, fault: 
 def n_tries(state: LabState, fault: Fault) -> int:
     """Return how often the policy has had a task tried again before this."""
     intent = state.intents[fault.key]
-    again = (f for f in state.faults.values() if f.answer == "retry" and f.by == "policy")
+    again = (f for f in state.faults.values() if f.answer in ("retry", "other-device") and f.by == "policy")
     stem = _stem(fault.key, intent.task)
     return sum(_stem(f.key, state.intents[f.key].task) == stem for f in again)
 

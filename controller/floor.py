@@ -134,7 +134,9 @@ def _is_left_plate(state: LabState, barcode: str) -> bool:
 
 
 def why_busy(state: LabState, action: Operate) -> str | None:
-    """Say which action a device has to end before it can begin another; None: it is free."""
+    """Say what a device has to end before it can begin another action, or what suspends it; None: it is free."""
+    for told in state.suspended.get(action.device, {}).values():
+        return f"the {action.device} is suspended: its {told['reading']} is {told['value']:g}"
     pending = (i.key for i in state.pending() if i.action.get("device") == action.device)
     busy = next((key for key in pending if _may_be_under_way(state, key)), None)
     return f"the {action.device} is busy with {busy}" if busy else None

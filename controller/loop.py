@@ -50,6 +50,8 @@ class Rim:
     them taken."""
     watch: Callable[[Event], None]
     """Told of every event as it is written; for progress."""
+    wakes: Callable[[LabState, bool], datetime | None] = lambda _state, _is_idle: None
+    """Tell when to look at sensors again, given whether nothing else can come; None: nobody waits for any."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Loop:
     state: LabState
     head: int
     """Sequence number of the last event folded."""
+    facts: JSON = field(default_factory=dict)
+    """What the journal is told of this start."""
     is_stopping: bool = False
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
@@ -80,7 +84,7 @@ class Loop:
     def run(self) -> None:
         """Scan until every campaign is over, a person is needed, or somebody asks to stop."""
         only = self.plans[0].name if len(self.plans) == 1 else None
-        self._record([NewEvent("controller.started", self.clock.now(), only, {})])
+        self._record([NewEvent("controller.started", self.clock.now(), only, self.facts)])
         while not self.is_stopping:
             running = self._observe()
             if self.is_stopping:
@@ -153,7 +157,7 @@ class Loop:
         if "step" in intent.action:
             self._compute(intent)
             return self.executor.poll(intent.key)
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         if intent.key in self._known:
             return device.poll(intent.key)
         report = device.lookup(intent.key)
@@ -167,6 +171,10 @@ class Loop:
         self._known.add(intent.key)
         return report
 
+    def _port(self, intent: Intent) -> Device:
+        """Return the device that an action was given to."""
+        return self.devices[intent.action.get("unit") or intent.action["device"]]
+
     def _was_taken(self, key: str) -> bool:
         """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
         s = self.state
@@ -179,7 +187,7 @@ class Loop:
         s = self.state.focused(name)
         is_stopped = s.is_paused or s.is_aborted or s.is_finished or name not in [plan.name for plan in self.plans]
         is_spoken_for = intent.key in s.faults or intent.key in s.accepted
-        return not (is_stopped or is_spoken_for)
+        return not (is_stopped or is_spoken_for or intent.action["device"] in s.suspended)
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status, name = "done" if report.status is Status.DONE else "failed", self._owner(intent.key)
@@ -194,10 +202,22 @@ class Loop:
             return {}
         then, by = report.ended_at, "device"
         if then is None and (intent.key not in self._known or self.state.doubted(intent.key)):
-            then, by = intent.time + timedelta(seconds=usually_s(self.state.took_s, intent.activity)), "usual"
+            then, by = (
+                self._handed_over(intent) + timedelta(seconds=usually_s(self.state.took_s, intent.activity)),
+                "usual",
+            )
         if then is None or now - then <= _AT_ONCE:
             return {}
         return {"ended": max(then, intent.time).isoformat(), "ended_by": by}
+
+    def _handed_over(self, intent: Intent) -> datetime:
+        """Return the latest time at which a device may have been given an action first, by all that is known.
+
+        An earlier process that found it pending may have handed it over and died before it could say so.
+        """
+        s = self.state
+        heard = (s.accepted.get(intent.key), *s.attempts.get(intent.key, ()), s.started_before)
+        return max([intent.time, *(time for time in heard if time is not None)])
 
     def _tell(self, told: Note) -> None:
         """Conclude an action of unknown fate from a person's word."""
@@ -237,7 +257,7 @@ class Loop:
         self.executor.submit(Job(intent.key, a["step"], a["inputs"], a["params"]))
 
     def _operate(self, intent: Intent) -> None:
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         try:
             device.submit(read_command(intent.action["command"], self.lab), intent.key)
         except Transient as error:
@@ -251,7 +271,7 @@ class Loop:
 
     def _hand_over_again(self, intent: Intent) -> None:
         """Submit once more, but only where the device is certain that it never had the key."""
-        report = self.devices[intent.action["device"]].lookup(intent.key)
+        report = self._port(intent).lookup(intent.key)
         if report.status is Status.NOT_FOUND:
             self._operate(intent)
 
@@ -271,6 +291,8 @@ class Loop:
         times = [wait.until for wait in waits]
         now = self.clock.now()
         times += [r.ready_at if r.ready_at and r.ready_at > now else self._soon(k, now) for k, r in running.items()]
+        if look := self.rim.wakes(self.state, not times):
+            times.append(look)
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.sensing import sensor_text
+from controller.settingswatch import changed_text
 from controller.state import EventLike
 from controller.told_beside import beside_text
 
@@ -151,11 +153,20 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "evaluate": _evaluate,
 }
 
+
+def notice_text(kind: str, payload: JSON) -> str:
+    """Say what people are to know and nobody has to answer."""
+    return _TOLD[kind](payload)
+
+
 _TOLD: Mapping[str, Callable[[JSON], str]] = {
     "campaign.started": lambda p: f"campaign {p['name']} starts: {p['rounds']} rounds, seed {p['seed']}",
-    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, faults, proof, channel names",
+    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, cost, faults, proof, channel names",
     "campaign.finished": lambda p: f"campaign {p['name']} is finished",
     "proposal": lambda p: f"WAITS FOR APPROVAL: {p['question']}",
+    "settings.changed": changed_text,
+    "device.suspended": lambda p: f"SUSPENDED, goes on by itself: {sensor_text(p)}",
+    "device.resumed": lambda p: f"goes on: {sensor_text(p)}",
     "fault": lambda p: f"NEEDS A PERSON: {p['question']} ({' | '.join(p['choices'])})",
     "attempt": lambda p: f"{p['key']} not handed over: {p['message']}",
     "decision": lambda p: f"{p['by']}: {p['what']} {_about(p)}".rstrip(),

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise, takewhile
 
-from controller.actions import step_command
 from controller.durations import usually_s
 from controller.floor import is_stuck
-from controller.recipe import BENCH, INCUBATOR, Plan, Stop, barcode_of, chain, current, kind_of, stops
+from controller.recipe import BENCH, INCUBATOR, Plan, Stop, activity_of, barcode_of, chain, current, kind_of, stops
 from controller.state import LabState
 from nextplate.schedule import (
     Arm,
@@ -169,7 +168,7 @@ def _legs(state: LabState, plan: Plan, n_loads: int) -> Iterator[_Leg]:
 
 def _treating_s(state: LabState, plan: Plan, stop: Stop) -> float:
     step = plan.section("assay")["step"][int(stop.tasks[0].partition("-")[2])]
-    usual = step.get("duration_s") or _usual_s(state, f"{stop.device} {step_command(step, '')['verb']}")
+    usual = step.get("duration_s") or _usual_s(state, activity_of(plan, stop.tasks[0]))
     return float(usual) + stop.stay.total_seconds()
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 _HOUR_S = 3600.0
 _LONGEST_S = 300.0
-_AWAY_S = 60.0
-"""A database that is back is found within a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,7 @@ class Patience:
             return None
         return min(self.backoff_s * 2.0**n_before, max(_LONGEST_S, self.backoff_s))
 
-    def away_s(self, n_before: int) -> float:
-        """Return how long to wait until a database that was out of reach so often is tried again."""
-        return min(self.backoff_s * 2.0 ** min(n_before, 16), max(_AWAY_S, self.backoff_s))
-
     @property
     def busy_s(self) -> float:
-        """How long to wait until a lab that somebody else holds is tried again."""
+        """How long to wait until a lab that is held, or lacks room, is tried again."""
         return min(max(2.0 * self.backoff_s, 1.0), _LONGEST_S)

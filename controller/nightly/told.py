@@ -18,7 +18,7 @@ class Happening:
     """Something the service did or saw.
 
     Kinds: service-started, service-stopped, night-started, night-resumed, night-over, needs-person, settled, crash,
-    hang, failed, away, back, restart, given-up, refused, left-out, busy, clock-set, clock-question, clock-believed,
+    hang, failed, wanting, restart, given-up, refused, left-out, busy, clock-set, clock-question, clock-believed,
     stop-forced, not-kept.
     """
 

@@ -7,7 +7,7 @@ from controller.recipe.context import Built, Context
 from controller.recipe.handling import carry, clear, deck, park, plate, run, treat, unstage
 from controller.recipe.measuring import measure, normalise
 from controller.recipe.plan import Plan
-from controller.recipe.planning import approve, check, compile_layout, layout, pick
+from controller.recipe.planning import check, compile_layout, layout, pick, propose
 from controller.state import LabState
 
 
@@ -25,7 +25,7 @@ _BUILDERS: Mapping[str, Callable[[Context], Built]] = {
     "layout": layout,
     "compile": compile_layout,
     "check": check,
-    "approve": approve,
+    "propose": propose,
     "deck": deck,
     "run": run,
     "clear": clear,

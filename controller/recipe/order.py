@@ -9,7 +9,7 @@ from controller.recipe.stops import plate_tasks, stay_before, stops
 from controller.state import LabState, Outcome
 
 BELIEF = ("fit", "calibrate")
-PLANNING = ("pick", "layout", "compile", "check", "approve")
+PLANNING = ("pick", "layout", "compile", "check", "propose", "approve")
 HANDLING = frozenset(("clear", "bring", "store", "fetch", "carry", "treat", "stage", "acquire", "unstage"))
 """Kinds of tasks in which something is done to an assay plate that liquid has touched."""
 PARKED_FROM = frozenset(("store", "treat", "acquire"))
@@ -65,13 +65,22 @@ def judged_task(state: LabState, round_number: int) -> str:
 def is_past(state: LabState, task: str, round_number: int) -> bool:
     """Tell whether a task is over: done, or failed and accepted by a person or the policy."""
     if task == "approve":
-        approval = state.approvals.get(round_number)
-        return approval is not None and approval.is_approved
+        return _is_approved(state, round_number)
+    if task == "propose" and _is_approved(state, round_number):
+        return True  # also what was approved before rounds were summed up
     outcome = state.outcome(task, round_number)
     if outcome is None:
         return False
     fault = state.faults.get(outcome.key)
     return fault.answer is not None if fault else not needs_word(task, outcome)
+
+
+def _is_approved(state: LabState, round_number: int) -> bool:
+    """Tell whether a round may be pipetted: what was approved is what is planned now, digest by digest."""
+    approval, proposed = state.approvals.get(round_number), state.outcome("propose", round_number)
+    if approval is None or not approval.is_approved:
+        return False
+    return proposed is None or not proposed.is_done or approval.digest == proposed.result["summary"]["digest"]
 
 
 def needs_word(task: str, outcome: Outcome) -> bool:

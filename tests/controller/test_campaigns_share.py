@@ -92,7 +92,7 @@ def test_a_round_that_waits_for_approval_does_not_stop_the_others():
     state = lab.run()
     assert state.focused("held").open_proposals() == (0,)
     assert [n for n in ("first", "third") if state.focused(n).is_finished] == ["first", "third"]
-    assert tasks(lab, "held")[-1] == "check"
+    assert tasks(lab, "held")[-1] == "propose"
     lab.decide(what="approve", round=0, campaign="held")
     assert lab.run().focused("held").is_finished
 

@@ -190,6 +190,24 @@ def away_while_storing(says_when: bool) -> FakeLab:
     return lab
 
 
+def test_an_incubation_never_counts_from_before_the_plate_could_have_gone_in():
+    """Killed before the device had it, handed over by a second process that dies before it can say so."""
+    lab = FakeLab(rounds=1)
+    lab.device.says_when, lab.device.die_before_submit = False, "first.r0.store"
+    loop = lab.start()
+    with pytest.raises(Killed):
+        loop.run()
+    lab.clock.time += HOURS
+    lab.device.die_after_submit = "first.r0.store"
+    given = lab.clock.now()
+    with pytest.raises(Killed):
+        lab.start().run()
+    lab.clock.time += HOURS
+    state = lab.run()
+    fetched = state.intents["first.r0.fetch"].time
+    assert fetched - given >= timedelta(hours=24)
+
+
 @pytest.mark.parametrize(("says_when", "by", "minutes"), [(True, "device", 7), (False, "usual", 1)])
 def test_an_incubation_counts_from_when_the_plate_went_in_not_from_when_somebody_noticed(says_when, by, minutes):
     lab = away_while_storing(says_when)

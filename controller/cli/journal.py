@@ -37,7 +37,7 @@ def verify(
     Example: nextplate journal verify --head 91:c458adae07ddc44c
     """
     if file is not None:
-        _verify_file(file, as_json)
+        _verify_file(file, _noted(head), as_json)
         return
     from controller.evidence.autopsy import examine
     from controller.lab import open_lab
@@ -79,12 +79,15 @@ def _against(store: "Store", finding: "Finding", noted: tuple[int, str]) -> str:
     return ""
 
 
-def _verify_file(file: Path, as_json: bool) -> None:
+def _verify_file(file: Path, noted: tuple[int, str] | None, as_json: bool) -> None:
     from controller.evidence.exporting import check_export
+    from controller.store import Head
 
-    found = check_export(file)
-    body = {"events": found.n_events, "hash": found.head.hash, "intact": True}
-    say(body, f"intact: {found.n_events} events, the last, {found.head.seq}, has hash {found.head.hash}", as_json)
+    found = check_export(file, Head(*noted) if noted else None)
+    whose = f" of campaign {found.campaign}" if found.campaign else ""
+    body = {"events": found.n_events, "campaign": found.campaign, "hash": found.head.hash, "seal": found.seal}
+    text = f"intact: {found.n_events} events{whose}; the journal ended with {found.head.seq}:{found.head.hash}"
+    say(body | {"intact": True}, f"{text}\nseal {found.seal}", as_json)
 
 
 def export(
@@ -93,7 +96,7 @@ def export(
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the journal as lines of JSON, one event a line; `journal verify --file` checks such a file anywhere.
+    """Write the journal as lines of JSON, a header and one event a line; `journal verify --file` checks it anywhere.
 
     Example: nextplate journal export night.jsonl --campaign first
     """
@@ -105,7 +108,7 @@ def export(
         done = export_journal(store.rows(), file, campaign)
     body = {"file": str(file), "events": done.n_events, "journal_seq": done.head.seq, "journal_hash": done.head.hash}
     text = f"wrote {done.n_events} events to {file}; the journal ends with {done.head.seq}:{done.head.hash}"
-    say(body, text, as_json)
+    say(body | {"seal": done.seal}, f"{text}\nseal {done.seal}", as_json)
 
 
 def bundle(

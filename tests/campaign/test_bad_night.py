@@ -66,28 +66,6 @@ def change(folder: Path) -> None:
     while not any((folder / "protocols").glob("pick-*")) and time.monotonic() < until:
         time.sleep(0.02)
     path = folder / "lab.toml"
-    policy = '[faults]\npolicy = { plate-mover = ["other-device"] }\n'
-    path.write_text(path.read_text().replace("[faults]\n", policy, 1))
-    hardware = connect(open_lab(folder))
-    now, lab = hardware.clock.now(), hardware.simulated
-    assert lab is not None
-    lab.leave_plate("COFFEE", "deck/C2")
-    lab.disturb("temperature_c", 41.5, now + timedelta(minutes=10), now + timedelta(hours=2))
-    lab.break_device("mover", FaultKind.GRIP_MISSED)
-    hardware.close()
-    changing = threading.Thread(target=change, args=(folder,), daemon=True)
-    changing.start()
-    nextplate("run", "--lab", folder)
-    changing.join(60)
-    return folder
-
-
-def change(folder: Path) -> None:
-    """Change lab.toml as soon as the night is at work."""
-    until = time.monotonic() + 120
-    while not any((folder / "protocols").glob("pick-*")) and time.monotonic() < until:
-        time.sleep(0.02)
-    path = folder / "lab.toml"
     path.write_text(path.read_text().replace("n_confirm = 4", "n_confirm = 5"))
 
 

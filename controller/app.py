@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller.clock import WallClock
+from controller.clock import SteadyClock, WallClock
 from controller.devices import make_device
 from controller.lab import Lab
 from controller.settings import DeviceSection, Settings
@@ -29,7 +29,8 @@ class Hardware:
     clock: Clock
     devices: Mapping[str, Device]
     prepare: Callable[["Store"], None]
-    """Put registered plates and tips into the simulated lab; in a real one people do that."""
+    """Put registered plates and tips into the simulated lab. In a real one people do that, and its clock begins no
+    earlier than the journal ends."""
     lend_hand: Callable[[Mapping[str, Any], str, str], None]
     """Do in the simulated lab what a person who answers about a command has done with her hands: command, answer,
     barcode of the round's assay plate."""
@@ -66,8 +67,13 @@ def _real(lab: Lab) -> Hardware:
             devices[port] = make_device(section, _home(lab, section))
             if close := getattr(devices[port], "close", None):
                 opened.callback(close)
-        close_all = opened.pop_all().close
-        return Hardware(WallClock(), devices, lambda _store: None, lambda *_: None, None, close_all)
+        close_all, clock = opened.pop_all().close, SteadyClock()
+        return Hardware(clock, devices, lambda store: _take_up(clock, store), lambda *_: None, None, close_all)
+
+
+def _take_up(clock: SteadyClock, store: "Store") -> None:
+    for event in store.events(store.head().seq - 1):
+        clock.begin_after(event.time)
 
 
 def _home(lab: Lab, section: DeviceSection) -> Path:

@@ -8,23 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller.actions import Note, step_command
-from controller.durations import GUESSES_S, drawn_s
-from controller.recipe import Plan, barcode_of, chain, kind_of, stops
+from controller.actions import Note
+from controller.durations import GUESSES_S, drawn_s, usually_s
+from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
 from controller.timing import IMAGE, foreseen
-from nextplate.schedule import usual_s
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
 _ENDS = (0.05, 0.5, 0.95)
-_ACTIVITIES = {
-    "run": "liquid-handler run-load",
-    "store": "incubator store",
-    "fetch": "incubator fetch",
-    "acquire": "imager acquire",
-}
-"""What a device does in the kinds of tasks in which the arm carries nothing."""
 
 
 def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> Note:
@@ -98,7 +90,7 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
     draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
-    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work)
+    usual = sum(usually_s(state.took_s, name) for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
@@ -115,12 +107,7 @@ def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
     """Yield what devices do for a round's plate until its last image is taken."""
     tasks = chain(state, plan, number)
     for task in tasks[tasks.index("deck-0") : tasks.index("unstage")]:
-        kind = kind_of(task)
-        if kind == "treat":
-            step = plan.section("assay")["step"][int(task.partition("-")[2])]
-            yield f"{step['device']} {step_command(step, '')['verb']}"
-        else:
-            yield _ACTIVITIES.get(kind, "plate-mover move")
+        yield activity_of(plan, task)
 
 
 def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str) -> float | None:

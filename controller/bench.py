@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import platform
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from controller.devices import GROUP, make_device
 from controller.files import write_bytes
-from controller.secrecy import blanked, secrets_of, without
+from controller.secrecy import blanked, cleaned, secrets_named, secrets_of, without
 from controller.settings import DeviceSection, Settings
 from drivers.ports import Command, Device, FetchPlate, ReadBarcode, Report, ShakePlate, Status, StorePlate
 from drivers.serial_options import wire_log_path
@@ -217,7 +218,8 @@ def write_bundle(path: Path, folder: Path, body: JSON) -> int:
     if path.exists():
         raise DataError(f"{path} exists; name another file")
     settings = tomllib.loads((folder / "lab.toml").read_text(encoding="utf-8-sig"))
-    secrets, content = secrets_of(settings), io.BytesIO()
+    secrets = secrets_of(settings) | secrets_named(settings, folder, os.environ)
+    content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bundle:
 
         def add(name: str, data: bytes) -> None:
@@ -228,7 +230,7 @@ def write_bundle(path: Path, folder: Path, body: JSON) -> int:
         for place in (folder / "logs" / "wire", folder / "logs" / "devices"):
             for file in sorted(place.rglob("*")):
                 if file.is_file() and not file.name.startswith("."):
-                    add(file.relative_to(folder).as_posix(), file.read_bytes())
+                    add(file.relative_to(folder).as_posix(), cleaned(file.read_bytes(), secrets))
         n_files = len(bundle.namelist())
     write_bytes(path, content.getvalue())
     return n_files

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from controller.actions import Compute
 from controller.app import Hardware, connect, lab_time
-from controller.clock import ForwardClock
 from controller.executor import LocalExecutor, Progress
 from controller.folding import collector_paused, fold_journal
 from controller.lab import Lab
@@ -27,7 +26,7 @@ from controller.sensing import SensorWatch
 from controller.settings import Settings
 from controller.settingswatch import SettingsWatch, settings_digest
 from controller.snapshots import resolve
-from controller.starting import check_clock, check_stations, latest_time, stations_of
+from controller.starting import check_clock, check_stations, stations_of
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
 from drivers.ports import Clock
@@ -191,9 +190,6 @@ def _loop(
     overseer: Overseer | None,
 ) -> Loop:
     clock, section = hardware.clock, lab.settings.sensors
-    if not clock.is_virtual:
-        max_jump = timedelta(hours=lab.settings.nightly.max_clock_jump_h)
-        clock = ForwardClock(clock, latest_time(store, clock.now(), max_jump), max_jump)
     sensors = SensorWatch(
         {str(kind): bands for kind, bands in section.bands.items()}, hardware.devices, timedelta(seconds=section.look_s)
     )

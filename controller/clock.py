@@ -1,10 +1,12 @@
-"""The clock of a real lab, and one that never goes back."""
+"""The clocks of a real lab: the wall's, and one for the night that nobody can set back."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from drivers.ports import Clock
+LONGEST_SLEEP = timedelta(hours=24)
+"""A jump forward by more was no sleep of the machine: somebody set the clock."""
 
 
 class WallClock:
@@ -22,33 +24,39 @@ class WallClock:
         time.sleep(max(0.0, (when - datetime.now(UTC)).total_seconds()))
 
 
-class ForwardClock:
-    """Real time that never goes back, so that the journal does not either.
+@dataclass(slots=True)
+class SteadyClock:
+    """The wall's time, but it never goes back: set back, it runs on by the machine's own count of seconds.
 
-    While the wall clock is behind, time goes on from the latest that was seen, as fast as it really passes.
+    So incubations keep their length and events their order while somebody sets the clock. Forward it follows, for the
+    machine may have slept meanwhile, but by no more than LONGEST_SLEEP at once.
     """
 
     is_virtual = False
-
-    def __init__(
-        self,
-        wall: Clock,
-        latest: datetime | None,
-        most: timedelta,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._wall, self._most, self._monotonic = wall, most, monotonic
-        self._latest, self._at_s = latest, monotonic()
+    wall: Callable[[], datetime] = field(default_factory=lambda: WallClock().now)
+    count_s: Callable[[], float] = time.monotonic
+    """Seconds since some moment; nobody sets it."""
+    sleep_s: Callable[[float], None] = time.sleep
+    _anchor: tuple[datetime, float] | None = None
+    """A time that was told, and the count then; None: none yet."""
 
     def now(self) -> datetime:
-        """Return the time, never before one that was returned earlier."""
-        wall, at_s = self._wall.now(), self._monotonic()
-        kept = self._latest + timedelta(milliseconds=int(1000 * (at_s - self._at_s))) if self._latest else wall
-        if wall >= kept or kept - wall > self._most:  # further back is believed: somebody has said so
-            self._latest, self._at_s = wall, at_s
-            return wall
-        return kept
+        """Return the time to the millisecond; never earlier than it was told before."""
+        wall, count_s = self.wall(), self.count_s()
+        if self._anchor is not None:
+            then, since_s = self._anchor
+            counted = then + timedelta(seconds=count_s - since_s)
+            if not timedelta(0) <= wall - counted <= LONGEST_SLEEP:
+                # The anchor stays: rounding must not add up.
+                return counted.replace(microsecond=counted.microsecond // 1000 * 1000)
+        self._anchor = (wall, count_s)
+        return wall
+
+    def begin_after(self, last: datetime) -> None:
+        """Take up where another process ended, if the wall's time lies behind it by less than LONGEST_SLEEP."""
+        if timedelta(0) < last - self.now() <= LONGEST_SLEEP:
+            self._anchor = (last, self.count_s())
 
     def wait_until(self, when: datetime) -> None:
-        """Wait as long as this clock, not the wall's, needs to get there."""
-        self._wall.wait_until(self._wall.now() + (when - self.now()))
+        """Sleep until ``when``; return at once when it has passed."""
+        self.sleep_s(max(0.0, (when - self.now()).total_seconds()))

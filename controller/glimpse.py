@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.durations import GUESSES_S
 from controller.floor import why_wait
-from controller.recipe import Plan, current, judged_task, not_before, plan_of, running_plans
+from controller.recipe import Plan, current, judged_task, not_before, plan_of, running_plans, stops
 from controller.sensing import sensor_text
 from controller.state import Intent, LabState
 from controller.status import round_line, round_row, state_word
@@ -15,6 +15,7 @@ from controller.store.journal import Head
 
 JSON = Mapping[str, Any]
 DEVICES = ("liquid-handler", "plate-mover", "incubator", "imager")
+"""Shown in every lab; those of the bench where a campaign uses them."""
 _SHOWN = 3
 _AT_HOME = ("hotel/", "tips/", "waste", "stack/done")
 
@@ -29,6 +30,7 @@ def glimpse(state: LabState, head: Head, now: datetime | None) -> dict[str, Any]
     """
     plans = running_plans(state)
     busy = {i.action["device"]: i for i in state.pending() if i.activity}
+    used = (*DEVICES, *(stop.device for plan in plans for stop in stops(plan)), *busy)
     return {
         "time": now.isoformat() if now else None,
         "journal": {"seq": head.seq, "hash": head.hash},
@@ -36,7 +38,7 @@ def glimpse(state: LabState, head: Head, now: datetime | None) -> dict[str, Any]
         "runs": [_running(state, intent) for intent in state.pending()],
         "waits": [w for plan in plans for w in _waiting(state.focused(plan.name), plan, plans)],
         "next": sorted((n for plan in plans for n in _coming(state, plan)), key=lambda n: str(n["at"])),
-        "devices": {kind: busy[kind].key if kind in busy else None for kind in DEVICES},
+        "devices": {kind: busy[kind].key if kind in busy else None for kind in dict.fromkeys(used)},
         "suspended": [told for readings in state.suspended.values() for told in readings.values()],
         "strangers": dict(state.strangers),
         "faults": [

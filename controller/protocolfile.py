@@ -15,11 +15,13 @@ from protocols.duration import estimate, words
 from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
 from protocols.handwritten_lab import lab_problems, not_known
+from protocols.handwritten_source import asks_whether_it_is_real, may_differ
 from protocols.handwritten_time import time_of
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
 from protocols.stock import PlateCare, StockWell, TipRack
+from protocols.tip_past import Liquid
 
 MAX_BYTES = 100_000_000
 """Of a protocol file; 3,000 transfers are half a megabyte."""
@@ -211,28 +213,23 @@ def _by_hand(
         problems = [
             Problem(ProblemKind.STEP, f"{path.name}: {error}") for error in analysis.errors or (analysis.result,)
         ]
-    if line := _asks_whether_it_is_real(path):
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""  # else the analysis told
+    if line := asks_whether_it_is_real(text):
         said = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
         problems.append(Problem(ProblemKind.STEP, said))
-    known = {(w.source_plate, w.source_well): w.volume_nl for w in lab.stock}
+    wells = {(w.source_plate, w.source_well): w for w in lab.stock}
     books = account(
-        analysis.commands, known, is_attended=is_attended, least_nl=analysis.least_nl, fill_nl=lab.fill_nl
+        analysis.commands, {key: w.volume_nl for key, w in wells.items()}, is_attended=is_attended,
+        least_nl=analysis.least_nl, fill_nl=lab.fill_nl,
+        liquids={key: Liquid((w.compound_id, w.concentration_um), w.compound_id) for key, w in wells.items()},
     )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
     if analysis.is_ok:
         what += f"; about {words(time_of(analysis.commands, analysis.robot_type))}"
     today = None if at is None else at.date()
     problems += lab_problems(books, analysis.robot_type, robot, lab.tips, lab.care, today)
-    return Checked(what, (*problems, *books.problems), (*books.notes, *not_known(books, lab.tips)))
-
-
-def _asks_whether_it_is_real(path: Path) -> int:
-    """Return the line in which a file asks whether it is simulated; 0: in none."""
-    if not path.is_file():
-        return 0  # The analysis has told of that.
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    code = (line.partition("#")[0] for line in lines)
-    return next((n for n, line in enumerate(code, 1) if "is_simulating" in line), 0)
+    notes = (*may_differ(text), *books.notes, *not_known(books, lab.tips))
+    return Checked(what, (*problems, *books.problems), notes)
 
 
 def as_body(checked: Checked) -> Mapping[str, object]:

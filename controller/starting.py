@@ -41,13 +41,6 @@ def check_clock(lab: Lab, store: "Store", now: datetime) -> None:
         raise PlanError(question)
 
 
-def latest_time(store: "Store", now: datetime, max_jump: timedelta) -> datetime | None:
-    """Return the time of the journal's last event, from which time goes on; None: it is none to go on from."""
-    head = store.head()
-    last = next(iter(store.events(head.seq - 1)), None) if head.seq else None
-    return last.time if last is not None and last.time - now <= max_jump else None
-
-
 def check_stations(lab: Lab, state: LabState, waiting: Sequence[JSON]) -> None:
     """Refuse to start where a plate stands in a device that lab.toml does not name any more.
 

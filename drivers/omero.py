@@ -21,7 +21,7 @@ to take, or ``give up``; a question names the file. Nothing in OMERO is ever cha
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -166,18 +166,26 @@ class Omero:
         seen = self._eye.plates(until)
         return {"device": "OMERO", "url": self._line.wire.url, "user": self._line.user, "plates": len(seen)}
 
-    def fetch(self, plate: int, until: Deadline) -> Report:
+    def fetch(self, plate: int, until: Deadline, *, rest_s: float = 0.0, is_partial: bool = False) -> Report:
         """Bring one plate by its number, for a person who has no campaign.
+
+        Args:
+            plate: its number in OMERO.
+            until: deadline.
+            rest_s: so long nothing may change there: the end of an import is told nowhere.
+            is_partial: bring what is whole of a plate that is not; the report's ``missing`` says what it lacks.
 
         Raises:
             DeviceError: it is not there or not whole, or OMERO does not answer.
         """
-        content = self._eye.named(plate, until)
+        content, lacks = self._eye.named(plate, until, is_partial=is_partial)
         asked = Asked(content.plate.name or f"plate-{plate}", datetime.now(UTC), frozenset())
+        run = f"fetch-{plate}{'-partial' if lacks else ''}"
         try:
-            return _done(self._carrier.bring(content, asked, f"fetch-{plate}", until))
+            report = _done(self._carrier.bring(content, asked, run, until, rest_s=rest_s, lacks=lacks))
         except SourceChanged as error:
             raise Transient(f"{error}; try again when it is imported") from error
+        return replace(report, result={**report.result, "missing": [*lacks]})
 
     def close(self) -> None:
         """Let go."""
@@ -232,9 +240,9 @@ class OmeroImager:
         """Tell how the readout stands after a crash."""
         return self._told(self._worker.lookup(key))
 
-    def fetch(self, plate: int, wait_s: float) -> Report:
+    def fetch(self, plate: int, wait_s: float, *, rest_s: float = 0.0, is_partial: bool = False) -> Report:
         """Bring the plate of this number now, in the caller's thread; raises as `Omero.fetch`."""
-        return self._machine.fetch(plate, Deadline.after(wait_s))
+        return self._machine.fetch(plate, Deadline.after(wait_s), rest_s=rest_s, is_partial=is_partial)
 
     def _told(self, report: Report) -> Report:
         question = self._machine.question

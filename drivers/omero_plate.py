@@ -12,7 +12,7 @@ imports a plate is told nowhere in the JSON API. Another run (PlateAcquisition) 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ READABLE = ("uint8", "uint16")
 """Types of pixels that `nextplate.imaging` reads."""
 _WELLS_A_PAGE = 50
 _SHOWN = 3
+_NAMED = 10
 _LOOKS = 10
 
 
@@ -73,11 +74,13 @@ class Content:
     runs: tuple[int, ...]
     lacking: int
     """Images that OMERO lists and cannot describe yet."""
+    empty: tuple[str, ...] = ()
+    """Wells that OMERO lists without an image."""
 
     @property
     def digest(self) -> str:
         """Return what is another as soon as anything is."""
-        return hashlib.sha256(repr((self.plate, self.fields, self.runs, self.lacking)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.plate, self.fields, self.runs, self.lacking, self.empty)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,27 +179,33 @@ class Eye:
             for n, sample in enumerate(well.samples, 1)
         )
         runs = sorted({s.run for well in wells for s in well.samples if s.run is not None})
-        return Content(plate, fields, tuple(runs), sum(f.image.kind is None for f in fields))
+        empty = tuple(sorted(well_name(well.row, well.column) for well in wells if not well.samples))
+        return Content(plate, fields, tuple(runs), sum(f.image.kind is None for f in fields), empty)
 
-    def named(self, number: int, until: Deadline) -> Content:
-        """Return what OMERO holds of the plate of this number, whatever its name and age.
+    def named(self, number: int, until: Deadline, *, is_partial: bool = False) -> tuple[Content, tuple[str, ...]]:
+        """Return what OMERO holds of the plate of this number, whatever its name and age, and what it lacks.
+
+        Args:
+            number: OMERO's own.
+            until: deadline.
+            is_partial: take what is whole of a plate that is not; else nothing is ever lacking.
 
         Raises:
-            NeedsOperator: there is none, it has no images or not all of their pixels yet, or none that can be read.
+            NeedsOperator: there is none, it is not whole (names wells, fields and channels), or it cannot be read.
             DeviceError: as `look`.
         """
         found = [plate for plate in self.plates(until) if plate.id == number]
         if not found:
             raise NeedsOperator(f"there is no plate {number} in OMERO that {self._line.user or 'the public'} may see")
         content = self.content(found[0], until)
-        if not content.fields or content.lacking:
-            n_there = len(content.fields) - content.lacking
-            raise NeedsOperator(
-                f"plate {number} has the pixels of {n_there} of {len(content.fields)} images; is it imported?"
-            )
+        if content.lacking == len(content.fields):
+            raise NeedsOperator(f"plate {number} has the pixels of 0 of {len(content.fields)} images; is it imported?")
         if why := _unusable(content):
             raise NeedsOperator(why)
-        return content
+        lacks = shortfalls(content, self._options.due)
+        if lacks and not is_partial:
+            raise NeedsOperator(f"plate {number} is not whole: {few(lacks)}")
+        return (_whole_images(content, self._options.due) if lacks else content), lacks
 
     def _named(
         self, kind: str, name: str, until: Deadline, query: Mapping[str, str | int] = MappingProxyType({})
@@ -275,6 +284,46 @@ def _lacking(content: Content, due: Due) -> Iterator[str]:
         first = next(f for f in content.fields if f.image.kind is None)
         yield f"{content.lacking} images have no pixels yet, first {first.well} field {first.number}"
     yield from _missing(Counter(f.well for f in content.fields), due)
+
+
+def shortfalls(content: Content, due: Due) -> tuple[str, ...]:
+    """Name every well, field and channel that a whole plate would have and this one has not, in the plate's order."""
+    n_fields = Counter(f.well for f in content.fields)
+    n_due = max(n_fields.values(), default=0) if due.n_fields is None else due.n_fields
+    usual = _usual(content, due)
+    found = [(well, 0, "has no image") for well in {*content.empty} | ((due.wells or frozenset()) - n_fields.keys())]
+    found += [(well, 0, f"has {n} of {n_due} fields") for well, n in n_fields.items() if n != n_due]
+    if due.wells is not None:
+        found += [(well, 0, f"is of no plate of {len(due.wells)}") for well in n_fields.keys() - due.wells]
+    for f in content.fields:
+        if f.image.kind is None:
+            found.append((f.well, f.number, "has no pixels"))
+        elif due.n_channels is not None and len(f.image.kind.channels) != due.n_channels:
+            found.append((f.well, f.number, f"has {len(f.image.kind.channels)} of {due.n_channels} channels"))
+        elif absent := [name for name in usual.channels if name not in f.image.kind.channels]:
+            found.append((f.well, f.number, f"has no channel {', '.join(map(shown, absent))}"))
+        elif f.image.kind != usual:
+            found.append((f.well, f.number, f"is not like the others: {shown(repr(f.image.kind))}"))
+    return tuple(f"{well}{f' field {n}' if n else ''} {what}" for well, n, what in sorted(found))
+
+
+def _usual(content: Content, due: Due) -> words.Kind:
+    """Return what most images are, among those that have the channels that are due, where some have."""
+    kinds = Counter(f.image.kind for f in content.fields if f.image.kind is not None)
+    fitting = {kind: n for kind, n in kinds.items() if due.n_channels in (None, len(kind.channels))} or kinds
+    return max(fitting, key=lambda kind: (fitting[kind], len(kind.channels), repr(kind)))
+
+
+def _whole_images(content: Content, due: Due) -> Content:
+    """Leave out the images that cannot be taken: those without pixels, and those that are not like the others."""
+    usual = _usual(content, due)
+    return replace(content, fields=tuple(f for f in content.fields if f.image.kind == usual), lacking=0)
+
+
+def few(lacks: Sequence[str]) -> str:
+    """Name the first of what is lacking, and say how much more there is."""
+    more = f" .. and {len(lacks) - _NAMED} more" if len(lacks) > _NAMED else ""
+    return f"{'; '.join(lacks[:_NAMED])}{more}"
 
 
 def _odd(content: Content, due: Due) -> Iterator[str]:

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ from nextplate.imaging.watch import TAKEN, take_inventory
 ORIGIN = "omero.json"
 _HEAD = 4_000_000
 """Bytes that an OME-TIFF may be longer than its pixels."""
+_LOOK_S = 5.0
+"""Between two looks at a plate that rests."""
 _SPARE = 100_000_000
 """Bytes that stay free on the disk."""
 
@@ -84,8 +86,25 @@ class Carrier:
                 raise NeedsOperator(f"{folder / ORIGIN} cannot be read ({error!r}); move {folder} away") from error
         return None
 
-    def bring(self, content: Content, asked: Asked, run: str, until: Deadline) -> Taken:
+    def bring(
+        self,
+        content: Content,
+        asked: Asked,
+        run: str,
+        until: Deadline,
+        *,
+        rest_s: float = 0.0,
+        lacks: Sequence[str] = (),
+    ) -> Taken:
         """Download a plate, check it, and put it into the lab; done twice it is there once.
+
+        Args:
+            content: to be brought.
+            asked: what it is brought for.
+            run: of the request.
+            until: deadline.
+            rest_s: so long nothing may change there before it is put into the lab.
+            lacks: what the plate has not, which is noted with its origin; then more may come while it is brought.
 
         Raises:
             SourceChanged: OMERO holds something else than was judged.
@@ -93,17 +112,30 @@ class Carrier:
         """
         if found := self.taken(asked.barcode, run):
             return found
+        rested = until.within(rest_s)
         scratch = self._lab / "readouts" / f".{plain_name(asked.barcode)}.omero-{content.plate.id}.part"
         try:
             scratch.mkdir(parents=True, exist_ok=True)
             self._make_room(content, scratch)
             images = [self._image(field, scratch, until) for field in content.fields]
-            origin = self._origin(content, images, asked, run, until)
-            if self._eye.content(content.plate, until).digest != content.digest:
-                raise SourceChanged(f"plate {content.plate.id} changed while it was brought")
+            origin = {**self._origin(content, images, asked, run, until), "missing": [*lacks]}
+            self._stands(content, until, is_part=bool(lacks))
+            while not rested.is_over:
+                rested.pause(_LOOK_S)
+                self._stands(content, until, is_part=bool(lacks))
             return self._put(scratch, content, images, origin, asked)
         except OSError as error:
             raise NeedsOperator(f"{scratch} cannot be written: {error}") from error
+
+    def _stands(self, content: Content, until: Deadline, *, is_part: bool) -> None:
+        """See that OMERO holds still what was judged.
+
+        Raises:
+            SourceChanged: it does not.
+        """
+        now = self._eye.content(content.plate, until)
+        if not (set(content.fields) <= set(now.fields) if is_part else now.digest == content.digest):
+            raise SourceChanged(f"plate {content.plate.id} changed while it was brought")
 
     def _folders(self, barcode: str) -> Iterator[Path]:
         plain, n = plain_name(barcode), 1

@@ -9,11 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextplate.errors import DataError
-from protocols.handwritten_books import Account, Head, Placed, Plate, Reader
-from protocols.handwritten_wells import nanolitres, padded, plates_filled, slot_of, spelled
+from protocols.handwritten_books import (
+    Account,
+    Head,
+    Placed,
+    Plate,
+    Reader,
+    spelled_under,
+    wells_named,
+    wells_under,
+)
+from protocols.handwritten_tips import drop, enters_to_draw, enters_to_give, mixed_in, pick_up, set_tips
+from protocols.handwritten_wells import WHOLE, nanolitres, nozzles_of, padded, plates_filled, slot_of
 from protocols.labware import LABWARE, PIPETTES
-from protocols.problems import Problem, ProblemKind
+from protocols.problems import ProblemKind
 from protocols.proof_reader import PAUSES, said_by
+from protocols.sentences import well_on
+from protocols.tip_past import Liquid
 from protocols.volumes import WellKey
 
 HARMLESS = frozenset(
@@ -42,6 +54,7 @@ def account(
     is_attended: bool = False,
     least_nl: Mapping[str, int] | None = None,
     fill_nl: int = 0,
+    liquids: Mapping[WellKey, Liquid] | None = None,
 ) -> Account:
     """Go through the commands of an analysis.
 
@@ -52,11 +65,14 @@ def account(
         is_attended: a person stands by; a step that waits for one is then a note and not a problem.
         least_nl: least that pipettes move, by the engine's name, where ours are not known (Analysis.least_nl).
         fill_nl: what stands in every well of the plates that the file fills and says nothing of.
+        liquids: in the wells of ``known``; one that is not named is like no other.
     """
     books = Account(volumes=dict(known or {}))
+    stock = {key for key, volume_nl in (known or {}).items() if volume_nl > 0}
     reader = Reader(
         books, known or {}, given=set(known or {}), is_attended=is_attended, least_nl=least_nl or {}, fill_nl=fill_nl,
-        filled=plates_filled(commands) if fill_nl else frozenset(),
+        filled=plates_filled(commands) if fill_nl else frozenset(), stock=stock, sources=set(stock),
+        liquids={key: frozenset({liquid}) for key, liquid in (liquids or {}).items()},
     )  # fmt: skip
     for number, command in enumerate(commands, start=1):
         try:
@@ -64,14 +80,14 @@ def account(
             if not (isinstance(command, Mapping) and command.get("status") in ("failed", "queued", "running")):
                 _step(reader, number, command)
         except DataError as error:
-            _problem(reader, ProblemKind.WELL, number, str(error))
+            reader.report(ProblemKind.WELL, number, str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             kind = command.get("commandType") if isinstance(command, Mapping) else command
-            _problem(reader, ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
+            reader.report(ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
     for head in reader.heads.values():
         if head.tips:
-            words = f"the file ends with the tip of {_named(head.tips)} on {head.name}; drop it"
-            _problem(reader, ProblemKind.TIP, len(commands), words, head.tips[0])
+            words = f"the file ends with the tip of {wells_named(head.tips)} on {head.name}; drop it"
+            reader.report(ProblemKind.TIP, len(commands), words, head.tips[0])
     return reader.account
 
 
@@ -86,9 +102,12 @@ def _step(reader: Reader, number: int, command: Command) -> None:
         case "loadModule":
             reader.account.modules.append((str(params["model"]), slot_of(params["location"])))
         case "loadLiquid":
-            _declare(reader, number, reader.plates[params["labwareId"]], params["volumeByWell"])
+            _declare(reader, number, params)
         case "configureNozzleLayout":
-            _nozzles(reader, number, params)
+            head = reader.heads[params["pipetteId"]]
+            head.nozzles = nozzles_of(params["configurationParams"], head.n_channels)
+        case "setTipState":
+            set_tips(reader, number, params)
         case "loadLid":
             _cover(reader, str(result["labwareId"]), params["location"])
         case "moveLabware":
@@ -102,7 +121,7 @@ def _step(reader: Reader, number: int, command: Command) -> None:
         case _ if kind in _AWAY:
             _leave(reader)
         case _ if kind not in HARMLESS and not kind.startswith(_HARMLESS_MODULES):
-            _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
+            reader.report(ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
 def _cover(reader: Reader, carried: str, location: Any) -> None:
@@ -130,20 +149,20 @@ def _wait(reader: Reader, number: int, words: str) -> None:
         reader.used.clear()  # Whoever stands by may have set full racks.
         return
     words = f"{words}; nobody is there at night: take it out, or check it with --attended"
-    _problem(reader, ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
+    reader.report(ProblemKind.ATTENDED, number, f"{where.strip()} {words}".strip())
 
 
 def _motion(reader: Reader, number: int, kind: str, params: Mapping[str, Any]) -> None:
     """Follow a command of one pipette."""
     head = _go(reader, params)
     if head.at is not None and head.at[0].lid and kind in ("aspirate", "dispense", "moveToWell"):
-        key = _wells(head)[0]
-        _problem(reader, ProblemKind.SEAL, number, f"{_named([key])} is under a lid; take it off first", key)
+        key = wells_under(head)[0]
+        reader.report(ProblemKind.SEAL, number, f"{wells_named([key])} is under a lid; take it off first", key)
     match kind:
         case "pickUpTip":
-            _pick_up(reader, number, head)
+            pick_up(reader, number, head)
         case "dropTip" | "dropTipInPlace":
-            _drop(reader, number, head, is_in_place=kind != "dropTip")
+            drop(reader, number, head, is_in_place=kind != "dropTip")
         case "airGapInPlace":
             head.held.append((nanolitres(params["volume"]), ()))
         case "aspirate" | "aspirateInPlace":
@@ -157,37 +176,7 @@ def _motion(reader: Reader, number: int, kind: str, params: Mapping[str, Any]) -
         case _ if kind in _ASTRAY:
             head.at, head.is_astray = None, True
         case _ if kind != "moveToWell" and kind not in HARMLESS:
-            _problem(reader, ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
-
-
-def _pick_up(reader: Reader, number: int, head: Head) -> None:
-    """Take tips: fresh ones, or ones that were returned, which are as dirty as they were."""
-    tips = _wells(head) if head.at else ()
-    head.held, head.drawn_from, head.given_to, head.borrowed = [], set(), set(), {}
-    head.tips, head.is_reused = tips, False
-    for key in tips:
-        if key not in reader.used:
-            reader.account.tips.append((number, key))
-        elif (before := reader.used[key]) is None:
-            words = f"no tip at {_named([key])}: the file took it before, and did not return it"
-            _problem(reader, ProblemKind.TIP, number, words, key)
-        else:
-            head.is_reused = True
-            head.drawn_from |= before
-        reader.used[key] = None
-
-
-def _drop(reader: Reader, number: int, head: Head, *, is_in_place: bool) -> None:
-    """Throw tips away, or return them to their places."""
-    liquid_nl = sum(nl for nl, wells in head.held if wells)
-    if not is_in_place and head.at is not None and head.tips and _wells(head) == head.tips:
-        if liquid_nl:
-            words = f"the tip of {_named(head.tips)} is returned with {liquid_nl} nl in it; empty it first"
-            _problem(reader, ProblemKind.TIP, number, words, head.tips[0])
-        reader.used |= {key: set(head.drawn_from) for key in head.tips}
-    elif liquid_nl:
-        reader.account.notes.append(f"command {number}: a tip is thrown away with {liquid_nl} nl in it")
-    head.held, head.tips = [], ()
+            reader.report(ProblemKind.STEP, number, f"the file does {kind}, which is not followed here")
 
 
 def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
@@ -197,7 +186,7 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
     if plate.name in others:
         if plate.name in {name for name, _ in reader.known}:
             words = f"two pieces of labware are called {plate.name}, and the lab has one; give each its own label"
-            _problem(reader, ProblemKind.PLATE, number, words, (plate.name, ""))
+            reader.report(ProblemKind.PLATE, number, words, (plate.name, ""))
         plate.name = f"{plate.name} in {slot_of(params['location']) or labware_id}"
         while plate.name in others:
             plate.name += " again"
@@ -206,6 +195,7 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
         wells = {(plate.name, padded(well)): reader.fill_nl for well in plate.max_nl}
         reader.account.volumes |= wells
         reader.given |= wells.keys()
+        reader.liquids |= dict.fromkeys(wells, frozenset())
     placed = Placed(plate.name, plate.load_name, slot_of(params["location"]), number)
     reader.account.placed.append(placed)
 
@@ -226,36 +216,32 @@ def _leave(reader: Reader) -> None:
 def _head(name: str, least_nl: Mapping[str, int]) -> Head:
     tool = next((item for item in PIPETTES.values() if item.engine_name == name), None)
     n = 96 if name.endswith("_96") else 8 if "multi" in name else 1
-    return Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, n)
+    return Head(tool, tool.min_nl if tool else least_nl.get(name, 0), name, n, WHOLE[n])
 
 
-def _nozzles(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
-    head, style = reader.heads[params["pipetteId"]], str(params["configurationParams"]["style"])
-    counts = {"ALL": head.n_channels, "SINGLE": 1, "COLUMN": 8}
-    if style not in counts:
-        _problem(reader, ProblemKind.STEP, number, f"nozzles of {head.name} laid out as {style} are not followed here")
-    head.n_active = counts.get(style, 1)
-
-
-def _declare(reader: Reader, number: int, plate: Plate, volumes: Mapping[str, Any]) -> None:
-    for well, volume in volumes.items():
+def _declare(reader: Reader, number: int, params: Mapping[str, Any]) -> None:
+    plate = reader.plates[params["labwareId"]]
+    for well, volume in params["volumeByWell"].items():
         key = plate.name, padded(well)
         if key in reader.known:
             continue
         if volume is None or (volume != "empty" and not float(volume) >= 0):
             words = f"{key[1]} of {key[0]} is declared to hold {volume!r} ul, which is no volume"
-            _problem(reader, ProblemKind.VOLUME, number, words, key)
+            reader.report(ProblemKind.VOLUME, number, words, key)
             continue
         if key in reader.moved:
             words = f"{key[1]} of {key[0]} is declared anew after liquid was moved there; declare it once, before"
-            _problem(reader, ProblemKind.CONTENT, number, words, key)
+            reader.report(ProblemKind.CONTENT, number, words, key)
             continue
         volume_nl = 0 if volume == "empty" else nanolitres(volume)
         reader.account.volumes[key] = volume_nl
         reader.given.add(key)
+        if volume_nl:
+            reader.stock.add(key)
+            reader.liquids[key] = frozenset({Liquid(params.get("liquidId", key))})
         if volume_nl > plate.max_nl[well]:
             words = f"{key[1]} of {key[0]} is declared to hold {volume_nl} nl, its maximum is {plate.max_nl[well]}"
-            _problem(reader, ProblemKind.OVERFILL, number, words, key)
+            reader.report(ProblemKind.OVERFILL, number, words, key)
 
 
 def _go(reader: Reader, params: Mapping[str, Any]) -> Head:
@@ -267,40 +253,43 @@ def _go(reader: Reader, params: Mapping[str, Any]) -> Head:
             other.at, other.is_astray = None, other is not head
         if params["labwareId"] != _TRASH:
             head.at = reader.plates[params["labwareId"]], str(params["wellName"])
+        head.is_over = _height_mm(params) >= 0
     return head
 
 
 def _aspirate(reader: Reader, number: int, head: Head, params: Mapping[str, Any]) -> None:
     volume_nl = nanolitres(params["volume"])
-    location = params.get("wellLocation", {})
-    is_air = location.get("origin", "top") == "top" and float(location.get("offset", {}).get("z", -1)) > 0
+    is_air = _height_mm(params) > 0
     if head.is_astray:
         words = f"{volume_nl} nl are drawn, and nobody can tell from where: {head.name} was moved to no well"
-        _problem(reader, ProblemKind.STEP, number, words)
+        reader.report(ProblemKind.STEP, number, words)
     if is_air or head.at is None:
         head.held.append((volume_nl, ()))
         return
-    keys = _wells(head)
+    keys = wells_under(head)
     if 0 < volume_nl < head.least_nl:
-        words = f"{volume_nl} nl from {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
-        _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
+        words = f"{volume_nl} nl from {wells_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
+        reader.report(ProblemKind.VOLUME, number, words, keys[0])
     dead_nl = LABWARE[head.at[0].load_name].dead_volume_nl if head.at[0].load_name in LABWARE else 0
     for key in keys:
         before_nl = reader.account.volumes.get(key, 0)
         if key in head.given_to and before_nl - volume_nl < dead_nl:
             head.borrowed[key] = f"overdraw: {key[1]} of {key[0]} holds {before_nl} nl, {dead_nl} of them dead volume"
         _draw(reader, number, key, volume_nl, 0 if key in head.given_to else dead_nl)
-    if head.drawn_from and keys[0] not in head.drawn_from | head.given_to:
-        before = ", ".join(sorted(f"{well} of {plate}" for plate, well in head.drawn_from)[:3])
-        if head.is_reused:
-            words = f"the tip of {_named(head.tips)} drew from {before}, was returned, and draws from {_named(keys)}"
-            _problem(reader, ProblemKind.TIP, number, f"{words}; take a fresh tip", keys[0])
-        reader.account.notes.append(
-            f"command {number}: the tip that drew from {before} draws from {_named(keys)}: carry-over is possible"
-        )
+    is_new = bool(head.drawn_from) and keys[0] not in head.drawn_from | head.given_to
+    if enters_to_draw(reader, number, head, keys) and is_new:
+        before = ", ".join(sorted(well_on(*key) for key in head.drawn_from)[:3])
+        words = f"the tip that drew from {before} draws from {wells_named(keys)}: carry-over is possible"
+        reader.account.notes.append(f"command {number}: {words}")
     head.drawn_from.update(keys)
     head.held.append((volume_nl, keys))
     reader.account.n_draws += 1
+
+
+def _height_mm(params: Mapping[str, Any]) -> float:
+    """Return how far over the rim of its well a command takes the tip; under 0: into it."""
+    location = params.get("wellLocation", {})
+    return float(location.get("offset", {}).get("z", -1)) if location.get("origin", "top") == "top" else -1.0
 
 
 def _draw(reader: Reader, number: int, key: WellKey, volume_nl: int, dead_nl: int) -> None:
@@ -315,7 +304,7 @@ def _draw(reader: Reader, number: int, key: WellKey, volume_nl: int, dead_nl: in
     words = f"overdraw: {key[1]} of {key[0]} holds {before} nl, {dead_nl} of them dead volume, and gives {volume_nl}"
     if key not in reader.given:
         words = f"{key[1]} of {key[0]} is drawn from ({volume_nl} nl), and nothing says that it was filled"
-    _problem(reader, ProblemKind.OVERDRAW, number, words, key)
+    reader.report(ProblemKind.OVERDRAW, number, words, key)
 
 
 def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_measured: bool = True) -> None:
@@ -332,24 +321,28 @@ def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_mea
             head.held.append((there_nl - part_nl, wells))
     if head.is_astray and liquid_nl:
         words = f"{liquid_nl} nl are given, and nobody can tell where to: {head.name} was moved to no well"
-        _problem(reader, ProblemKind.STEP, number, words)
+        reader.report(ProblemKind.STEP, number, words)
     if is_only_air:
-        words = f"{volume_nl} nl of air go into {_named(_wells(head))}: the tip has drawn nothing but air"
-        _problem(reader, ProblemKind.VOLUME, number, words, _wells(head)[0])
-    if head.at is None or not liquid_nl:
+        words = f"{volume_nl} nl of air go into {wells_named(wells_under(head))}: the tip has drawn nothing but air"
+        reader.report(ProblemKind.VOLUME, number, words, wells_under(head)[0])
+    if head.at is None:
         return
-    keys = _wells(head)
+    keys = wells_under(head)
+    enters_to_give(reader, number, head, keys)
+    if not liquid_nl:
+        return
+    mixed_in(reader, head, keys)
     if is_measured and volume_nl < head.least_nl:
-        words = f"{volume_nl} nl into {_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
-        _problem(reader, ProblemKind.VOLUME, number, words, keys[0])
+        words = f"{volume_nl} nl into {wells_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
+        reader.report(ProblemKind.VOLUME, number, words, keys[0])
     for key, words in head.borrowed.items():
         if key not in keys and (ProblemKind.OVERDRAW, key) not in reader.reported:
             reader.reported.add((ProblemKind.OVERDRAW, key))
-            _problem(reader, ProblemKind.OVERDRAW, number, words, key)
+            reader.report(ProblemKind.OVERDRAW, number, words, key)
     head.borrowed = {}
     reader.moved.update(keys)
     plate, books = head.at[0], reader.account
-    for key, well in zip(_wells(head), _spelled(head), strict=True):
+    for key, well in zip(wells_under(head), spelled_under(head), strict=True):
         books.volumes[key] = books.volumes.get(key, 0) + liquid_nl
         head.given_to.add(key)
         reader.given.add(key)
@@ -357,32 +350,4 @@ def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_mea
         if books.volumes[key] > plate.max_nl[well] and is_new:
             reader.reported.add((ProblemKind.OVERFILL, key))
             words = f"overfill: {key[1]} of {key[0]} would hold {books.volumes[key]} nl, its maximum is"
-            _problem(reader, ProblemKind.OVERFILL, number, f"{words} {plate.max_nl[well]}", key)
-
-
-def _wells(head: Head) -> tuple[WellKey, ...]:
-    assert head.at is not None
-    return tuple((head.at[0].name, padded(well)) for well in _spelled(head))
-
-
-def _spelled(head: Head) -> list[str]:
-    """Return the well of each channel, as the vendor spells it; a trough once for each.
-
-    Raises:
-        DataError: not every channel stands in a well; names it.
-    """
-    assert head.at is not None
-    plate, well = head.at
-    try:
-        return list(spelled(plate.columns, well, head.n_active))
-    except (ValueError, IndexError) as error:
-        raise DataError(f"{head.name} at {padded(well)} of {plate.name}: {error}") from error
-
-
-def _named(keys: Sequence[WellKey]) -> str:
-    first = f"{keys[0][1]} of {keys[0][0]}"
-    return first if len(keys) == 1 else f"{first} and {len(keys) - 1} more wells"
-
-
-def _problem(reader: Reader, kind: ProblemKind, number: int, words: str, key: WellKey = ("", "")) -> None:
-    reader.account.problems.append(Problem(kind, f"command {number}: {words}", *key, step=number))
+            reader.report(ProblemKind.OVERFILL, number, f"{words} {plate.max_nl[well]}", key)

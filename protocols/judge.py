@@ -83,6 +83,9 @@ def _header_problems(protocol: Protocol, robot: RobotDeck | None) -> Iterator[Pr
             yield wrong(f"pipette {name} is not on the lab's {robot.robot}, which has {_tools(robot)}")
     if protocol.mount not in ("left", "right"):
         yield wrong(f"mount {protocol.mount!r} is neither left nor right")
+    if not protocol.steps:
+        what = f"{len(protocol.loads)} deck load(s) and no step" if protocol.loads else "no deck load"
+        yield Problem(ProblemKind.STEP, f"the protocol has {what}: it does nothing; was it cut short?")
     indices = [load.index for load in protocol.loads]
     if indices != list(range(len(indices))):
         yield Problem(ProblemKind.STEP, f"loads are numbered {indices}, not 0 to {len(indices) - 1}")

@@ -8,24 +8,11 @@ from protocols.model import DeckItem, DeckLoad
 from protocols.problems import ProblemKind
 from protocols.steps import Transfer
 from protocols.stock import PlateCare
+from protocols.tip_past import Past
 from protocols.volumes import Tally, WellKey
 
 Found = tuple[ProblemKind, str, WellKey]
 """Kind, words, and the well or tip that they are about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is known of a tip that is on a pipette."""
-
-    source: WellKey
-    """What it drew from, or mixed, last."""
-    compound_id: str
-    """Of what it drew; empty after a mix: what the well holds."""
-    touched: WellKey
-    """The well it was in last."""
-    picked_up: str = ""
-    """What else it met there: liquid of another compound; empty: none that this protocol put in."""
 
 
 @dataclass(slots=True)
@@ -51,7 +38,7 @@ class Books:
     ids: set[int] = field(default_factory=set)
     reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
     """Wells already found overdrawn or overfilled: one message each is enough."""
-    held: dict[WellKey, Held] = field(default_factory=dict)
+    held: dict[WellKey, Past] = field(default_factory=dict)
     """Tips that are on: the one or the eight of the motion before."""
     stroke: int = 0
     """Of the step before; 0: it was none."""

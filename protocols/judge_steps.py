@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from protocols.judge_acoustic import acoustic_problems
-from protocols.judge_books import Books, Found, Held
+from protocols.judge_books import Books, Found
 from protocols.judge_plates import plate_problems
 from protocols.judge_strokes import stroke_problems
 from protocols.labware import LABWARE, Labware, Pipette
@@ -12,6 +12,7 @@ from protocols.model import DeckRole
 from protocols.problems import Problem, ProblemKind
 from protocols.sentences import named, said, well_on
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash, number_of, plate_of
+from protocols.tip_past import Liquid, Past, why_fresh
 from protocols.volumes import WellKey, flows, is_count, is_volume, wells_of
 
 MAX_CYCLES = 1_000
@@ -114,7 +115,8 @@ def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[F
     if held is not None and bool(t.stroke) != bool(books.stroke):
         yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} is on the other pipette; take a fresh tip", tip
     is_same_motion = bool(t.stroke) and t.stroke == books.stroke
-    if held is not None and (words := _why_fresh(held, source, t.compound_id)):
+    there = _there(source, t.compound_id)
+    if held is not None and (words := why_fresh(held, source, there, named(t.compound_id))):
         yield ProblemKind.TIP, f"tip {t.tip_well} of {t.tip_rack} {words}; take a fresh tip", tip
     if is_same_motion and books.is_stroke_kept != (held is not None):
         yield ProblemKind.STROKE, f"tip {t.tip_well} of {t.tip_rack}: some of the eight are on already", tip
@@ -124,8 +126,8 @@ def _tip_problems(t: Transfer, tool: Pipette | None, books: Books) -> Iterator[F
             books.held = {}
     if held is None:
         yield from _fresh_tip_problems(tip, tool, books)
-    met = sorted(books.received.get(target, set()) - {t.compound_id})
-    books.held[tip] = Held(source, t.compound_id, target, ", ".join(met))
+    met = frozenset(Liquid(name, name) for name in books.received.get(target, set()) - {t.compound_id})
+    books.held[tip] = Past(source, frozenset({Liquid((source, t.compound_id), t.compound_id)}), target, met)
     books.received.setdefault(target, set()).add(t.compound_id)
 
 
@@ -133,14 +135,9 @@ def _target(t: Transfer) -> WellKey:
     return t.destination_plate, t.destination_well
 
 
-def _why_fresh(held: Held, source: WellKey, compound_id: str) -> str:
-    """Say why a tip that is on may not draw again, '' when it may."""
-    if held.source != source or held.compound_id not in (compound_id, ""):
-        drew = named(held.compound_id) or "liquid"
-        return f"drew {drew} from {well_on(*held.source)} and is used again for {named(compound_id)}"
-    if held.picked_up and held.touched != source:
-        return f"met {named(held.picked_up)} in {well_on(*held.touched)} and goes back into {well_on(*source)}"
-    return ""
+def _there(key: WellKey, compound_id: str) -> frozenset[Liquid]:
+    """Return what a step takes a well to hold: its compound, and whatever a tip that mixed there drew."""
+    return frozenset({Liquid((key, compound_id), compound_id), Liquid((key, ""))})
 
 
 def _fresh_tip_problems(tip: WellKey, tool: Pipette | None, books: Books) -> Iterator[Found]:
@@ -217,10 +214,9 @@ def _mix_problems(step: Mix, books: Books) -> Iterator[Found]:
         yield from _fresh_tip_problems(tip, books.pipette, books)
     elif key not in (held.touched, held.source):
         yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} was in {well_on(*held.touched)}; take a fresh tip", tip
-    elif held.picked_up and held.touched != key:
-        words = f"met {named(held.picked_up)} in {well_on(*held.touched)} and goes back into {well_on(*key)}"
+    elif words := why_fresh(held, key, held.drew):
         yield ProblemKind.TIP, f"tip {tip[1]} of {tip[0]} {words}; take a fresh tip", tip
-    books.held, books.stroke = {tip: Held(key, "", key)}, 0
+    books.held, books.stroke = {tip: Past(key, frozenset({Liquid((key, ""))}), key)}, 0
     if not is_volume(step.cycles) or step.cycles > MAX_CYCLES:
         yield ProblemKind.STEP, f"it is done {step.cycles!r} times, and at most {MAX_CYCLES} are meant", key
     if words := _volume_words(step.volume_nl, books.pipette, books.kind(step.tip_rack)):

@@ -38,9 +38,10 @@ from nextplate.errors import (
     ModelError,
     NextplateError,
     StepError,
+    StoreAway,
 )
 
-_NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, ModelError)
+_NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StoreAway, StepError, ModelError)
 
 
 _MODULES = (

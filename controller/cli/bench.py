@@ -110,8 +110,8 @@ def device_doctor(
 ) -> None:
     """Tell of every device whether it answers, with versions; --bundle makes a zip to attach to a bug report.
 
-    Passwords, tokens and logins are blanked, by the names of their options; look into the zip before you send it all
-    the same.
+    Passwords, tokens and logins are blanked: of options by their names, in logs also what a header, a form or JSON
+    calls so; look into the zip before you send it all the same.
 
     Example: nextplate device doctor --bundle doctor.zip
     """

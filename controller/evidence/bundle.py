@@ -1,12 +1,14 @@
 """A post-mortem bundle: one zip file with everything that tells what happened, for somebody who was not there.
 
-It is safe to open: names are relative and plain, nothing is larger than it says, lab.toml has its secrets taken out,
-and ``manifest.json`` tells the sha256 of every file. The journal is in it as it is; no secret belongs there.
+It is safe to open: names are relative and plain, nothing is larger than it says, lab.toml and logs have their secrets
+taken out, and ``manifest.json`` tells the sha256 of every file. The journal is in it as it is; no secret belongs there.
 """
 
 import hashlib
 import json
+import os
 import platform
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from typing import IO, Any
 from controller.evidence.exporting import line_of
 from controller.evidence.redact import redacted_toml
 from controller.files import atomic_file
+from controller.secrecy import cleaned, secrets_named, secrets_of
 from controller.store.journal import JournalRow
 from nextplate.errors import DataError
 
@@ -63,6 +66,8 @@ class _Packing:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     room: int = LARGEST_BUNDLE
+    secrets: frozenset[str] = frozenset()
+    """Of the settings: logs hold them no longer."""
 
     def add(self, name: str, content: bytes, note: str = "") -> None:
         """Add a small file."""
@@ -96,6 +101,8 @@ class _Packing:
         with path.open("rb") as file:
             file.seek(max(0, size - LARGEST_FILE))
             content = file.read(LARGEST_FILE)
+        if name.startswith("logs/"):
+            content = cleaned(content, self.secrets)
         self.add(name, content, f"the last {LARGEST_FILE} of {size} bytes" if size > LARGEST_FILE else "")
         self.room -= len(content)
 
@@ -122,7 +129,7 @@ def make_bundle(lab: Path, out: Path, rows: Iterable[JournalRow], about: dict[st
         DiskFull: no room; nothing is left behind.
     """
     with atomic_file(out) as file, zipfile.ZipFile(file, "w") as archive:
-        packing = _Packing(archive)
+        packing = _Packing(archive, secrets=_secrets(lab))
         packing.add_lines("journal.jsonl", _lines(rows))
         for name, body in about.items():
             packing.add(f"{name}.json", _json(body))
@@ -144,6 +151,14 @@ def _lines(rows: Iterable[JournalRow]) -> Iterator[str]:
             yield line_of(row)
         except (TypeError, ValueError):  # a payload that was damaged: as text, which the check will name
             yield json.dumps(row._asdict(), sort_keys=True, default=repr)
+
+
+def _secrets(lab: Path) -> frozenset[str]:
+    try:
+        settings = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return frozenset()  # then nothing was run with them
+    return secrets_of(settings) | secrets_named(settings, lab, os.environ)
 
 
 def _add_settings(packing: _Packing, path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from controller.campaign import Ending, Watcher, run_campaign
 from controller.clock import WallClock
+from controller.files import is_full
 from controller.lab import Lab, locked_store, open_lab
 from controller.nightly.clockguard import ClockGuard, boot_question, clock_file
 from controller.nightly.pulse import PulseWriter, Word
@@ -30,6 +31,7 @@ from nextplate.errors import (
     SchemaMismatch,
     SettingsError,
     StepError,
+    StoreAway,
     StoreError,
 )
 
@@ -74,12 +76,16 @@ def _ended(folder: Path, pulse: PulseWriter, stop: threading.Event) -> tuple[str
         return Word.BUSY, str(error)
     except (SettingsError, JournalBroken, SchemaMismatch) as error:
         return Word.REFUSED, str(error)
-    except (DiskFull, StoreError, DeviceError, StepError) as error:
+    except (DiskFull, StoreAway) as error:
+        return Word.WANTING, str(error)
+    except (StoreError, DeviceError, StepError) as error:
         return Word.FAILED, str(error)
     except NextplateError as error:
         return Word.REFUSED, str(error)
     except OSError as error:
-        return Word.FAILED, f"{error.filename or 'the system'}: {error.strerror or error}"
+        return Word.WANTING if is_full(
+            error
+        ) else Word.FAILED, f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]:
@@ -182,8 +188,10 @@ class NightWatch:
         """Tell when something physical may be begun; None: now."""
         if self._doubts_clock():
             return now + _ASK_CLOCK_S
-        opens = self.windows.opens(now)
-        return opens if opens > now else None
+        # People keep the wall's hours, whatever the lab's own time is.
+        wall = now if self.guard is None else self.now()
+        opens = self.windows.opens(wall)
+        return now + (opens - wall) if opens > wall else None
 
     def _doubts_clock(self) -> bool:
         if self.guard is None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 _MAX_BYTES = 1_000_000
 _N_KEPT = 5
-URGENT = frozenset(("refused", "given-up", "needs-person", "clock-question", "crash", "hang", "not-kept"))
+URGENT = frozenset(("refused", "given-up", "needs-person", "clock-question", "crash", "hang", "wanting", "not-kept"))
 """Kinds that a person should hear of at once."""
 
 
@@ -20,7 +20,8 @@ class Happening:
     """Something the service did or saw.
 
     Kinds: service-started, service-stopped, night-started, night-resumed, night-over, needs-person, settled, crash,
-    hang, failed, restart, given-up, refused, busy, clock-set, clock-question, clock-believed, stop-forced, not-kept.
+    hang, failed, restart, given-up, refused, busy, wanting, clock-set, clock-question, clock-believed, stop-forced,
+    not-kept.
     """
 
     kind: str

@@ -28,7 +28,7 @@ from controller.recipe.order import (
     not_before,
 )
 from controller.recipe.plan import Plan, plan_of, running_plans
-from controller.recipe.stops import BENCH, INCUBATOR, Stop, stops
+from controller.recipe.stops import BENCH, INCUBATOR, Stop, activity_of, plate_tasks, stops
 
 __all__ = [
     "BELIEF",
@@ -41,6 +41,7 @@ __all__ = [
     "Plan",
     "Stop",
     "accepted_rounds",
+    "activity_of",
     "after_loads",
     "barcode_of",
     "build",
@@ -56,6 +57,7 @@ __all__ = [
     "needs_word",
     "not_before",
     "plan_of",
+    "plate_tasks",
     "running_plans",
     "stand_in",
     "stops",

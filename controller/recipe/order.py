@@ -102,7 +102,7 @@ def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> dat
     """Tell the earliest time a task may start; None: at once."""
     stop = stay_before(plan, task)
     begun = state.outcome(stop.tasks[0], round_number) if stop else None
-    return begun.time + stop.stay if stop and begun else None
+    return begun.ended + stop.stay if stop and begun else None
 
 
 def late_min(state: LabState, plan: Plan, round_number: int) -> float | None:
@@ -127,7 +127,7 @@ def margins(state: LabState, plan: Plan, round_number: int, now: datetime | None
         stored = state.outcome(stop.tasks[0], round_number)
         then = state.intents.get(state.latest_key(after.tasks[0], round_number))
         if stop.tolerance is not None and stored is not None and (then is None) == (now is not None):
-            yield stored.time + stop.stay + stop.tolerance - (then.time if then else now or stored.time)
+            yield stored.ended + stop.stay + stop.tolerance - (then.time if then else now or stored.ended)
 
 
 def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:

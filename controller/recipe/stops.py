@@ -20,6 +20,13 @@ BENCH: Mapping[str, str] = {
     "barcode-reader": "reader",
 }
 """Devices of the bench, each with the place where a plate stands at it."""
+_DOES: Mapping[str, str] = {"washer": "wash", "dispenser": "dispense", "shaker": "shake", "barcode-reader": "read"}
+_DEVICE_OF: Mapping[str, str] = {
+    "run": "liquid-handler run-load",
+    "store": "incubator store",
+    "fetch": "incubator fetch",
+    "acquire": "imager acquire",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +98,12 @@ def stay_before(plan: Plan, task: str) -> Stop | None:
         if task == (stop.tasks[1] if stop.device == INCUBATOR else after.bring):
             return stop
     return None
+
+
+def activity_of(plan: Plan, task: str) -> str:
+    """Name what a device does in a task, as in "imager acquire"."""
+    kind, _, number = task.partition("-")
+    if kind == "treat":
+        device: str = plan.section("assay")["step"][int(number)]["device"]
+        return f"{device} {_DOES[device]}"
+    return _DEVICE_OF.get(kind, "plate-mover move")

@@ -6,8 +6,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from controller.state.growing import Growing, closed, opened, put
 from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome, Proposal
 
+_GROWING = ("intents", "outcomes", "accepted")
+"""What is never taken away again, but for a value put over another one."""
 _REMEMBERED = 200
 """Durations kept of each device and verb."""
 
@@ -19,11 +22,11 @@ class _Draft:
     library: str | None
     focus: str | None
     campaigns: dict[str, Campaign]
-    intents: dict[str, Intent]
-    outcomes: dict[str, Outcome]
+    intents: dict[str, Intent] | Growing[str, Intent]
+    outcomes: dict[str, Outcome] | Growing[str, Outcome]
     in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
-    accepted: dict[str, datetime]
+    accepted: dict[str, datetime] | Growing[str, datetime]
     places: dict[str, str]
     spares: dict[str, str]
     faults: dict[str, Fault]
@@ -35,6 +38,7 @@ class _Draft:
     stations: dict[str, str]
     n_starts: int
     started: datetime | None
+    started_before: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -59,17 +63,24 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
     """
     before = start or LabState()
     values = {f.name: getattr(before, f.name) for f in fields(before)}
-    opened: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-    draft = _Draft(**opened)
+    draft = _Draft(**{name: _opened(name, value) for name, value in values.items()})
     for event in events:
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
         draft.speaker = event.campaign
         handler(draft, event.payload, event.time)
-    after = {name: getattr(draft, name) for name in values}
-    closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
-    return LabState(**closed)
+    return LabState(**{name: _closed(getattr(draft, name)) for name in values})
+
+
+def _opened(name: str, value: Any) -> Any:
+    if name in _GROWING:
+        return opened(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _closed(value: Any) -> Any:
+    return closed(value) if isinstance(value, dict | Growing) else value
 
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
@@ -100,7 +111,7 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
 
 def _controller_started(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.n_starts += 1
-    draft.started = time
+    draft.started_before, draft.started = draft.started, time
     draft.stations = dict(p.get("stations", draft.stations))
 
 
@@ -140,7 +151,8 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
     draft.in_flight.pop(p["key"], None)
-    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    ended = datetime.fromisoformat(p["ended"]) if "ended" in p else None
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time, ended)
     _learn(draft, p, time)
     if occupied := p["result"].get("occupied"):
         place, who = occupied
@@ -207,7 +219,7 @@ def _approve(draft: _Draft, p: JSON, time: datetime) -> None:
     if draft.campaign is not None:
         is_approved, digest = p["what"] == "approve", p.get("digest", "")
         approval = Approval(p["round"], is_approved, p["by"], p.get("reason", ""), digest, time)
-        approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
+        approvals = put(draft.campaign.approvals, p["round"], approval)
         draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
 
 
@@ -255,7 +267,7 @@ def _lose_plate(draft: _Draft, intent: Intent) -> None:
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
     if draft.campaign is not None:
         proposal = Proposal(p["question"], p.get("digest", ""), p.get("summary", {}))
-        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: proposal}))
+        draft.change(proposals=put(draft.campaign.proposals, p["round"], proposal))
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:

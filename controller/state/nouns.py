@@ -59,6 +59,14 @@ class Outcome:
     result: JSON
     message: str
     time: datetime
+    """When it was noticed."""
+    ended_at: datetime | None = None
+    """When it ended, where nobody was looking then; None: it was noticed at once."""
+
+    @property
+    def ended(self) -> datetime:
+        """Tell when it ended: what has to follow in time counts from here."""
+        return self.ended_at or self.time
 
     @property
     def is_done(self) -> bool:
@@ -187,6 +195,8 @@ class LabState:
     """How often a controller process took over."""
     started: datetime | None = None
     """When it did last."""
+    started_before: datetime | None = None
+    """When it did the time before."""
 
     def focused(self, campaign: str) -> "LabState":
         """Look at another campaign of the same lab."""
@@ -295,7 +305,7 @@ class LabState:
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
         way: dict[str, Any] = {n: {} for n in ("attempts", "accepted", "took_s", "in_flight", "stations")}
-        body = replace(self, n_starts=0, started=None, **way)
+        body = replace(self, n_starts=0, started=None, started_before=None, **way)
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

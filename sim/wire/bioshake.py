@@ -1,7 +1,9 @@
 """A QInstruments BioShake as its serial line knows it; from facts/devices.md 4.6, and from no driver.
 
-What reads the state and sets a run time (getShakeState, getElmState, shakeOnWithRuntime, ...) is as public programs
-quote the maker's manual; a model that lacks some of it (``lacks``) answers ``u -> ...`` to that.
+A start (``resetDevice``) is told in lines as it goes on, the last when it is done; `sim.wire.voice` says them, and
+for four seconds more nothing is heard. What reads the state and sets a run time (getShakeState, getElmState,
+shakeOnWithRuntime, ...) is as public programs quote the maker's manual; a model that lacks some of it (``lacks``)
+answers ``u -> ...`` to that.
 """
 
 import re
@@ -14,6 +16,8 @@ from sim.wire.time import EmulatedTime
 _STATES = {Phase.TURNING: 0, Phase.BRAKING: 2, Phase.STILL: 3, Phase.FASTER: 5}
 _NAMES = {Phase.TURNING: "RUN", Phase.BRAKING: "RAMP-", Phase.STILL: "STOP", Phase.FASTER: "RAMP+"}
 _RESET_S, _DEAF_S, _HOME_S = 20.0, 4.0, 5.0
+_LINE_S = 1.5
+"""Between two lines of a start; a public program waits 2 s for each."""
 _DEFAULT_RPM = 300
 _ROOM_C, _KELVIN_PER_S = 22.0, 0.1
 
@@ -26,6 +30,8 @@ class BioShake3000:
         self.physics = RotorPhysics(time, target_rpm=_DEFAULT_RPM, has_clamp="setElmLockPos" not in lacks)
         self._lacks = lacks
         self._deaf_until_s = self._homing_until_s = 0.0
+        self._saying: list[tuple[float, bytes]] = []
+        """Lines of a start, and when each is said."""
         self._heating_since_s: float | None = None
         self._temperature_c, self._target_c = _ROOM_C, 37.0
 
@@ -50,15 +56,27 @@ class BioShake3000:
     def power_cycle(self) -> None:
         """Switch it off and on: what was set is lost, the rotor runs down."""
         with self.lock:
+            self._saying = []
             self.physics.power_off()
             self.physics.target_rpm, self.physics.has_motor_fault = _DEFAULT_RPM, False
             self._heating_since_s, self._temperature_c = None, _ROOM_C
 
+    def unasked(self) -> list[bytes]:
+        """Return the lines of a start that are due (sim.wire.voice)."""
+        now = self.time.now_s()
+        due = [line for at, line in self._saying if at <= now]
+        self._saying = [(at, line) for at, line in self._saying if at > now]
+        return due
+
     def _reset(self) -> list[bytes]:
-        """Tell of the start in lines, and be deaf as long as it takes, and some seconds more."""
+        """Start: tell of it in lines, the last when it is done, and be deaf until then and some seconds more."""
         self.power_cycle()
-        self._deaf_until_s = self.time.now_s() + _RESET_S + _DEAF_S
-        return [b"BioShake 3000-T elm\r\n", b"Checking sensors\r\n", b"Homing\r\n", b"Initialization complete\r\n"]
+        now = self.time.now_s()
+        self._deaf_until_s = now + _RESET_S + _DEAF_S
+        steps = range(1, int(_RESET_S / _LINE_S) + 1)
+        self._saying = [(now + n * _LINE_S, b"Initializing, step %d\r\n" % n) for n in steps]
+        self._saying.append((now + _RESET_S, b"Initialization complete\r\n"))
+        return [b"BioShake 3000-T elm\r\n"]
 
     def _answered(self, text: str) -> str:
         found = re.fullmatch(r"([A-Za-z]+)([0-9]*)", text)

@@ -17,6 +17,7 @@ from controller.lab import init_lab
 from controller.secrecy import blanked, secrets_of, without
 from drivers.inventory import Inventory
 from drivers.ports import Report, Status, StorePlate
+from drivers.wire_log import Way, WireLog, read_log
 from drivers.worker_memory import Memory
 from nextplate.errors import Transient
 from sim.wire.cytomat import CytomatEmulator
@@ -241,21 +242,59 @@ def test_names_that_only_look_like_secrets_stay():
     assert blanked(options) == options
 
 
-def test_the_bundle_has_no_secret_in_any_file(run, lab: Path, tmp_path: Path):
+SAID = {
+    "request": b"GET /x?api_key=SECRET-1&y=2 HTTP/1.1\r\nAuthorization: Bearer SECRET-2\r\nX-Api-Key: SECRET-3\r\nA: b",
+    "form": b"username=me&password=SECRET-4&x=1",
+    "json": b'{"password": "SECRET-5", "token":"SECRET \\"6", "key": "r1.seal"}',
+    "url": b"refused http://joe:SECRET-7@h/ and by socket://h:1",
+    "a login of the settings, alone": b"LOGIN joe SECRET-8",
+    "a variable of the settings": b"LOGIN joe SECRET-9",
+    "a file of the settings": b"LOGIN joe SECRET-\xc3\xbc",
+}
+"""What may stand on a wire; what has to stay stands in KEPT."""
+KEPT = ("y=2", "A: b", "username=me", "x=1", '"key": "r1.seal"', "and by socket://h:1", "LOGIN joe")
+
+
+def test_the_bundle_has_no_secret_in_any_file(run, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = lab / "lab.toml"
-    text = config.read_text().replace('port = "', 'password = "hunter2", port = "')
-    config.write_text(f"# hunter2\n{text}")
-    log = lab / "logs" / "wire" / "incubator.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("login hunter2\n")
+    more = """
+[[device]]
+name = "scope"
+kind = "shaker"
+driver = "omero"
+[device.options]
+url = "http://joe:SECRET-8@h/"
+password_env = "SCOPE_PW"
+token_file = "pw"
+headers = ["X-Token: SECRET-10"]
+"""
+    text = config.read_text().replace('port = "', 'password = "SECRET-11", port = "')
+    config.write_text(f"# SECRET-12\n{text}{more}")
+    (lab / "pw").write_text("SECRET-ü\n")
+    monkeypatch.setenv("SCOPE_PW", "SECRET-9")
+    log = WireLog(lab / "logs" / "wire" / "shaker.log")
+    for data in SAID.values():
+        log.write(Way.OUT, data)
+    log.event("opened socket://joe:SECRET-13@h:1")
+    note = lab / "logs" / "devices" / "shaker" / "k.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"message": "\n".join(data.decode() for data in SAID.values())}))
     bundle = tmp_path / "doctor.zip"
-    run("device", "doctor", "--lab", lab, "--bundle", bundle)
+    code, out, err = run("device", "doctor", "--lab", lab, "--bundle", bundle)
+    assert "SECRET" not in out + err
+    assert code == 1
     with zipfile.ZipFile(bundle) as packed:
-        assert {"examination.json", "lab.json", "logs/wire/incubator.log"} <= set(packed.namelist())
+        assert {"examination.json", "lab.json", "logs/wire/shaker.log"} <= set(packed.namelist())
+        packed.extractall(tmp_path / "out")
         for name in packed.namelist():
-            assert b"hunter2" not in packed.read(name), name
-    assert "hunter2" not in run("device", "list", "--lab", lab)[1]
-    assert "hunter2" not in run("device", "list", "--lab", lab, "--json")[1]
+            assert b"SECRET" not in packed.read(name), name
+            assert b"SECRET".hex(" ").encode() not in packed.read(name), name
+    chunks = [*read_log(tmp_path / "out" / "logs" / "wire" / "shaker.log")]  # it can still be played back
+    assert [chunk.way for chunk in chunks] == [Way.OUT] * len(SAID) + [Way.EVENT]
+    shown = b" ".join(chunk.data for chunk in chunks).decode()
+    assert [word for word in KEPT if word not in shown] == []
+    for form in ((), ("--json",)):
+        assert "SECRET" not in run("device", "list", "--lab", lab, *form)[1]
 
 
 def test_list_marks_a_driver_that_is_not_installed(run, lab: Path):

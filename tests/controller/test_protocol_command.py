@@ -1,6 +1,7 @@
 """nextplate protocol: check, show and diff of files, whoever wrote them."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -190,3 +191,24 @@ def test_help_of_render_names_the_tables_of_a_mapping(run):
     assert code == 0
     words = " ".join(out.replace("│", " ").split())
     assert "and the tables gwl, echo, result, trace" in words
+
+
+@pytest.mark.parametrize(
+    ("loads", "words"),
+    [((), "the protocol has no deck load: it does nothing"), (None, "the protocol has 1 deck load(s) and no step")],
+)
+def test_a_protocol_that_does_nothing_is_refused(tmp_path: Path, loads: tuple[()] | None, words: str) -> None:
+    bare = replace(PROTOCOL, loads=(replace(PROTOCOL.loads[0], steps=()),) if loads is None else loads)
+    path = tmp_path / "empty.json"
+    path.write_text(bare.to_json())
+    done = cli("check", path)
+    assert (done.exit_code, words in done.output) == (2, True), done.output
+    assert words in str(cli("render", path, "--format", "gwl", "--out", tmp_path).exception)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.json"]
+
+
+def test_what_may_differ_on_the_robot_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor_says(monkeypatch, "ok")
+    path = tmp_path / "hand.py"
+    path.write_text("import random\nwell = random.choice('AB')\n")
+    assert "line 2: it asks for chance (random.choice)" in check_file(path, LabNow()).notes[0]

@@ -3,22 +3,28 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pylabrobot_rig import finish
 
 from drivers import pylabrobot
+from drivers.deadline import Deadline
 from drivers.ports import Report, ShakePlate, Status, StorePlate
+from drivers.pylabrobot_loop import Loop
 from drivers.pylabrobot_shaker import BACKENDS, PlrShaker, make
 from drivers.shaker_trail import Trail, TrailFile
+from drivers.wire import Wire
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from nextplate.errors import NeedsOperator, SettingsError
 from sim.wire.bioshake import BioShake3000
 from sim.wire.server import WireServer
 from sim.wire.time import EmulatedTime
+from sim.wire.voice import Voice
 
 shaking = pytest.importorskip("pylabrobot.shaking", reason="the extra pylabrobot is not installed")
 SHAKE = ShakePlate("P1", 600, 1)
@@ -270,12 +276,59 @@ def test_every_backend_that_can_be_named_is_there() -> None:
         assert isinstance(backend_of({"backend": name, **options}, BACKENDS)(), shaking.ShakerBackend)
 
 
+def test_a_port_that_another_program_has_is_not_touched_and_ours_is_nobody_elses(
+    tmp_path: Path, devices: list[WorkerDevice]
+) -> None:
+    """PyLabRobot itself opens a port whoever has it, and reads the other program's answers away."""
+    emulator = BioShake3000(EmulatedTime())
+    with WireServer(emulator, tmp_path) as server:
+        port = str(server.pty_path)
+        other = Wire(port)
+        other.open()
+        bridge = pylabrobot.make("shaker", {"backend": "bioshake", "port": port}, tmp_path / "lab")
+        assert isinstance(bridge, WorkerDevice)
+        devices.append(bridge)
+        report = run(bridge)
+        assert report.status is Status.FAILED
+        assert f"port {port} is in use by another program (two controllers on one port?)" in report.message
+        assert "the rotor was not started" in report.message
+        assert server.frames == []
+        other.close()
+        ours = Loop()
+        machine = SimpleNamespace(backend=SimpleNamespace(io=SimpleNamespace(port=port)), setup=asyncio.Event().wait)
+        with pytest.raises(NeedsOperator, match="TimeoutError"):
+            ours.start(machine, Deadline.after(0.1))
+        with pytest.raises(NeedsOperator, match="two controllers on one port"):
+            other.open()
+        ours.let_go(machine, Deadline.after(1.0))
+        ours.close()
+        other.open()
+        other.close()
+
+
+def test_an_emulated_bioshake_hears_nothing_until_it_has_told_of_its_start_and_some_seconds_more() -> None:
+    emulator = BioShake3000(EmulatedTime(0.0))
+    said, silent_s = list(emulator.answer(b"resetDevice\r")), []
+    for _ in range(60):
+        emulator.time.skip(0.5)
+        said += (news := emulator.unasked())
+        if news:
+            silent_s.append(emulator.time.now_s())
+        if not emulator.answer(b"getShakeState\r"):
+            deaf_s = emulator.time.now_s()
+    assert (said[0], said[-1]) == (b"BioShake 3000-T elm\r\n", b"Initialization complete\r\n")
+    assert max(b - a for a, b in zip([0.0, *silent_s], silent_s, strict=False)) < 2.0
+    assert silent_s[-1] == 20.0
+    assert deaf_s == 23.5
+    assert emulator.answer(b"shakeGoHome\r") == [b"ok\r\n"]
+
+
 @pytest.mark.long  # the package's own deadlines are of the wall, which a loaded machine does not keep
 def test_the_backend_of_the_package_shakes_a_bioshake(tmp_path: Path, devices: list[WorkerDevice]) -> None:
-    """PyLabRobot's own words on the wire of our emulator, whose least ramp is one second."""
-    emulator = BioShake3000(EmulatedTime(10.0))
+    """PyLabRobot's own words on the wire of our emulator, at normal speed; its least ramp is one second."""
+    emulator = BioShake3000(EmulatedTime())
     emulator.physics.put("P1")
-    with WireServer(emulator, tmp_path) as server:
+    with WireServer(emulator, tmp_path) as server, closing(Voice(emulator, server)):
         options = {"backend": "bioshake", "port": str(server.pty_path.resolve()), "ramp_s": 2, "tolerance_s": 4.0}
         device = pylabrobot.make("shaker", options, tmp_path / "lab")
         assert isinstance(device, WorkerDevice)

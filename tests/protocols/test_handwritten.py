@@ -18,7 +18,9 @@ def run(ctx):
     plate = ctx.load_labware("corning_96_wellplate_360ul_flat", "C2", label="P-1")
     trough = ctx.load_labware("nest_12_reservoir_15ml", "B2", label="R")
     small = ctx.load_labware("nest_96_wellplate_200ul_flat", "B3", label="S")
-    tips = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "C1")
+    fine = ctx.load_labware("corning_384_wellplate_112ul_flat", "C3", label="F")
+    third = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "D2")
+    tips = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "A1", label="T")
     more = ctx.load_labware("opentrons_flex_96_tiprack_50ul", "D1")
     trash = ctx.load_trash_bin("A3")
     one = ctx.load_instrument("flex_1channel_50", "left", tip_racks=[tips])
@@ -26,6 +28,7 @@ def run(ctx):
     water = ctx.define_liquid("water", "w", "#0000ff")
     trough["A1"].load_liquid(water, 5000)
     small["A1"].load_liquid(water, 60)
+    small["A2"].load_liquid(ctx.define_liquid("dye", "d", "#ff0000"), 100)
 """
 FILES = {
     "right": """
@@ -47,7 +50,7 @@ FILES = {
     one.drop_tip()
 """,
     "two of one label": """
-    other = ctx.load_labware("nest_96_wellplate_200ul_flat", "C3", label="S")
+    other = ctx.load_labware("nest_96_wellplate_200ul_flat", "D3", label="S")
     one.transfer(30, other["A1"], plate["A1"])
 """,
     "an air gap by hand": """
@@ -64,12 +67,95 @@ FILES = {
     one.dispense(30)
     one.drop_tip()
 """,
+    "two liquids by one tip": (
+        ProblemKind.TIP,
+        "R",
+        "A01",
+        "A02 of S and is used again for A01 of R; take a fresh tip",
+    ),
+    "a dirty tip given to a source": (ProblemKind.TIP, "S", "A02", "from A01 of R and is used again for A02 of S"),
+    "a dirty tip blown out into a source": (
+        ProblemKind.TIP,
+        "R",
+        "A01",
+        "met other liquid in A01 of P-1 and goes back into A01 of R",
+    ),
+    "a dirty tip drawing from a second source": (
+        ProblemKind.TIP,
+        "S",
+        "A02",
+        "drew liquid from A01 of R and is used again for A02 of S",
+    ),
+    "a rack taken as full again": (
+        ProblemKind.ATTENDED,
+        "T",
+        "A01",
+        "the file takes T as full again (reset), and A01 of T and 1 more wells",
+    ),
     "overfilled by eight": '    eight.transfer(50, trough["A1"], [plate["A9"]] * 8)\n',
     "one tip, two sources": """
     one.pick_up_tip()
     one.aspirate(5, trough["A1"]); one.dispense(5, plate["A1"])
     one.aspirate(5, small["A1"]); one.dispense(5, plate["A2"])
     one.drop_tip()
+""",
+}
+FILES |= {
+    "two liquids by one tip": """
+    one.pick_up_tip()
+    one.aspirate(20, trough["A1"]); one.dispense(20, plate["A1"])
+    one.aspirate(20, small["A2"]); one.dispense(20, plate["B1"])
+    one.mix(2, 10, trough["A1"])
+    one.drop_tip()
+""",
+    "a dirty tip given to a source": """
+    one.pick_up_tip()
+    one.aspirate(40, trough["A1"]); one.dispense(20, plate["A1"]); one.dispense(20, small["A2"])
+    one.drop_tip()
+    one.transfer(20, small["A2"], plate["A3"])
+""",
+    "a dirty tip blown out into a source": """
+    one.transfer(20, small["A2"], plate["A1"])
+    one.pick_up_tip()
+    one.aspirate(20, trough["A1"]); one.dispense(20, plate["A1"]); one.blow_out(trough["A1"])
+    one.drop_tip()
+""",
+    "a dirty tip drawing from a second source": """
+    one.pick_up_tip()
+    one.aspirate(20, trough["A1"]); one.dispense(20, plate["A1"])
+    one.aspirate(20, small["A2"]); one.dispense(20, plate["B1"])
+    one.drop_tip()
+""",
+    "each liquid its own tip": """
+    one.transfer(20, trough["A1"], plate["A1"], new_tip="always")
+    one.transfer(20, small["A2"], [plate["A1"], plate["B1"]], new_tip="always", mix_after=(2, 10))
+    one.pick_up_tip()
+    one.aspirate(30, trough["A1"]); one.dispense(10, plate["A1"].top()); one.dispense(10, plate["C1"])
+    one.blow_out(trough["A1"])
+    one.drop_tip()
+    one.distribute(10, trough["A1"], plate.rows()[2][:3], blow_out=True, blowout_location="source well")
+    eight.transfer(5, trough["A1"], plate["A4"], mix_before=(2, 5))
+""",
+    "part of a column": """
+    from opentrons.protocol_api import ALL, PARTIAL_COLUMN, SINGLE
+    eight.configure_nozzle_layout(style=PARTIAL_COLUMN, start="H1", end="F1", tip_racks=[more])
+    eight.transfer(10, trough["A1"], plate["C5"])
+    eight.transfer(10, trough["A1"], fine["F5"])
+    eight.configure_nozzle_layout(style=SINGLE, start="H1", tip_racks=[more])
+    eight.transfer(10, trough["A1"], plate["G6"])
+    eight.configure_nozzle_layout(style=ALL, tip_racks=[third])
+    eight.transfer(10, trough["A1"], plate["A7"])
+""",
+    "a rack taken as full again": """
+    one.transfer(20, trough["A1"], [plate["A1"], plate["B1"]], new_tip="always")
+    tips.reset()
+    one.transfer(20, trough["A1"], plate["C1"])
+""",
+    "a rack set by somebody": """
+    one.transfer(20, trough["A1"], [plate["A1"], plate["B1"]], new_tip="always")
+    ctx.pause("set a fresh rack in A1")
+    tips.reset()
+    one.transfer(20, trough["A1"], plate["C1"])
 """,
 }
 
@@ -86,7 +172,7 @@ def analyses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
 
 WRONG = {
     "thrown away": (ProblemKind.OVERDRAW, "S", "A01", "holds 30000 nl, 10000 of them dead volume, and gives 30000"),
-    "two of one label": (ProblemKind.OVERDRAW, "S in C3", "A01", "nothing says that it was filled"),
+    "two of one label": (ProblemKind.OVERDRAW, "S in D3", "A01", "nothing says that it was filled"),
     "moved a little": (ProblemKind.STEP, "", "", "nobody can tell where to"),
     "overfilled": (ProblemKind.OVERFILL, "P-1", "B07", "would hold 400000 nl, its maximum is 360000"),
     "overdrawn": (ProblemKind.OVERDRAW, "S", "A01", "holds 30000 nl, 10000 of them dead volume, and gives 30000"),
@@ -94,6 +180,31 @@ WRONG = {
     "declared over the rim": (ProblemKind.OVERFILL, "S", "D02", "declared to hold 5000000 nl, its maximum is 200000"),
     "below the minimum": (ProblemKind.VOLUME, "R", "A01", "500 nl from A01 of R are under the 1000 nl minimum"),
     "overdrawn by eight": (ProblemKind.OVERDRAW, "S", "C01", "nothing says that it was filled"),
+    "two liquids by one tip": (
+        ProblemKind.TIP,
+        "R",
+        "A01",
+        "A02 of S and is used again for A01 of R; take a fresh tip",
+    ),
+    "a dirty tip given to a source": (ProblemKind.TIP, "S", "A02", "from A01 of R and is used again for A02 of S"),
+    "a dirty tip blown out into a source": (
+        ProblemKind.TIP,
+        "R",
+        "A01",
+        "met other liquid in A01 of P-1 and goes back into A01 of R",
+    ),
+    "a dirty tip drawing from a second source": (
+        ProblemKind.TIP,
+        "S",
+        "A02",
+        "drew liquid from A01 of R and is used again for A02 of S",
+    ),
+    "a rack taken as full again": (
+        ProblemKind.ATTENDED,
+        "T",
+        "A01",
+        "the file takes T as full again (reset), and A01 of T and 1 more wells",
+    ),
     "overfilled by eight": (ProblemKind.OVERFILL, "P-1", "H09", "would hold 400000 nl"),
 }
 
@@ -118,6 +229,35 @@ def test_what_the_vendors_simulator_passes_is_refused_with_the_well(case: str, a
     assert analyses[case].is_ok, "the vendor's interpreter finds nothing wrong with it"
     found = account(analyses[case].commands).problems
     assert any((p.kind, p.plate, p.well) == (kind, plate, well) and words in p.message for p in found), found
+
+
+@pytest.mark.opentrons
+def test_clean_tips_go_back_into_their_sources(analyses: dict[str, Analysis]) -> None:
+    assert analyses["each liquid its own tip"].is_ok
+    assert account(analyses["each liquid its own tip"].commands).problems == []
+
+
+@pytest.mark.opentrons
+def test_a_part_of_a_column_is_followed_nozzle_by_nozzle(analyses: dict[str, Analysis]) -> None:
+    books = account(analyses["part of a column"].commands)
+    assert analyses["part of a column"].is_ok
+    assert books.problems == []
+    filled = {key for key, nl in books.volumes.items() if key[0] in ("P-1", "F") and nl == 10_000}
+    whole = {("P-1", f"{row}07") for row in "ABCDEFGH"}
+    assert (
+        filled == {("P-1", f"{row}05") for row in "ABC"} | {("F", f"{r}05") for r in "BDF"} | {("P-1", "G06")} | whole
+    )
+    assert len({key for _, key in books.tips}) == len(books.tips) == 3 + 3 + 1 + 8
+
+
+@pytest.mark.opentrons
+def test_a_rack_is_full_again_once_somebody_can_have_set_one(analyses: dict[str, Analysis]) -> None:
+    assert account(analyses["a rack set by somebody"].commands, is_attended=True).problems == []
+    (found,) = account(analyses["a rack taken as full again"].commands, is_attended=True).problems
+    assert (found.kind, found.plate) == (ProblemKind.TIP, "T")
+    assert "needs a fresh rack; pause before it" in found.message
+    alone = account(analyses["a rack set by somebody"].commands).problems
+    assert {p.kind for p in alone} == {ProblemKind.ATTENDED}
 
 
 @pytest.mark.opentrons

@@ -7,6 +7,7 @@ import pytest
 from protocols.handwritten import account
 from protocols.handwritten_books import Account
 from protocols.handwritten_time import time_of
+from protocols.tip_past import Liquid
 
 Command = dict[str, Any]
 _WELLS = {f"{row}{column}": {"totalLiquidVolume": 200.0} for row in "ABCDEFGH" for column in range(1, 13)}
@@ -57,7 +58,7 @@ WRONG: dict[str, tuple[list[Command], str]] = {
     "a tip taken twice": ([*moved("A1", "A1", "A1"), *moved("A1", "A1", "B1")], "no tip at A01 of T: the file took it"),
     "a returned tip in another liquid": (
         [*moved("A1", "A1", "A1", end=BACK), *moved("A1", "B1", "B1")],
-        "the tip of A01 of T drew from A01 of S, was returned, and draws from B01 of S; take a fresh tip",
+        "the tip of A01 of T drew liquid from A01 of S and is used again for B01 of S; take a fresh tip",
     ),
     "returned with liquid": (
         [at("pickUpTip", "T", "A1"), at("aspirate", "S", "A1", 50), BACK], "is returned with 50000 nl in it",
@@ -78,11 +79,20 @@ WRONG: dict[str, tuple[list[Command], str]] = {
         [*moved("A1", "A1", "A1", 30.0)[:3], at("aspirate", "D", "A1", 25), at("dispense", "D", "B1", 25), TRASH],
         "overdraw: A01 of D holds 30000 nl, 10000 of them dead volume",
     ),
+    "a source before and after": (
+        [*moved("A1", "B1", "B1"), *moved("B1", "A1", "B1", end=at("blowout", "S", "B1")), TRASH],
+        "the tip of B01 of T drew liquid from A01 of S and is used again for B01 of S",
+    ),
+    "a returned tip that met another liquid": (
+        [*moved("B1", "B1", "D1"), *moved("A1", "A1", "D1", end=BACK), *moved("A1", "A1", "E1")],
+        "the tip of A01 of T met other liquid in D01 of D and goes back into A01 of S",
+    ),
     "under a lid": (
         [do("loadLid", {"location": {"labwareId": "D"}}, {"labwareId": "L"}), *moved("A1", "A1", "A1")],
         "A01 of D is under a lid; take it off first",
     ),
 }  # fmt: skip
+CELLS = {"B1": 100.0, "C1": 100.0}
 RIGHT: dict[str, list[Command]] = {
     "each its own tip": [*moved("A1", "A1", "A1"), *moved("B1", "B1", "B1")],
     "a returned tip in the same liquid": [*moved("A1", "A1", "A1", end=BACK), *moved("A1", "A1", "B1")],
@@ -107,6 +117,41 @@ def test_a_wrong_file_is_refused_with_its_place(case: str) -> None:
 @pytest.mark.parametrize("case", RIGHT)
 def test_a_right_file_is_not(case: str) -> None:
     assert books(FULL, *RIGHT[case]).problems == []
+
+
+EIGHT = [holds("S", **{f"{row}{column}": 150.0 for row in "ABCDEFGH" for column in (1, 2)})]
+
+
+def test_each_of_eight_tips_has_its_own_past() -> None:
+    own = [*moved("A1", "A1", "A1")[:3], at("aspirate", "S", "A1", 50), at("dispense", "S", "A1", 50), TRASH]
+    assert books(*EIGHT, *own, tool="p1000_multi_flex").problems == []
+    other = [*moved("A1", "A1", "A1")[:3], at("aspirate", "S", "A2", 50), at("dispense", "D", "A2", 50), TRASH]
+    (found,) = books(*EIGHT, *other, tool="p1000_multi_flex").problems
+    assert (found.plate, found.well) == ("S", "A02")
+    assert found.message.endswith("used again for A02 of S; take a fresh tip (7 more of its tips likewise)")
+
+
+def test_nozzles_that_nobody_knows_are_told() -> None:
+    odd = {"pipetteId": "p", "configurationParams": {"style": "ODD", "primaryNozzle": "A1"}}
+    (found,) = books(do("configureNozzleLayout", odd), tool="p1000_multi_flex").problems
+    assert "nozzles laid out as 'ODD' are not followed here" in found.message
+
+
+def test_one_liquid_in_two_wells_is_one_to_a_tip_and_medium_is_nobodys() -> None:
+    twice = [*moved("A1", "A1", "A1")[:3], *moved("A1", "B1", "B1")[1:]]
+    water = {("S", "A01"): Liquid("w", "water"), ("S", "B01"): Liquid("w", "water")}
+    known = {("S", "A01"): 150_000, ("S", "B01"): 150_000}
+    assert books(*twice, known=known, liquids=water, fill_nl=50_000).problems == []
+    other = water | {("S", "B01"): Liquid("d", "DMSO")}
+    (found,) = books(*twice, known=known, liquids=other).problems
+    assert "drew water from A01 of S and is used again for B01 of S" in found.message
+
+
+def test_a_reagent_straight_from_its_bottle_may_be_put_into_samples() -> None:
+    added = [at("aspirate", "S", "A1", 50), at("dispense", "S", "B1", 25), at("dispense", "S", "C1", 25), TRASH]
+    aliquot = moved("A1", "B1", "A1", 20.0)
+    start = (holds("S", A1=150.0), do("loadLiquid", {"labwareId": "S", "liquidId": "cells", "volumeByWell": CELLS}))
+    assert books(*start, *aliquot, at("pickUpTip", "T", "B1"), *added).problems == []
 
 
 def test_somebody_who_stands_by_may_set_full_racks() -> None:

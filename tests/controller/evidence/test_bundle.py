@@ -106,6 +106,14 @@ def test_two_bundles_of_one_lab_are_the_same_bytes(lab: Path, tmp_path: Path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
+def test_logs_leave_without_secrets(lab: Path, tmp_path: Path):
+    (lab / "lab.toml").write_text('[lab]\nname = "ours"\n[[device]]\noptions = { url = "http://me:hunter1@h/" }\n')
+    (lab / "logs" / "said.log").write_text("LOGIN me hunter1\nAuthorization: Bearer hunter2\npassword=hunter3&x=1\n")
+    make_bundle(lab, tmp_path / "b.zip", [], {}, NOON)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert archive.read("logs/said.log") == b"LOGIN me ***\nAuthorization: ***\npassword=***&x=1\n"
+
+
 def test_long_logs_are_cut_and_long_records_left_out(lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bundling, "LARGEST_FILE", 100)
     (lab / "logs" / "long.log").write_bytes(b"a" * 500 + b"z" * 100)

@@ -160,7 +160,8 @@ def test_a_night_that_hangs_is_killed_and_started_again(bench: Bench):
 
 @pytest.mark.parametrize(("word", "kinds", "n_nights"), [
     ("over", ["night-over"], 1), ("refused", ["refused"], 1), ("failed", ["failed", "restart"], 2),
-    ("busy", ["busy"], 2), ("stopped", ["failed", "restart"], 2),  # somebody sent SIGTERM to the night, not to us
+    ("busy", ["busy", "settled"], 2), ("wanting", ["wanting", "settled"], 2),
+    ("stopped", ["failed", "restart"], 2),  # somebody sent SIGTERM to the night, not to us
 ])  # fmt: skip
 def test_what_follows_from_how_a_night_ends(bench: Bench, word: str, kinds: list[str], n_nights: int):
     bench.go(3)
@@ -171,16 +172,23 @@ def test_what_follows_from_how_a_night_ends(bench: Bench, word: str, kinds: list
     assert len(bench.nights) == n_nights
 
 
-def test_a_lab_that_somebody_else_holds_is_asked_for_without_end_and_told_once(bench: Bench):
+@pytest.mark.parametrize("word", ["busy", "wanting"])
+def test_a_lab_that_is_held_or_lacks_room_is_asked_for_without_end_and_told_once(bench: Bench, word: str):
     bench.go(3)
     for _ in range(30):
-        bench.nights[-1].end("busy", 1, "process 7 works on it")
-        bench.go(10)
-    assert bench.kinds() == ["night-started", "busy"]
+        bench.nights[-1].end(word, 1, "free some space")
+        bench.go(10, beats=False)
+    assert bench.kinds() == ["night-started", word]
     bench.nights[-1].say("scan")
+    bench.go(2)
+    assert bench.kinds()[2:] == ["settled"]
+    bench.nights[-1].end(word, 1, "again")
+    bench.go(2)
+    assert bench.kinds()[3:] == [word]
+    bench.go(10)
     bench.nights[-1].end("over", 0)
     bench.go(2)
-    assert bench.kinds()[-1] == "night-over"
+    assert bench.kinds()[4:] == ["settled", "night-over"]
 
 
 def test_a_night_that_cannot_be_started_is_tried_again(bench: Bench):

@@ -125,7 +125,7 @@ def test_events_are_taken_at_once_with_a_dead_server_and_the_end_is_not_held_up(
         started = time.perf_counter()
         for _ in range(1000):
             speaker.hear()
-        assert time.perf_counter() - started < 0.5
+        assert time.perf_counter() - started < 10, "1000 times a server that is asked would be minutes"
         wait_for(lambda: any(r["error"] for r in read_untold(lab.database)))
         closing = time.monotonic()
     assert time.monotonic() - closing < 20

@@ -13,7 +13,6 @@ from controller_fakes import FakeClock, FakeLab
 from journal_lab import typed, write_lab
 from small_lab import REAL
 
-from controller.clock import ForwardClock
 from controller.lab import open_lab
 from controller.settingswatch import SettingsWatch, changed_text
 from controller.starting import check_stations, stations_of
@@ -121,27 +120,6 @@ def test_a_clock_that_is_wrong_by_a_year_starts_nothing_until_somebody_says_it_i
     assert len(read_journal(open_lab(lab).database)) == len(fake.journal.events), "nothing was written"
     assert typed(lab, "nightly", "--clock-is-right").code == 0
     assert why not in typed(lab, "run").err
-
-
-def test_time_in_the_journal_never_goes_back():
-    wall, passed = FakeClock(), [0.0]
-    clock = ForwardClock(wall, wall.time + timedelta(minutes=5), DAY, lambda: passed[0])
-    assert clock.now() == wall.time + timedelta(minutes=5), "the journal was there before"
-    passed[0] += 60
-    wall.time += timedelta(minutes=1)
-    first = clock.now()
-    assert first == wall.time + timedelta(minutes=5), "and time goes on as fast as it does"
-    wall.time += timedelta(hours=3)
-    forward = clock.now()
-    assert forward == wall.time, "a clock that is ahead is right"
-    wall.time -= timedelta(hours=1)
-    passed[0] += 30
-    assert clock.now() == forward + timedelta(seconds=30)
-    before = wall.time
-    clock.wait_until(clock.now() + timedelta(seconds=5))
-    assert wall.time == before + timedelta(seconds=5), "it waits no hour"
-    wall.time -= timedelta(days=365)
-    assert clock.now() == wall.time, "a year is no step to be bridged: it is asked about"
 
 
 def test_settings_changed_while_a_night_runs_are_named_once(tmp_path: Path):

@@ -1,6 +1,8 @@
-"""A night on SQLite and on PostgreSQL, and the same night again from its journal."""
+"""A night on SQLite and on PostgreSQL, one that lacks them for a while, and the same night again from its journal."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from small_lab import device_log, ended_night, make_lab, nextplate, run_lab
 
 from controller.lab import open_lab
 from controller.store import open_store
+from nextplate.errors import DiskFull, StoreAway
+from tests.support.four_plates import Calm, calm_of, copied
+from tests.support.outages import Ballast, Server, interrupted, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
@@ -50,6 +55,33 @@ def test_a_load_that_breaks_off_is_a_persons_who_answers_again_and_another_world
     parted = json.loads(nextplate("replay-night", "--lab", folder, "--json"))
     assert not parted["same"]
     assert fault["fault"] in [d["key"] for d in parted["differences"]]
+
+
+@pytest.fixture(scope="module")
+def calm(night, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """The same night undisturbed; what its steps computed lies there already in labs copied from it."""
+    fresh = make_lab(tmp_path_factory.mktemp("fresh") / "lab", rounds=1)
+    return calm_of(fresh, night[0])
+
+
+def test_on_a_full_disk_nothing_is_done_unannounced_and_with_room_again_nothing_twice(calm, tmp_path: Path):
+    if os.getuid() != 0:
+        pytest.skip("a small file system can only be mounted as root")
+    with small_disk(tmp_path / "disk") as disk:
+        lab = copied(calm, tmp_path / "lab", f"sqlite:///{disk}/lab.db")
+        n, wrong = interrupted(lab, calm, 3, Ballast(disk), DiskFull)
+    assert n == 3
+    assert wrong == []
+
+
+@pytest.mark.postgres
+def test_without_its_server_a_night_ends_with_a_word_and_goes_on_when_it_is_back(calm, tmp_path: Path, cluster):
+    lab = make_lab(tmp_path / "lab", rounds=1, database=cluster.new_database())
+    for name in ("models", "measurements", "protocols"):
+        shutil.copytree(calm.fresh / name, lab / name, dirs_exist_ok=True)
+    n, wrong = interrupted(lab, calm, 3, Server(cluster), StoreAway)
+    assert n == 3
+    assert wrong == []
 
 
 @pytest.mark.postgres

@@ -18,8 +18,12 @@ KINDS: Mapping[str, MessageKind] = {
     "refused": "fault",
     "given-up": "fault",
     "clock-question": "fault",
+    "not-kept": "fault",
+    "wanting": "fault",
     "hang": "stall",
     "crash": "restarted",
+    "failed": "restarted",
+    "stop-forced": "notice",
 }
 """Which happenings people hear of, and as what; questions of the loop itself are told from the journal."""
 

@@ -15,6 +15,7 @@ from notify_servers import Hook
 from small_lab import environment, nextplate
 
 from controller.lab import Lab, init_lab, open_lab
+from controller.nightly.told import URGENT
 from controller.notify.happenings import teller, telling
 from controller.notify.notifier import LOCK, LabNow, Mute, Notifier, alone, make_post, notifying
 from controller.store import NewEvent, open_store, read_untold
@@ -243,6 +244,8 @@ def test_the_next_notifier_takes_over_when_the_first_is_gone(hook, tmp_path, mon
 
 
 def test_of_a_services_happenings_only_the_grave_ones_are_told():
+    assert URGENT - {"needs-person"} <= GRAVE.keys(), "a question of the loop itself is told from the journal"
+
     @dataclass
     class Happening:
         kind: str
@@ -256,9 +259,15 @@ def test_of_a_services_happenings_only_the_grave_ones_are_told():
             said.append((kind, text))
 
     tell = teller(Listener())
-    for kind in ("service-started", "night-over", "refused", "hang", "crash", "given-up", "a word of next year"):
+    for kind in ("service-started", "night-over", "a word of next year", *GRAVE):
         tell(Happening(kind))
-    assert said == [("fault", "words"), ("stall", "words"), ("restarted", "words"), ("fault", "words")]
+    assert said == [(kind, "words") for kind in GRAVE.values()]
+
+
+GRAVE = {
+    "refused": "fault", "given-up": "fault", "clock-question": "fault", "not-kept": "fault", "wanting": "fault",
+    "hang": "stall", "crash": "restarted", "failed": "restarted", "stop-forced": "notice",
+}  # fmt: skip
 
 
 def test_a_service_tells_while_its_database_is_gone_and_of_the_journal_when_it_is_back(hook, tmp_path, monkeypatch):

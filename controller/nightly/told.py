@@ -12,7 +12,8 @@ from types import MappingProxyType
 _MAX_BYTES = 1_000_000
 _N_KEPT = 5
 URGENT = frozenset((
-    "refused", "given-up", "needs-person", "clock-question", "crash", "hang", "wanting", "not-kept", "failed", "stop-forced",
+    "refused", "given-up", "needs-person", "clock-question", "crash", "hang", "wanting", "not-kept", "failed",
+    "stop-forced",
 ))  # fmt: skip
 """Kinds that a person should hear of at once."""
 

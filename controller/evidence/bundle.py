@@ -17,11 +17,11 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from controller.evidence.exporting import line_of
+from controller.evidence.exporting import Tally, line_of
 from controller.evidence.redact import redacted_toml
 from controller.files import atomic_file
 from controller.secrecy import cleaned, secrets_named, secrets_of
-from controller.store.journal import JournalRow
+from controller.store.journal import Head, JournalRow
 from nextplate.errors import DataError
 
 FORMAT = 1
@@ -146,11 +146,15 @@ def make_bundle(lab: Path, out: Path, rows: Iterable[JournalRow], about: dict[st
 
 
 def _lines(rows: Iterable[JournalRow]) -> Iterator[str]:
+    tally = Tally()
     for row in rows:
         try:
-            yield line_of(row)
+            line = line_of(row)
         except (TypeError, ValueError):  # a payload that was damaged: as text, which the check will name
-            yield json.dumps(row._asdict(), sort_keys=True, default=repr)
+            line = json.dumps(row._asdict(), sort_keys=True, default=repr)
+        tally.add(line, Head(row.seq, row.hash))
+        yield line
+    yield tally.line()
 
 
 def _secrets(lab: Path) -> frozenset[str]:

@@ -96,7 +96,8 @@ def _line_without(device: str, run: NightRun, seen: Foreseen) -> str:
 
 
 def _roles(role: str) -> str:
-    return {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}.get(role, role)
+    words = {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}
+    return (words | {"intermediate": "empty plates to dilute in"}).get(role, role)
 
 
 def _clock(text: str) -> str:

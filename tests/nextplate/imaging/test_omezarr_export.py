@@ -425,7 +425,9 @@ def plate_listing(folder: Path) -> Listing:
 @pytest.mark.parametrize(
     ("moment", "n_kept"),
     [
-        ("plane", 3), ("record", 2), ("publish", 6),
+        ("plane", 3),
+        ("record", 2),
+        ("publish", 6),
         *(pytest.param(*more, marks=pytest.mark.long) for more in (("array", 2), ("well", 6), ("plate", 6))),
     ],
 )

@@ -131,6 +131,7 @@ def sim_settings(settings: Settings) -> Any:
     return SimSettings(
         seed=settings.sim.seed,
         faults=FaultSettings(**settings.sim.faults.model_dump()),
+        field_px=settings.sim.field_px,
         negative_control=settings.assay.negative_control,
         positive_control=settings.assay.positive_control,
         assay_labware=settings.plate.labware,

@@ -35,6 +35,7 @@ failed_plate = "use"
 [approval]
 policy = "{policy}"
 [sim]
+field_px = 270
 seed = {seed}
 [sim.faults]
 {faults}

@@ -54,6 +54,7 @@ def problems(seen: Foreseen) -> Iterator[str]:
         yield f"campaign {name}: {why}"
     if not seen.runs:
         return
+    yield from (f"suspended: {told}" for told in seen.suspended)
     for question in dict.fromkeys(f for run in seen.runs for f in run.faults):
         share = sum(question in run.faults for run in seen.runs) / len(seen.runs)
         if share > OFTEN:

@@ -46,7 +46,7 @@ class DeviceSection(Section):
     @model_validator(mode="after")
     def _stands_in_for_a_mover(self) -> "DeviceSection":
         if self.stands_in and self.kind != "plate-mover":
-            raise ValueError(f"a plate does not stand at two devices: a {self.kind} cannot stand in, a plate-mover can")
+            raise ValueError(f"only a plate-mover can stand in, not {self.kind!r}: a plate stands at one device")
         return self
 
     @model_validator(mode="after")

@@ -14,11 +14,12 @@ from journal_lab import typed, write_lab
 from small_lab import REAL
 
 from controller.lab import open_lab
+from controller.settings import Settings, load_settings
 from controller.settingswatch import SettingsWatch, changed_text
 from controller.starting import check_stations, stations_of
 from controller.state import fold
 from controller.store import NewEvent, open_store, read_journal
-from nextplate.errors import PlanError
+from nextplate.errors import PlanError, SettingsError
 
 DAY = timedelta(days=1)
 DEVICES = """
@@ -138,3 +139,27 @@ def test_settings_changed_while_a_night_runs_are_named_once(tmp_path: Path):
     path.write_text(began)
     ((_, _, told),) = watch.news()
     assert changed_text(told) == "lab.toml is again what it was when this night started"
+
+
+def test_a_device_that_stood_in_is_not_taken_away_from_a_campaign(tmp_path: Path):
+    spare = '[[device]]\nname = "arm-2"\nkind = "plate-mover"\nstands_in = true\n'
+    text = DEVICES.format(incubator="incubator")
+    with_spare = load(tmp_path, text + spare)
+    fake = FakeLab(rounds=1, settings=with_spare)
+    lab = write_lab(tmp_path / "lab", fake, text + spare)
+    (lab / "lab.toml").write_text(text)
+    said = typed(lab, "run")
+    assert said.code == 2
+    assert "'arm-2' stood in when campaign 'first' began; put it back into lab.toml" in said.err
+
+
+@pytest.mark.parametrize("kind", ["imager", "incubator"])
+def test_only_what_no_plate_stands_at_can_stand_in(tmp_path: Path, kind: str):
+    spare = f'[[device]]\nname = "two"\nkind = "{kind}"\nstands_in = true\n'
+    with pytest.raises(SettingsError, match=f"only a plate-mover can stand in, not '{kind}'"):
+        load(tmp_path, DEVICES.format(incubator="incubator") + spare)
+
+
+def load(folder: Path, text: str) -> Settings:
+    (folder / "lab.toml").write_text(text)
+    return load_settings(folder / "lab.toml")

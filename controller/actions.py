@@ -6,7 +6,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from drivers.ports import AcquirePlate, Command, FetchPlate, Move, MovePlates, ProvenFile, RunLoad, StorePlate
+from drivers.ports import (
+    AcquirePlate,
+    Command,
+    DispensePlate,
+    FetchPlate,
+    Move,
+    MovePlates,
+    ProvenFile,
+    ReadBarcode,
+    RunLoad,
+    ShakePlate,
+    StorePlate,
+    WashPlate,
+)
 from nextplate.errors import PlanError
 
 JSON = Mapping[str, Any]
@@ -44,10 +57,12 @@ class Operate:
     device: str
     """Kind of the device."""
     command: JSON
+    unit: str = ""
+    """The one that stands in for the first of its kind, as in "plate-mover:arm-2"; "": the first."""
 
     def body(self) -> dict[str, Any]:
         """Return the JSON form that the journal keeps."""
-        return {"device": self.device, "command": dict(self.command)}
+        return {"device": self.device, "command": dict(self.command)} | ({"unit": self.unit} if self.unit else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +118,19 @@ def plate_command(verb: str, barcode: str) -> dict[str, Any]:
     return {"verb": verb, "barcode": barcode}
 
 
+def step_command(step: JSON, barcode: str) -> dict[str, Any]:
+    """Write what a step of the assay has a device of the bench do to a plate."""
+    match step["device"]:
+        case "shaker":
+            return {**plate_command("shake", barcode), **{name: step[name] for name in ("speed_rpm", "duration_s")}}
+        case "barcode-reader":
+            return plate_command("read", barcode)
+        case "washer":
+            return plate_command("wash", barcode) | {"program": step["program"]}
+        case _:
+            return plate_command("dispense", barcode) | {"program": step["program"]}
+
+
 def read_command(body: JSON, lab: Path) -> Command:
     """Rebuild a device command from its JSON form.
 
@@ -120,6 +148,14 @@ def read_command(body: JSON, lab: Path) -> Command:
             return FetchPlate(body["barcode"])
         case "acquire":
             return AcquirePlate(body["barcode"])
+        case "wash":
+            return WashPlate(body["barcode"], body["program"])
+        case "dispense":
+            return DispensePlate(body["barcode"], body["program"])
+        case "shake":
+            return ShakePlate(body["barcode"], body["speed_rpm"], body["duration_s"])
+        case "read":
+            return ReadBarcode(body["barcode"])
         case verb:
             raise PlanError(f"the journal holds a device command {verb!r} that this version does not know")
 

@@ -28,10 +28,10 @@ def set_deck(
     return away + tuple(Move(b, _source(state, b, roles[b]), p) for p, b in missing)
 
 
-def clear_deck(state: LabState, assay_plate: str) -> tuple[Move, ...]:
-    """Plan the moves that empty the deck: the assay plate to the incubator, dilutions to the waste, the rest home."""
+def clear_deck(state: LabState, assay_plate: str, target: str) -> tuple[Move, ...]:
+    """Plan the moves that empty the deck: the assay plate to ``target``, dilutions to the waste, the rest home."""
     standing = sorted(on_deck(state).items())
-    from_deck = tuple(Move(b, p, "incubator" if b == assay_plate else _away(state, b)) for p, b in standing)
+    from_deck = tuple(Move(b, p, target if b == assay_plate else _away(state, b)) for p, b in standing)
     # A plate for dilutions that was carried home between two loads is used up as well.
     homes = sorted((b, f"hotel/{b}") for b in state.spares)
     return from_deck + tuple(Move(b, home, WASTE) for b, home in homes if state.places.get(b) == home)

@@ -7,12 +7,14 @@ the next, always in this order, so no two plates ever wait for each other. A dev
 All of it follows from the journal; nothing is kept beside it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from controller.actions import Operate
-from controller.recipe import Plan, chain, current
+from controller.recipe import BENCH, HANDLING, INCUBATOR, Plan, Stop, chain, current, kind_of, margins, stops
 from controller.state import LabState, task_key
 
 AGEING_H = 4.0
@@ -27,22 +29,46 @@ class Hold(NamedTuple):
     last: str
 
 
-HOLDS = (
+_PLANNING = (
     Hold("the stock", "pick", "compile"),  # what one campaign plans to draw, the next has to know
     Hold("the compiler", "compile", "compile"),
     Hold("the deck", "deck-0", "clear"),
-    Hold("the incubator's station", "clear", "store"),
-    Hold("the incubator's station", "fetch", "stage"),
-    Hold("the imager", "fetch", "unstage"),
 )
-_TOUCHED = frozenset(("clear", "store", "fetch", "stage", "acquire", "unstage"))
+_DECK, _STATION, _BENCH, _IMAGER = "the deck", "the incubator's station", "the bench", "the imager"
+
+
+def holds(plan: Plan) -> tuple[Hold, ...]:
+    """Return what a campaign's plates hold on their way.
+
+    What leaves the incubator takes at once what it needs to leave the station: the bench or the imager. So whoever has
+    the station waits for nothing; who has the bench may wait for the station or the imager, and who has the imager for
+    nothing: no two plates wait for each other.
+    """
+    return (*_PLANNING, *_on_the_way(stops(plan)))
+
+
+def _on_the_way(way: Sequence[Stop]) -> Iterator[Hold]:
+    left = way[0].bring
+    """The task with which the plate last left the deck or the incubator."""
+    for stop, after in pairwise(way):
+        if stop.device == INCUBATOR:
+            left = stop.tasks[1]
+            yield Hold(_STATION, stop.bring, stop.tasks[0])
+            yield Hold(_STATION, left, after.bring)
+        elif after.device not in BENCH:
+            yield Hold(_BENCH, left, after.bring)
+    yield Hold(_IMAGER, left if way[-2].device == INCUBATOR else way[-1].bring, "unstage")
+
+
+_TOUCHED = HANDLING | {"run"}
 _TOUCHES = {
-    "the deck": ("run-", "deck-", "clear"),
-    "the incubator's station": ("clear", "store", "fetch", "stage"),
-    "the imager": ("fetch", "stage", "acquire", "unstage", "park"),
+    _DECK: ("run-", "deck-", "clear"),
+    _STATION: ("clear", "bring", "store", "fetch", "carry-", "stage"),
+    _BENCH: ("clear", "bring", "carry-", "treat-", "stage", "park"),
+    _IMAGER: ("fetch", "stage", "acquire", "unstage", "park"),
 }
 """What each kind of task has to do with, by the beginning of its name."""
-_STANDS = {"the imager": "imager"}
+_STANDS = (*((_BENCH, place) for place in BENCH.values()), (_IMAGER, "imager"))
 """Places where a plate that nobody fetches any more is in everybody's way; the deck is cleared by the next load."""
 
 
@@ -68,7 +94,7 @@ def why_wait(state: LabState, plan: Plan, plans: Sequence[Plan], task: str) -> s
 
 
 def _blocked(state: LabState, plan: Plan, plans: Sequence[Plan], task: str) -> tuple[str, Holder] | None:
-    wanted = [hold.what for hold in HOLDS if hold.first == task]
+    wanted = [hold.what for hold in holds(plan) if hold.first == task]
     if not wanted:
         return None
     taken = holders(state, [other for other in plans if other.name != plan.name])
@@ -95,7 +121,7 @@ def _left_behind(state: LabState) -> Iterator[tuple[str, str]]:
         if intent.activity and state.is_left(key) and _may_be_under_way(state, key):
             about = (what for what, tasks in _TOUCHES.items() if intent.task.startswith(tasks))
             yield from ((what, f"{key}, which may be under way") for what in about)
-    for what, where in _STANDS.items():
+    for what, where in _STANDS:
         for barcode, place in state.places.items():
             if place == where and _is_left_plate(state, barcode):
                 yield what, f"plate {barcode}; take it away, then: nextplate plate carried {barcode} stack/done"
@@ -108,7 +134,9 @@ def _is_left_plate(state: LabState, barcode: str) -> bool:
 
 
 def why_busy(state: LabState, action: Operate) -> str | None:
-    """Say which action a device has to end before it can begin another; None: it is free."""
+    """Say what a device has to end before it can begin another action, or what suspends it; None: it is free."""
+    for told in state.suspended.get(action.device, {}).values():
+        return f"the {action.device} is suspended: its {told['reading']} is {told['value']:g}"
     pending = (i.key for i in state.pending() if i.action.get("device") == action.device)
     busy = next((key for key in pending if _may_be_under_way(state, key)), None)
     return f"the {action.device} is busy with {busy}" if busy else None
@@ -122,21 +150,24 @@ def _may_be_under_way(state: LabState, key: str) -> bool:
 def turns(state: LabState, now: datetime, plans: Sequence[Plan]) -> tuple[Plan, ...]:
     """Put campaigns in the order in which they may ask for things now.
 
-    Plates that liquid has touched come first; then priority, raised by how long a campaign has waited.
+    Plates that liquid has touched come first, of them those that have a time to keep, the nearest first; then
+    priority, raised by how long a campaign has waited.
     """
     if len(plans) < 2:
         return tuple(plans)
     return tuple(sorted(plans, key=lambda plan: (*_rank(state.focused(plan.name), now, plan), plan.name)))
 
 
-def _rank(state: LabState, now: datetime, plan: Plan) -> tuple[bool, float]:
+def _rank(state: LabState, now: datetime, plan: Plan) -> tuple[bool, float, float]:
     place = current(state, plan)
     if place is None:
-        return True, 0.0
+        return True, 0.0, 0.0
     number, task = place
-    is_touched = task in _TOUCHED or task.startswith("run-")
+    is_touched = kind_of(task) in _TOUCHED
+    left = min(margins(state, plan, number, now), default=None) if is_touched else None
     priority = float(plan.section("campaign").get("priority", 0))
-    return not is_touched, -(priority + _waited_h(state, now, plan, number, task) / AGEING_H)
+    waited = _waited_h(state, now, plan, number, task) / AGEING_H
+    return not is_touched, math.inf if left is None else left.total_seconds(), -(priority + waited)
 
 
 def _waited_h(state: LabState, now: datetime, plan: Plan, number: int, task: str) -> float:
@@ -158,7 +189,7 @@ def _held(state: LabState, plan: Plan) -> Iterator[str]:
     at = tasks.index(task)
     is_asking = state.outcome(task, number) is not None  # computing that waits for a person keeps nobody from it
     parked = tasks[tasks.index("park") - 1] if "park" in tasks else None
-    for hold in HOLDS:
+    for hold in holds(plan):
         # a plate that is parked is in the way until it is gone
         last = "park" if parked and (hold.last == parked or hold.last not in tasks) else hold.last
         if hold.first not in tasks or last not in tasks or (hold.last == "compile" and (is_asking or state.is_paused)):

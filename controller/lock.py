@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _NAME = ".lock"
+_INBOX = ".inbox.lock"
+"""Of whoever posts a decision: it is judged and posted with nobody else's in between."""
 _SERVICE = ".nightly.lock"
 """Of the unattended service, which holds the lab itself only while a night is at work."""
 _CLASS = 0x6E70  # "np": the first key of nextplate's advisory locks; the second is the schema's
@@ -46,6 +48,14 @@ def lab_lock(lab: Path, command: str, url: str | Path | None = None) -> Iterator
         stack.enter_context(_folder_lock(lab, command))
         if url is not None and not parse_address(url).is_file:
             stack.enter_context(_server_lock(str(url), command))
+        yield
+
+
+@contextmanager
+def inbox_lock(lab: Path) -> Iterator[None]:
+    """Be the only one on this machine who decides something while the block runs; waits for another who does."""
+    with (lab / _INBOX).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from controller.actions import Action, Compute, Note, Operate, Resubmit, Wait, read_command
 from controller.decide import decide
+from controller.durations import usually_s
 from controller.executor import Executor, Job
 from controller.faults import unknown_fate
 from controller.floor import turns
 from controller.recipe import Plan
 from controller.state import Intent, LabState, fold
 from controller.store import Event, NewEvent, RowWrite
+from controller.timing import Closed, Due, Remembered
 from drivers.ports import Clock, Device, Report, Status
 from nextplate.errors import NeedsOperator, Transient
 
@@ -21,6 +23,8 @@ JSON = Mapping[str, Any]
 _SCAN_S = 0.5
 _PATIENCE = 0.01
 """Share of an action's age after which a device that does not say when it will be ready is asked again."""
+_AT_ONCE = timedelta(minutes=1)
+"""What ended no longer ago than this was noticed at once."""
 
 
 class Journal(Protocol):
@@ -46,6 +50,8 @@ class Rim:
     them taken."""
     watch: Callable[[Event], None]
     """Told of every event as it is written; for progress."""
+    wakes: Callable[[LabState, bool], datetime | None] = lambda _state, _is_idle: None
+    """Tell when to look at sensors again, given whether nothing else can come; None: nobody waits for any."""
 
 
 @dataclass(slots=True)
@@ -63,15 +69,24 @@ class Loop:
     state: LabState
     head: int
     """Sequence number of the last event folded."""
+    facts: JSON = field(default_factory=dict)
+    """What the journal is told of this start."""
+    closed: Callable[[datetime], Closed] = lambda _now: ()
+    """Tell when robots may not move, from a time on."""
     is_stopping: bool = False
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
-    """Keys this process has handed over or looked up; the rest came from before a crash."""
+    """Keys this process has handed over or found under way; the rest came from before a crash."""
+    _due: Due = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing foreseen."""
+        self._due = Remembered(lambda: self.head, self.closed)
 
     def run(self) -> None:
         """Scan until every campaign is over, a person is needed, or somebody asks to stop."""
         only = self.plans[0].name if len(self.plans) == 1 else None
-        self._record([NewEvent("controller.started", self.clock.now(), only, {})])
+        self._record([NewEvent("controller.started", self.clock.now(), only, self.facts)])
         while not self.is_stopping:
             running = self._observe()
             if self.is_stopping:
@@ -84,9 +99,10 @@ class Loop:
         """Let every campaign do what it can now; return what they wait for, and whether nobody did anything."""
         waits: list[Wait] = []
         is_idle = True
+        closed = self.closed(self.clock.now())
         for plan in turns(self.state, self.clock.now(), self.plans):
             view = self.state.focused(plan.name)
-            for action in decide(view, self.clock.now(), plan, self.plans):
+            for action in decide(view, self.clock.now(), plan, self.plans, self._due, closed):
                 if isinstance(action, Wait):
                     waits.append(action)
                 else:
@@ -144,7 +160,7 @@ class Loop:
         if "step" in intent.action:
             self._compute(intent)
             return self.executor.poll(intent.key)
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         if intent.key in self._known:
             return device.poll(intent.key)
         report = device.lookup(intent.key)
@@ -153,8 +169,14 @@ class Loop:
                 return report
             self._operate(intent)
             report = device.poll(intent.key)
+        elif report.status is Status.DONE:
+            return report  # it ended while nobody looked
         self._known.add(intent.key)
         return report
+
+    def _port(self, intent: Intent) -> Device:
+        """Return the device that an action was given to."""
+        return self.devices[intent.action.get("unit") or intent.action["device"]]
 
     def _was_taken(self, key: str) -> bool:
         """Tell whether the device has certainly taken a key; then it must not forget it, and nothing is repeated."""
@@ -168,13 +190,37 @@ class Loop:
         s = self.state.focused(name)
         is_stopped = s.is_paused or s.is_aborted or s.is_finished or name not in [plan.name for plan in self.plans]
         is_spoken_for = intent.key in s.faults or intent.key in s.accepted
-        return not (is_stopped or is_spoken_for)
+        return not (is_stopped or is_spoken_for or intent.action["device"] in s.suspended)
 
     def _conclude(self, intent: Intent, report: Report) -> None:
         status, name = "done" if report.status is Status.DONE else "failed", self._owner(intent.key)
         rows, result = self.rim.rows(name, status, intent, report.result, report.message)
         payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
-        self._record([NewEvent("outcome", self.clock.now(), name, payload)], rows)
+        now = self.clock.now()
+        self._record([NewEvent("outcome", now, name, payload | self._ended(intent, report, now))], rows)
+
+    def _ended(self, intent: Intent, report: Report, now: datetime) -> dict[str, str]:
+        """Tell when a device ended, where that was before it was noticed: an incubation counts from there."""
+        if intent.activity is None or report.status is not Status.DONE:
+            return {}
+        then, by = report.ended_at, "device"
+        if then is None and (intent.key not in self._known or self.state.doubted(intent.key)):
+            then, by = (
+                self._handed_over(intent) + timedelta(seconds=usually_s(self.state.took_s, intent.activity)),
+                "usual",
+            )
+        if then is None or now - then <= _AT_ONCE:
+            return {}
+        return {"ended": max(then, intent.time).isoformat(), "ended_by": by}
+
+    def _handed_over(self, intent: Intent) -> datetime:
+        """Return the latest time at which a device may have been given an action first, by all that is known.
+
+        An earlier process that found it pending may have handed it over and died before it could say so.
+        """
+        s = self.state
+        heard = (s.accepted.get(intent.key), *s.attempts.get(intent.key, ()), s.started_before)
+        return max([intent.time, *(time for time in heard if time is not None)])
 
     def _tell(self, told: Note) -> None:
         """Conclude an action of unknown fate from a person's word."""
@@ -214,7 +260,7 @@ class Loop:
         self.executor.submit(Job(intent.key, a["step"], a["inputs"], a["params"]))
 
     def _operate(self, intent: Intent) -> None:
-        device = self.devices[intent.action["device"]]
+        device = self._port(intent)
         try:
             device.submit(read_command(intent.action["command"], self.lab), intent.key)
         except Transient as error:
@@ -228,7 +274,7 @@ class Loop:
 
     def _hand_over_again(self, intent: Intent) -> None:
         """Submit once more, but only where the device is certain that it never had the key."""
-        report = self.devices[intent.action["device"]].lookup(intent.key)
+        report = self._port(intent).lookup(intent.key)
         if report.status is Status.NOT_FOUND:
             self._operate(intent)
 
@@ -248,6 +294,8 @@ class Loop:
         times = [wait.until for wait in waits]
         now = self.clock.now()
         times += [r.ready_at if r.ready_at and r.ready_at > now else self._soon(k, now) for k, r in running.items()]
+        if look := self.rim.wakes(self.state, not times):
+            times.append(look)
         if not times:
             return False
         self.clock.wait_until(self._wake(min(times)))

@@ -26,10 +26,11 @@ JSON = Mapping[str, Any]
 BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
 """Upper bounds of the histogram of device actions."""
 _STAGES: Mapping[str, str] = {
-    "layout": "planned", "deck": "dispensing", "run": "dispensing", "clear": "dispensing", "store": "incubating",
-    "fetch": "imaging", "stage": "imaging", "acquire": "imaging", "unstage": "imaging", "measure": "measured",
+    "layout": "planned", "deck": "dispensing", "run": "dispensing", "clear": "dispensing", "bring": "dispensing",
+    "store": "incubating", "carry": "treating", "treat": "treating", "fetch": "imaging", "stage": "imaging",
+    "acquire": "imaging", "unstage": "imaging", "measure": "measured",
 }  # fmt: skip
-STATES = ("planned", "dispensing", "incubating", "imaging", "measured", "passed", "failed", "lost")
+STATES = ("planned", "dispensing", "incubating", "treating", "imaging", "measured", "passed", "failed", "lost")
 """Of a plate, in the order it goes through them."""
 _Night = tuple[str | None, int]
 

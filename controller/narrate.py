@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.sensing import sensor_text
+from controller.settingswatch import changed_text
 from controller.state import EventLike
 from controller.told_beside import beside_text
 
@@ -82,12 +84,25 @@ def _check(r: JSON, _n: int) -> str:
     return f"proven: {s['n_proven']} of {s['n_transfers']} transfers as planned, ledger sound"
 
 
+def _propose(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"proposed as {s['digest'][:16]}: {s['n_new_scaffolds']} new scaffolds, {s['drawn_nl'] / 1000:.6g} ul"
+
+
 def _run(r: JSON, n: int) -> str:
     short = r.get("short", ())
     wells = ", ".join([*dict.fromkeys(well for well, *_ in short)][:_WELLS_SHOWN])
     more = ", .." if len(short) > _WELLS_SHOWN else ""
     told = f", {len(short)} short: {wells}{more}" if short else ""
     return f"pipetted deck load {n + 1}: {len(r.get('transfers', ()))} transfers{told}"
+
+
+def _treat(r: JSON, n: int) -> str:
+    if "program" in r:
+        return f"step {n + 1} of the assay done: program {r['program']}"
+    if "shaken_s" in r:
+        return f"step {n + 1} of the assay done: shaken for {r['shaken_s']:g} s"
+    return f"step {n + 1} of the assay done" + (f": read {r['barcode']}" if "barcode" in r else "")
 
 
 def _acquire(r: JSON, _n: int) -> str:
@@ -136,17 +151,28 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "pick": _pick,
     "compile": _compile,
     "check": _check,
+    "propose": _propose,
     "run": _run,
+    "treat": _treat,
     "acquire": _acquire,
     "normalise": _normalise,
     "evaluate": _evaluate,
 }
 
+
+def notice_text(kind: str, payload: JSON) -> str:
+    """Say what people are to know and nobody has to answer."""
+    return _TOLD[kind](payload)
+
+
 _TOLD: Mapping[str, Callable[[JSON], str]] = {
     "campaign.started": lambda p: f"campaign {p['name']} starts: {p['rounds']} rounds, seed {p['seed']}",
-    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, faults, proof, channel names",
+    "settings.adopted": lambda _p: "changes in lab.toml adopted: approval, cost, faults, proof, channel names",
     "campaign.finished": lambda p: f"campaign {p['name']} is finished",
     "proposal": lambda p: f"WAITS FOR APPROVAL: {p['question']}",
+    "settings.changed": changed_text,
+    "device.suspended": lambda p: f"SUSPENDED, goes on by itself: {sensor_text(p)}",
+    "device.resumed": lambda p: f"goes on: {sensor_text(p)}",
     "fault": lambda p: f"NEEDS A PERSON: {p['question']} ({' | '.join(p['choices'])})",
     "attempt": lambda p: f"{p['key']} not handed over: {p['message']}",
     "decision": lambda p: f"{p['by']}: {p['what']} {_about(p)}".rstrip(),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.faults import moved_by
 from controller.recipe import deployed_round, has_passed
 from controller.state import LabState, fold
 from nextplate.errors import DataError
@@ -32,15 +33,32 @@ def why_not(state: LabState, decision: JSON) -> str | None:
     return _CHECKS[decision["what"]](state, decision)
 
 
+POLICY = "policy"
+"""Who decides by lab.toml: nobody who asks from outside can."""
+
+
 def _round(state: LabState, decision: JSON) -> str | None:
-    number = decision["round"]
-    if number in state.approvals:
-        word = "approved" if state.approvals[number].is_approved else "rejected"
-        return f"round {number + 1} was {word} already, by {state.approvals[number].by}"
-    if number not in state.proposals:
-        waiting = ", ".join(str(r + 1) for r in state.open_proposals()) or "none"
-        return f"round {number + 1} does not wait for approval (waiting: {waiting})"
+    number, waiting = decision["round"], state.open_proposals()
+    if number not in waiting and number in state.approvals:
+        return _said_already(state, number)
+    if number not in waiting:
+        rounds = ", ".join(str(r + 1) for r in waiting) or "none"
+        return f"round {number + 1} does not wait for approval (waiting: {rounds})"
+    digest, given = state.proposals[number].digest, decision.get("digest", "")
+    if given != digest:
+        return (
+            f"what waits as round {number + 1} is {digest[:16]}, not {given[:16] or 'what was not named'}; "
+            f"look at it: nextplate approve {number + 1} --show"
+        )
     return None
+
+
+def _said_already(state: LabState, number: int) -> str:
+    said = state.approvals[number]
+    word = "approved" if said.is_approved else "rejected"
+    begun = state.intents.get(state.latest_key("deck-0", number))
+    under_way = f" and is under way since {begun.time:%Y-%m-%d %H:%M} UTC" if begun else ""
+    return f"round {number + 1} was {word} already, by {said.by}{under_way}"
 
 
 def _answer(state: LabState, decision: JSON) -> str | None:
@@ -52,12 +70,27 @@ def _answer(state: LabState, decision: JSON) -> str | None:
         return f"fault {fault.fault} was answered {fault.answer!r} already, by {fault.by}"
     if decision["choice"] not in fault.choices:
         return f"{decision['choice']!r} is no answer to fault {fault.fault}; choose one of: {', '.join(fault.choices)}"
+    return _detail(decision, moved_by(state.intents[fault.key]))
+
+
+def _detail(decision: JSON, moving: Sequence[str]) -> str | None:
+    """Say what is wrong with what stands beside an answer."""
+    choice, arrived = decision["choice"], decision.get("arrived", ())
+    if "wait_s" in decision and choice != "wait":
+        return f"--minutes says how long to wait; leave it out with {choice!r}"
+    if choice != "half-done":
+        return f"--arrived is told with half-done; leave it out with {choice!r}" if arrived else None
+    if strangers := [plate for plate in arrived if plate not in moving]:
+        return f"plate {strangers[0]!r} was not to be moved (only: {', '.join(moving)})"
+    if not arrived or len(set(arrived)) == len(set(moving)):
+        which = "say which plates arrived: --arrived PLATE, once for each; none of them is not-done, all are done"
+        return f"half-done: {which} (they are: {', '.join(moving)})"
     return None
 
 
 def _carried(state: LabState, decision: JSON) -> str | None:
     plate, place = decision["plate"], decision["place"]
-    if plate not in state.places:
+    if plate not in state.places and plate not in state.strangers.values():
         return f"no plate {plate!r} was ever moved here (there are: {', '.join(sorted(state.places)) or 'none'})"
     moving = [
         i.key for i in state.pending() if any(m[0] == plate for m in i.action.get("command", {}).get("moves", ()))
@@ -127,12 +160,17 @@ def sort_out(state: LabState, waiting: Sequence[JSON]) -> tuple[tuple[str, str |
     sorted_out: list[tuple[str, str | None, JSON]] = []
     for posted in waiting:
         name, decision = addressed(state, posted)
-        if reason := why_not(state.focused(name) if name else state, decision):
+        if reason := _not_yours(decision) or why_not(state.focused(name) if name else state, decision):
             sorted_out.append(("decision.refused", name, {**decision, "why": reason}))
         else:
             sorted_out.append(("decision", name, decision))
             state = fold([_Taken(decision, name)], state)
     return tuple(sorted_out)
+
+
+def _not_yours(decision: JSON) -> str | None:
+    """Refuse who signs as the policy: what lab.toml lets go is decided in the loop."""
+    return f"nobody but the loop decides as {POLICY!r}; sign with a name" if decision["by"] == POLICY else None
 
 
 def addressed(state: LabState, posted: JSON) -> tuple[str | None, JSON]:

@@ -21,10 +21,10 @@ def status_body(state: LabState, seq: int, head_hash: str, now: datetime | None)
         "doing": _doing(state),
         "campaigns": campaign_lines(state),
         "time": now.isoformat() if now else None,
-        "rounds": [_round(state, r) for r in range(campaign.rounds)] if campaign else [],
+        "rounds": [round_row(state, r) for r in range(campaign.rounds)] if campaign else [],
         "in_flight": [{"key": i.key, "since": i.time.isoformat()} for i in state.pending()],
         "faults": [{"fault": f.fault, "question": f.question, "choices": f.choices} for f in state.open_faults()],
-        "waiting_for_approval": {str(r + 1): state.proposals[r] for r in state.open_proposals()},
+        "waiting_for_approval": {str(r + 1): state.proposals[r].question for r in state.open_proposals()},
         "plates": dict(sorted(state.places.items())),
         "starts": state.n_starts,
         "journal_seq": seq,
@@ -78,7 +78,8 @@ def _doing(state: LabState) -> str | None:
     return f"round {place[0] + 1}: {place[1]}" if place else None
 
 
-def _round(state: LabState, number: int) -> dict[str, Any]:
+def round_row(state: LabState, number: int) -> dict[str, Any]:
+    """Tell how a round stands; None where it is not so far."""
     tasks = chain(state, plan_of(state), number)
     done = [t for t in tasks if (o := state.outcome(t, number)) and o.is_done]
     judged = state.outcome(judged_task(state, number), number)
@@ -109,7 +110,7 @@ def status_text(body: JSON) -> str:
         at = f", at {other['doing']}" if other["doing"] else ""
         waits = f"; {other['waits_for']}" if other["waits_for"] else ""
         lines.append(f"  beside it {other['campaign']}: {other['state']}{at}{waits}")
-    lines += [_round_line(r) for r in body["rounds"] if r["tasks_done"]]
+    lines += [round_line(r) for r in body["rounds"] if r["tasks_done"]]
     lines += [f"in flight: {i['key']} since {i['since']}" for i in body["in_flight"]]
     for fault in body["faults"]:
         lines.append(f"fault {fault['fault']}: {fault['question']}")
@@ -129,7 +130,8 @@ def _untold_line(channel: str, said: JSON) -> str:
     return f"messages to {channel}: {said['waiting']} not sent{given_up}, since {said['since']}{why}"
 
 
-def _round_line(r: JSON) -> str:
+def round_line(r: JSON) -> str:
+    """Say how a round stands."""
     if r["plate"] is None:
         return f"round {r['round']}: {r['tasks_done']} tasks done"
     ends = r["z_prime_interval"]

@@ -28,6 +28,7 @@ HOMES = {
     "layout": "protocols",
     "compile": "protocols",
     "check": "protocols",
+    "propose": "protocols",
 }
 """Folder of the lab each step writes to, and so the list of steps."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Status(StrEnum):
@@ -37,6 +37,8 @@ class Report:
     """For people; empty unless FAILED or UNKNOWN, or RUNNING with a trouble that may pass."""
     ready_at: datetime | None = None
     """When a RUNNING command is expected to end (UTC); None when the device does not say."""
+    ended_at: datetime | None = None
+    """When a DONE or FAILED command ended (UTC), by the device's own word; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class MovePlates:
-    """Move plates one after another (PlateMover). Result: ``moved``: barcodes moved, in order."""
+    """Move plates one after another (PlateMover).
+
+    Result: ``moved``: barcodes moved, in order. A mover that FAILED because a plate stood where one was to be put may
+    say so in ``occupied``: [place, its barcode, "" when unknown]; the plate in hand is then back where it was.
+    """
 
     moves: tuple[Move, ...]
 
@@ -188,6 +194,17 @@ class Device(Protocol):
 
     def lookup(self, key: str) -> Report:
         """Tell how the command stands after a crash, from the device's own memory."""
+
+
+@runtime_checkable
+class Sensing(Protocol):
+    """What a device beside its port may have: sensors that tell whether it may be given anything now."""
+
+    def readings(self) -> Mapping[str, float]:
+        """Return what the sensors said last, by name with the unit (temperature_c, co2_percent, door_open 0 or 1).
+
+        Never waits for the device; what is not known is left out.
+        """
 
 
 class LiquidHandler(Device, Protocol):

@@ -141,6 +141,8 @@ class WorkerDevice:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._death = ""
+        self._looked: list[JSON | DeviceError] = []
+        """What looks at the sensors found, the latest last."""
 
     def submit(self, command: Any, key: str) -> None:
         """Take a command; a key that was begun before changes nothing.
@@ -202,6 +204,16 @@ class WorkerDevice:
         if isinstance(found[0], DeviceError):
             raise found[0]
         return found[0]
+
+    def readings(self) -> dict[str, float]:
+        """Return what its sensors said last (drivers.ports.Sensing), and have an idle device asked again."""
+        with self._lock:
+            found = next((look for look in reversed(self._looked) if not isinstance(look, DeviceError)), {})
+            if self._task is None and not self._death and not self._stop.is_set():
+                looked: list[JSON | DeviceError] = [found] if found else []
+                self._looked = looked
+                self._start(lambda: self._inspect(looked, LOOKUP_WAIT_S), "", LOOKUP_WAIT_S)
+        return {name: float(v) for name, v in found.get("climate", {}).items()}
 
     def close(self) -> None:
         """End the thread and let go of the port; a command under way goes on in the device and stays begun."""

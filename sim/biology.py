@@ -1,6 +1,7 @@
 """What the cells of a well do with what is in it, and for how long it has been there."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,10 @@ def _hill(dose_um: float, pec50: float, slope: float) -> float:
 
 
 def phenotype(world: World, plate: str, well: str, at_ms: int) -> Phenotype:
-    """Return what a well shows when it is imaged at a time."""
-    potencies = _doses(world, plate, well)
-    warm_h, cold_h = _exposure(world, plate, well, at_ms)
+    """Return what a well shows when it is imaged at a time; cells that were fixed show what they showed then."""
+    lived = _fixed(world, plate, well) or (at_ms, warm_ms(world, plate, at_ms), _doses(world, plate, well))
+    until_ms, plate_warm_ms, potencies = lived
+    warm_h, cold_h = _exposure(world, plate, well, until_ms, plate_warm_ms)
     hours = warm_h + COLD_RATE * cold_h
     effect = 1.0 - float(np.prod([1.0 - min(p.effect(dose), 1.0) for p, dose in potencies]))
     if len(potencies) == 1:
@@ -99,21 +101,46 @@ def _doses(world: World, plate: str, well: str) -> list[tuple[Potency, float]]:
         "WHERE c.plate = ? AND c.well = ? AND c.amount_pmol > 0 AND w.volume_nl > 0 ORDER BY c.compound_id"
     )
     rows = world.rows(sql, (plate, well))
-    return [
-        (
-            Potency(row["pec50"], row["efficacy"], row["hill"], row["tox_pec50"]),
-            1000.0 * row["amount_pmol"] / row["volume_nl"],
-        )
-        for row in rows
-    ]
+    return [(_potency(row), 1000.0 * row["amount_pmol"] / row["volume_nl"]) for row in rows]
 
 
-def _exposure(world: World, plate: str, well: str, at_ms: int) -> tuple[float, float]:
+def _potency(row: Any) -> Potency:
+    return Potency(row["pec50"], row["efficacy"], row["hill"], row["tox_pec50"])
+
+
+def fix(world: World, plate: str, well: str, now_ms: int) -> None:
+    """Stop the clock of a well's cells: from now on they show what they show now, whatever is washed off them.
+
+    Cells that are fixed already stay as they are.
+    """
+    sql = (
+        "INSERT OR IGNORE INTO fixed SELECT c.plate, c.well, c.compound_id, 1000.0 * c.amount_pmol / w.volume_nl, ?, ? "
+        "FROM contents c JOIN wells w ON w.plate = c.plate AND w.well = c.well "
+        "WHERE c.plate = ? AND c.well = ? AND c.amount_pmol > 0 AND w.volume_nl > 0"
+    )
+    if world.row("SELECT 1 FROM fixed WHERE plate = ? AND well = ?", (plate, well)) is None:
+        times = now_ms, warm_ms(world, plate, now_ms)
+        world.run(sql, (*times, plate, well))
+        world.run("INSERT OR IGNORE INTO fixed VALUES (?, ?, '', NULL, ?, ?)", (plate, well, *times))
+
+
+def _fixed(world: World, plate: str, well: str) -> tuple[int, int, list[tuple[Potency, float]]] | None:
+    """Return when a well's cells were fixed, how long warm they had been, and what they had met; None: they live."""
+    sql = (
+        "SELECT f.fixed_ms, f.warm_ms, f.dose_um, t.pec50, t.efficacy, t.hill, t.tox_pec50 FROM fixed f "
+        "LEFT JOIN truth t ON t.compound_id = f.compound_id WHERE f.plate = ? AND f.well = ? ORDER BY f.compound_id"
+    )
+    rows = world.rows(sql, (plate, well))
+    active = [(_potency(row), float(row["dose_um"])) for row in rows if row["pec50"] is not None]
+    return (int(rows[0]["fixed_ms"]), int(rows[0]["warm_ms"]), active) if rows else None
+
+
+def _exposure(world: World, plate: str, well: str, at_ms: int, plate_warm_ms: int) -> tuple[float, float]:
     """Return hours in the incubator and hours outside since the well was dosed; (0, 0) when it never was."""
     row = world.row("SELECT dosed_ms, dosed_warm_ms FROM wells WHERE plate = ? AND well = ?", (plate, well))
     if row is None or row["dosed_ms"] is None:
-        return _shade(warm_ms(world, plate, at_ms)), 0.0
-    warm = warm_ms(world, plate, at_ms) - int(row["dosed_warm_ms"])
+        return _shade(plate_warm_ms), 0.0
+    warm = plate_warm_ms - int(row["dosed_warm_ms"])
     return _shade(warm), _shade(at_ms - int(row["dosed_ms"]) - warm)
 
 

@@ -1,5 +1,6 @@
 """The simulated incubator: numbered slots behind one transfer station. Cells only respond well while inside."""
 
+import json
 from typing import Any
 
 from drivers.ports import FetchPlate, StorePlate
@@ -8,6 +9,7 @@ from sim.plates import place_of, plate_at, set_place, warm_ms
 from sim.world import from_ms
 
 HANDLE_S = 40.0
+_CALM = {"temperature_c": 37.0, "co2_percent": 5.0, "humidity_percent": 95.0, "door_open": 0.0}
 
 
 class SimIncubator(SimDevice):
@@ -50,6 +52,15 @@ class SimIncubator(SimDevice):
             sql = "UPDATE plates SET warm_ms = ?, warm_since_ms = NULL, place = 'incubator' WHERE barcode = ?"
             self._world.run(sql, (warm, barcode))
             self._log(work.key, barcode, "fetch", place.split("/")[1], now_ms)
+
+    def readings(self) -> dict[str, float]:
+        """Return what its sensors say (drivers.ports.Sensing); `SimLab.disturb` makes them say something else."""
+        now_ms = self._world.now_ms()
+        said = dict(_CALM)
+        for name, value, from_ms_, until_ms in json.loads(self._world.meta("disturbances") or "[]"):
+            if from_ms_ <= now_ms < until_ms:
+                said[name] = value
+        return said
 
     def _free_slot(self) -> str | None:
         taken = {row["place"] for row in self._world.rows("SELECT place FROM plates WHERE place LIKE 'incubator/%'")}

@@ -12,7 +12,9 @@
 The lab lives in ``<folder>/sim/world.db`` and goes on existing when the process dies: open it again.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,14 +27,14 @@ from sim.handler import SimHandler
 from sim.imager import SimImager
 from sim.incubator import SimIncubator
 from sim.mover import SimMover
-from sim.plates import holds_many, is_place, place_of, plate_at, set_place
+from sim.plates import add_plate, holds_many, is_place, place_of, plate_at, set_place
 from sim.referee import Confusion, Referee, RefereeReport, RoundCurve
 from sim.scanning import SimBarcodeReader
 from sim.settings import FaultKind, FaultSettings, SimSettings
 from sim.shaking import SimShaker
 from sim.vendor import write_wehi_library
 from sim.washing import SimDispenser, SimWasher
-from sim.world import World
+from sim.world import World, to_ms
 
 __all__ = [
     "Confusion",
@@ -62,7 +64,8 @@ class SimLab:
         }
         self.shaker, self.barcode_reader = SimShaker(world), SimBarcodeReader(world)
         self.washer, self.dispenser = SimWasher(world), SimDispenser(world)
-        more = (self.shaker, self.barcode_reader, self.washer, self.dispenser)
+        self.spare_mover = SimMover(world, "spare_mover")
+        more = (self.spare_mover, self.shaker, self.barcode_reader, self.washer, self.dispenser)
         self._devices |= {device.name: device for device in more}
         self.clock = SimClock(world, self._devices)
         self.referee = Referee(world)
@@ -126,6 +129,17 @@ class SimLab:
         self._known(device)
         with self._world.transaction():
             self._world.run("DELETE FROM injected WHERE device = ?", (device,))
+
+    def disturb(self, name: str, value: float, start: datetime, end: datetime) -> None:
+        """Let a sensor of the incubator (temperature_c, co2_percent, door_open ...) say a value for a while."""
+        with self._world.transaction():
+            known = json.loads(self._world.meta("disturbances") or "[]")
+            self._world.set_meta("disturbances", json.dumps([*known, [name, value, to_ms(start), to_ms(end)]]))
+
+    def leave_plate(self, barcode: str, place: str) -> None:
+        """Let somebody leave a plate that nobody registered at a place."""
+        with self._world.transaction():
+            add_plate(self._world, barcode, "stranger", self._world.settings.assay_labware, place)
 
     def place_by_hand(self, barcode: str, place: str) -> None:
         """Put a plate somewhere as an operator would after a fault.

@@ -6,10 +6,10 @@ from typing import Any
 from drivers.ports import Move, MovePlates
 from nextplate.errors import NeedsOperator
 from sim.device import Plan, SimDevice, Work
-from sim.plates import FLOOR, label_blank, set_place, why_not
+from sim.plates import FLOOR, holds_many, label_blank, place_of, plate_at, set_place, why_not
 from sim.seeds import chance
 from sim.settings import FaultKind
-from sim.world import from_ms
+from sim.world import World, from_ms
 
 MOVE_S = 18.0
 
@@ -17,7 +17,9 @@ MOVE_S = 18.0
 class SimMover(SimDevice):
     """Takes MovePlates; every step is one move."""
 
-    name = "mover"
+    def __init__(self, world: World, name: str = "mover") -> None:
+        super().__init__(world)
+        self.name = name
 
     def _plan(self, command: Any) -> Plan:
         if not isinstance(command, MovePlates):
@@ -32,6 +34,7 @@ class SimMover(SimDevice):
         if move.source == "stack/new":
             label_blank(self._world, move.barcode)
         if problem := why_not(self._world, move.barcode, move.source, move.target):
+            self._look_at_target(work, move)
             work.fail(problem)
         elif self._strikes(FaultKind.GRIP_MISSED, work):
             self._log(work.key, move, now_ms, "grip missed")
@@ -46,6 +49,12 @@ class SimMover(SimDevice):
             set_place(self._world, move.barcode, move.target)
             self._log(work.key, move, now_ms, "")
             work.result["moved"].append(move.barcode)
+
+    def _look_at_target(self, work: Work, move: Move) -> None:
+        """Tell of a plate that stands where this one was to be put."""
+        standing = None if holds_many(move.target) else plate_at(self._world, move.target)
+        if standing and standing != move.barcode and place_of(self._world, move.barcode) == move.source:
+            work.result["occupied"] = [move.target, standing]
 
     def _strikes(self, kind: FaultKind, work: Work) -> bool:
         """Tell whether a fault hits this move; an injected one hits the first move."""

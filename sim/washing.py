@@ -2,7 +2,8 @@
 
 A program's name says what it does, as nothing but the device needs to know: ``wash-3x80ul`` or ``wash-3x80ul-rest5ul``
 (empty every well down to the rest, fill it with buffer, three times over, and empty it at last), ``dispense-20ul``
-(add so much to every well). Each device has a bottle and the washer a waste, which run dry and run full.
+(add so much to every well), ``dispense-20ul-fix`` (of a fixative: what the cells show stays as it is then). Each
+device has a bottle and the washer a waste, which run dry and run full.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 from drivers.ports import DispensePlate, WashPlate
 from nextplate.errors import DataError, NeedsOperator
+from sim.biology import fix
 from sim.bulk import suck_off
 from sim.device import Plan, SimDevice, Work
 from sim.labware import is_tip_rack
@@ -24,6 +26,8 @@ BOTTLE_NL = 2_000_000_000
 WASTE_NL = 4_000_000_000
 """The waste bottle holds so much."""
 REST_NL = 5_000
+FIXES = "-fix"
+"""Ends the name of a program that pours a fixative."""
 _LOG = (
     "CREATE TABLE IF NOT EXISTS {}_log(seq INTEGER PRIMARY KEY, time TEXT, key TEXT, barcode TEXT, action TEXT, "
     "wells INTEGER, volume_nl INTEGER, note TEXT)"
@@ -99,6 +103,8 @@ class _WetStation(SimDevice):
         left_nl, wells = self.bottle_nl, _wells(self._world, barcode)
         n_filled = min(len(wells), left_nl // volume_nl)
         for well in wells[:n_filled]:
+            if work.body["program"].endswith(FIXES):
+                fix(self._world, barcode, well, now_ms)
             dispense(self._world, barcode, well, Liquid(volume_nl), now_ms)
         self._world.set_meta(f"{self.name}_bottle_nl", left_nl - n_filled * volume_nl)
         is_dry = n_filled < len(wells)
@@ -178,8 +184,8 @@ class SimDispenser(_WetStation):
 
     name = "dispenser"
     takes = DispensePlate
-    grammar = re.compile(r"dispense-([0-9]{1,4})ul")
-    example = "dispense-20ul"
+    grammar = re.compile(r"dispense-([0-9]{1,4})ul(?:-fix)?")
+    example = "dispense-20ul or dispense-20ul-fix"
 
     def _amounts(self, numbers: list[int | None]) -> dict[str, Any]:
         return {"volume_nl": 1000 * (numbers[0] or 0)}

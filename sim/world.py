@@ -44,6 +44,14 @@ CREATE TABLE incubator_log(seq INTEGER PRIMARY KEY, time TEXT, key TEXT, barcode
 CREATE TABLE imager_log(seq INTEGER PRIMARY KEY, time TEXT, key TEXT, barcode TEXT, well TEXT, images INTEGER,
   note TEXT);
 """
+_ADDED_LATER = """
+CREATE TABLE IF NOT EXISTS fixed(plate TEXT, well TEXT, compound_id TEXT, dose_um REAL, fixed_ms INTEGER NOT NULL,
+  warm_ms INTEGER NOT NULL,  PRIMARY KEY(plate, well, compound_id)) WITHOUT ROWID
+"""
+"""Cells that were fixed: when, how long they had been warm, and the dose they had until then.
+
+A world made by an earlier version holds none.
+"""
 
 
 def to_ms(when: datetime) -> int:
@@ -140,6 +148,7 @@ class World:
         with self.transaction():
             if self.row("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
                 self._make()
+            self.run(_ADDED_LATER)
         self._check()
 
     def _make(self) -> None:

@@ -25,6 +25,7 @@ from controller.cli import (
     running,
     scheduling,
     showing,
+    watch,
 )
 from controller.cli.common import for_terminal
 from controller.files import is_full
@@ -37,9 +38,10 @@ from nextplate.errors import (
     ModelError,
     NextplateError,
     StepError,
+    StoreAway,
 )
 
-_NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StepError, ModelError)
+_NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StoreAway, StepError, ModelError)
 
 
 _MODULES = (
@@ -49,6 +51,7 @@ _MODULES = (
     intake,
     answers,
     showing,
+    watch,
     journal,
     notifying,
     protocols,

@@ -22,31 +22,40 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def status(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonOption = False) -> None:
-    """Tell what runs, what waits and for whom.
+def status(
+    lab: LabOption = HERE,
+    campaign: CampaignOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Every round, question and plate instead of ten lines.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what runs, what waits and for whom, what comes next, devices, faults, plates, the last night's result.
 
     Example: nextplate status --lab mylab
+
+    Example: nextplate status --full --lab mylab
     """
     from controller.folding import collector_paused
+    from controller.glimpse import glimpse, ten_lines
     from controller.state import fold
     from controller.status import status_body, status_text, untold_body
-    from controller.store import GENESIS, read_journal, read_untold
+    from controller.store import GENESIS, Head, read_journal, read_untold
     from nextplate.errors import DataError
 
+    url = lab_database(lab)
     with collector_paused():
-        events = read_journal(_database(lab))
+        events = read_journal(url)
         state = fold(events)
-    last = events[-1] if events else None
-    head = (last.seq, last.hash, last.time) if last else (0, GENESIS, None)
+    head, now = (Head(events[-1].seq, events[-1].hash), events[-1].time) if events else (Head(0, GENESIS), None)
     if campaign is not None and campaign not in state.campaigns:
         known = ", ".join(state.campaigns) or "none"
         raise DataError(f"no campaign is called {campaign!r} (there are: {known})")
-    body = status_body(state.focused(campaign) if campaign else state, *head)
-    body |= untold_body(read_untold(_database(lab)))
-    say(body, status_text(body), as_json)
+    body = status_body(state.focused(campaign) if campaign else state, *head, now) | untold_body(read_untold(url))
+    seen = glimpse(state, head, now) | {"untold": body["untold"]}
+    is_full = full or campaign is not None or state.campaign is None
+    say(body | {"glimpse": seen}, status_text(body) if is_full else "\n".join(ten_lines(seen)), as_json)
 
 
-def _database(lab: Path) -> str:
+def lab_database(lab: Path) -> str:
     """Read only the database's address: status must answer at once, and even when another key is wrong."""
     from controller.database import database_url
     from nextplate.errors import SettingsError

@@ -15,6 +15,7 @@ from controller.files import write_text
 from controller.lab import FOLDERS, Lab, locked_store
 from controller.settings import Settings
 from controller.store import Event, NewEvent, RowWrite
+from controller.timing import Closed
 from nextplate.errors import DataError, PlanError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _run(lab: Lab, store: "Store", real: Sequence[Event]) -> None:
         word = _word_for(ending, said)
         if ending.was_interrupted or ending.state.is_finished or word is None:
             return
-        store.post_decision(json.dumps(word, sort_keys=True))
+        store.post_decision(json.dumps(_about_now(ending, word), sort_keys=True))
         said.remove(word)
 
 
@@ -153,6 +154,13 @@ def _word_for(ending: Ending, said: Sequence[Mapping[str, Any]]) -> Mapping[str,
         if word["what"] == "answer" and word["choice"] in faults.get(word["fault"], ()):
             return word
     return None
+
+
+def _about_now(ending: Ending, word: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let a word about a round mean what is proposed here: journals of before there were digests name none."""
+    if word["what"] not in ("approve", "reject"):
+        return word
+    return {**word, "digest": ending.state.proposals[word["round"]].digest}
 
 
 @dataclass(slots=True)
@@ -175,3 +183,7 @@ class _Follower:
 
     def opens(self, _now: datetime) -> None:
         """Hold nothing: the robots are simulated."""
+
+    def closed(self, _now: datetime) -> Closed:
+        """Close nothing, likewise."""
+        return ()

@@ -1,5 +1,6 @@
 """The keeper: begins nights, listens to them, begins them again. Time is handed in; processes come through a port."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -53,7 +54,8 @@ class Keeper:
     _end: Pulse | None = None
     _waiting: str = ""
     _clock: str = ""
-    _is_busy: bool = False
+    _held: str = ""
+    """Why the night cannot work just now, as it was told: busy or wanting."""
     _question: str | None = None
     _stop_by_s: float = field(default=float("inf"))
 
@@ -124,7 +126,7 @@ class Keeper:
 
     def _open(self, start: datetime, now: datetime, mono_s: float) -> None:
         self._keep(Book(night=start, handled=start))
-        self._restarts, self._again_s = (), mono_s
+        self._restarts, self._again_s, self._held = (), mono_s, ""
         self._say(now, "night-started", f"the night of {start:%Y-%m-%d %H:%M} UTC begins")
 
     def _begin(self, now: datetime, mono_s: float) -> None:
@@ -164,6 +166,11 @@ class Keeper:
         what, message = pulse.get("what"), str(pulse.get("message", ""))
         if what == "end":
             self._end = pulse
+        elif what == "left-out":
+            self._say(now, "left-out", message)
+        elif what == "scan" and self._held:
+            self._held = ""
+            self._say(now, "settled", "the night goes on")
         elif what == "waiting" and message != self._waiting:
             self._waiting = message
             self._say(now, "needs-person" if message else "settled", message or "a person has answered")
@@ -177,17 +184,17 @@ class Keeper:
         word = str(self._end["word"]) if self._end else ""
         message = str(self._end["message"]) if self._end else ""
         self._waiting = self._clock = ""
-        was_busy, self._is_busy = self._is_busy, word == Word.BUSY
         if word == Word.OVER:
             self._close("night-over", message, now)
         elif word == Word.REFUSED:
             self._close("refused", f"{message}; the next start tries again", now)
-        elif word == Word.BUSY:
+        elif word in (Word.BUSY, Word.WANTING):
             self._again_s = mono_s + self.patience.busy_s
-            if not was_busy:
-                self._say(now, "busy", message)
-        elif word == Word.STOPPED and self.is_stopping:
-            return
+            if word != self._held:
+                self._held = word
+                self._say(now, word, message)
+        elif self.is_stopping and (word == Word.STOPPED or code == -signal.SIGTERM):
+            return  # by the signal itself where it had not come so far as to listen
         else:
             kind = "failed" if word else "crash"
             said = message or f"the night's process ended with code {code} and said nothing; see logs/nightly/night.log"
@@ -195,6 +202,8 @@ class Keeper:
 
     def _again(self, kind: str, message: str, now: datetime, mono_s: float) -> None:
         self._say(now, kind, message)
+        if self.is_stopping:
+            return
         self._restarts = self.patience.recent(self._restarts, mono_s)
         pause_s = self.patience.pause_s(len(self._restarts))
         if pause_s is None:

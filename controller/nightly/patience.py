@@ -28,5 +28,5 @@ class Patience:
 
     @property
     def busy_s(self) -> float:
-        """How long to wait until a lab that somebody else holds is tried again."""
+        """How long to wait until a lab that is held, or lacks room, is tried again."""
         return min(max(2.0 * self.backoff_s, 1.0), _LONGEST_S)

@@ -23,8 +23,10 @@ class Word:
     """Only a person can help: a setting, a broken journal; the same again would end in the same."""
     BUSY = "busy"
     """Somebody else holds the lab; it is asked again later, without end."""
+    WANTING = "wanting"
+    """There is no room on the disk, or no database server: asked again later, without end."""
     FAILED = "failed"
-    """Something that may pass: a full disk, a database out of reach, a device that does not answer."""
+    """Something that may pass: a device that does not answer, a step that broke off."""
 
 
 class PulseWriter:

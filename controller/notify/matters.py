@@ -161,6 +161,8 @@ def _fault(draft: _Draft, event: Event) -> None:
     p = event.payload
     began = draft.begun.get(p["key"])
     kind: MessageKind = "stall" if p.get("kind") == "stall" else "fault"
+    if p.get("kind") == "stranger":
+        _notice(draft, event)  # the policy's answer settles the question, and the plate stands there still
     _open(draft, event, kind, began.round if began else round_in(p["key"]), p["fault"])
 
 
@@ -194,11 +196,17 @@ def _decision(draft: _Draft, event: Event) -> None:
 def _answer(draft: _Draft, event: Event) -> None:
     p = event.payload
     _settle_fault(draft, event, f"{p['choice']}, by {p['by']}", p["fault"])
+    if p["choice"] == "other-device":
+        _notice(draft, event)
     if p["choice"] == "abort":
         _over(draft, event, f"aborted, by {p['by']}")
     number = round_in(p["fault"])
     if p["choice"] == "lose-plate" and number is not None:
         _open(draft, event, "night-done", number, str(number + 1))  # a plate that was given up ends its night
+
+
+def _notice(draft: _Draft, event: Event) -> None:
+    _open(draft, event, "notice", None, event.kind)
 
 
 def _finished(draft: _Draft, event: Event) -> None:
@@ -220,5 +228,8 @@ _HANDLERS: Mapping[str, Callable[[_Draft, Event], None]] = {
     "proposal": _proposal,
     "decision": _decision,
     "campaign.finished": _finished,
+    "settings.changed": _notice,
+    "device.suspended": _notice,
+    "device.resumed": _notice,
 }
 """What opens and settles matters; other kinds of event trouble nobody."""

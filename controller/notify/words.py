@@ -7,7 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from controller.approving import in_full
 from controller.faults import ANSWERS
+from controller.narrate import notice_text
 from controller.notify.matters import Matter
 from controller.notify.plain import plain, sms
 from controller.notify.rules import Due
@@ -154,18 +156,21 @@ def _known(key: str, state: LabState) -> Iterator[str]:
 
 
 def _approval(matter: Matter, state: LabState, house: House) -> _Told:
-    number = matter.subject
+    number, facts = matter.subject, matter.facts
+    which = ("--digest", facts["digest"][:16]) if facts.get("digest") else ()
+    which = (*which, "--campaign", matter.campaign) if len(state.campaigns) > 1 and matter.campaign else which
     lines = (
         f"Round {number} is planned and proven, and waits for a person.",
-        plain(matter.facts["question"], 800),
+        *(f"Held: {plain(why, 300)}" for why in facts.get("held", ())),
+        *(map(plain, in_full(facts["summary"])) if facts.get("summary") else (plain(facts["question"], 800),)),
         f"When: {_when(matter.opened_at)}; {_place(_plate(matter, state), state)}",
         "Nothing of this round is pipetted before somebody answers; the rest of the lab goes on.",
         "",
-        f"  approve: the round is pipetted\n      {_command(house, 'approve', number)}",
-        f"  reject: nothing of it is pipetted and the campaign ends\n      {_command(house, 'reject', number)}",
+        f"  approve: the round is pipetted\n      {_command(house, 'approve', number, *which)}",
+        f"  reject: nothing of it is pipetted and the campaign ends\n      {_command(house, 'reject', number, *which)}",
     )
     tail = f"Type: nextplate approve/reject {number}"
-    return _Told(f"approval wanted for round {number}", lines, plain(matter.facts["question"], 300), tail)
+    return _Told(f"approval wanted for round {number}", lines, plain(facts["question"], 300), tail)
 
 
 def _night_started(matter: Matter, state: LabState, _house: House) -> _Told:
@@ -219,6 +224,12 @@ def _number(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else plain(value, 40)
 
 
+def _notice(matter: Matter, _state: LabState, house: House) -> _Told:
+    said = plain(matter.facts.get("question") or notice_text(matter.subject, matter.facts), 600)
+    lines = (said, f"When: {_when(matter.opened_at)}", "Nobody has to answer.", f"  {_command(house, 'status')}")
+    return _Told(f"notice: {plain(said, 80)}", lines, said)
+
+
 def _restarted(matter: Matter, state: LabState, house: House) -> _Told:
     lines = (
         f"nextplate took over at {_when(matter.opened_at)} with {matter.subject} actions in flight: the process before "
@@ -237,4 +248,5 @@ _TELL = {
     "night-started": _night_started,
     "night-done": _night_done,
     "restarted": _restarted,
+    "notice": _notice,
 }

@@ -1,7 +1,6 @@
 """The stage of a rehearsal: a journal in memory, a clock that jumps, devices that only take their time."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,25 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from controller.durations import GUESSES_S
+from controller.durations import GUESSES_S, drawn_s
 from controller.executor import Executor, Job
 from controller.state import Intent, LabState
 from controller.store import Event, NewEvent, RowWrite
-from drivers.ports import AcquirePlate, FetchPlate, MovePlates, Report, RunLoad, Status, StorePlate
+from drivers.ports import (
+    AcquirePlate,
+    DispensePlate,
+    FetchPlate,
+    MovePlates,
+    ReadBarcode,
+    Report,
+    RunLoad,
+    ShakePlate,
+    Status,
+    StorePlate,
+    WashPlate,
+)
 from nextplate.errors import NeedsOperator
 
-GUESSED_SPREAD = 0.2
-"""Relative spread of what a device takes that was never seen at it."""
-_LEAST_SPREAD = 0.02
-_FEWEST = 3
 _VERBS: Mapping[type, str] = {
     MovePlates: "move",
     RunLoad: "run-load",
     StorePlate: "store",
     FetchPlate: "fetch",
+    WashPlate: "wash",
+    DispensePlate: "dispense",
+    ShakePlate: "shake",
+    ReadBarcode: "read",
     AcquirePlate: "acquire",
 }
-PLANNED = frozenset(("fit", "calibrate", "pick", "layout", "compile", "check"))
+PLANNED = frozenset(("fit", "calibrate", "pick", "layout", "compile", "check", "propose"))
 """Steps that are run for real."""
 
 
@@ -95,7 +106,7 @@ class Player:
         ready, result = self._ends[key]
         if self.clock.now() < ready:
             return Report(Status.RUNNING, ready_at=ready)
-        return Report(Status.DONE, result)
+        return Report(Status.DONE, result, ended_at=ready)
 
     def lookup(self, key: str) -> Report:
         """Tell how a command stands; one that the real device has is taken to go on as usual."""
@@ -105,17 +116,8 @@ class Player:
         return self.poll(key)
 
     def _take(self, key: str, verb: str, result: dict[str, Any], since: datetime) -> None:
-        seconds = _drawn_s(self.state.took_s.get(f"{self.kind} {verb}", ()), GUESSES_S[f"{self.kind} {verb}"], self.rng)
+        seconds = drawn_s(self.state.took_s.get(f"{self.kind} {verb}", ()), GUESSES_S[f"{self.kind} {verb}"], self.rng)
         self._ends[key] = since + timedelta(seconds=seconds), result
-
-
-def _drawn_s(samples: Sequence[float], guess_s: float, rng: np.random.Generator) -> float:
-    """Draw a duration: log-normal around what was seen, or around a guess."""
-    logs = [math.log(s) for s in samples if s > 0]
-    if len(logs) < _FEWEST:
-        middle = sum(logs) / len(logs) if logs else math.log(guess_s)
-        return float(np.exp(rng.normal(middle, GUESSED_SPREAD)))
-    return float(np.exp(rng.normal(np.mean(logs), max(_LEAST_SPREAD, float(np.std(logs, ddof=1))))))
 
 
 def _result(command: Any) -> dict[str, Any]:

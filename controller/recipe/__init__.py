@@ -8,31 +8,41 @@ with beliefs that know every plate.
 
 from controller.recipe.beliefs import deployed_round, has_passed
 from controller.recipe.build import build
-from controller.recipe.context import barcode_of
+from controller.recipe.context import barcode_of, stand_in
 from controller.recipe.order import (
-    AFTER_LOADS,
     BELIEF,
+    HANDLING,
     PARKED_FROM,
     PLANNING,
     WITH_PLATE,
     accepted_rounds,
+    after_loads,
     chain,
     current,
     is_past,
     judged_task,
+    kind_of,
+    late_min,
+    margins,
     needs_word,
     not_before,
 )
 from controller.recipe.plan import Plan, plan_of, running_plans
+from controller.recipe.stops import BENCH, INCUBATOR, Stop, activity_of, plate_tasks, stops
 
 __all__ = [
-    "AFTER_LOADS",
     "BELIEF",
+    "BENCH",
+    "HANDLING",
+    "INCUBATOR",
     "PARKED_FROM",
     "PLANNING",
     "WITH_PLATE",
     "Plan",
+    "Stop",
     "accepted_rounds",
+    "activity_of",
+    "after_loads",
     "barcode_of",
     "build",
     "chain",
@@ -41,8 +51,14 @@ __all__ = [
     "has_passed",
     "is_past",
     "judged_task",
+    "kind_of",
+    "late_min",
+    "margins",
     "needs_word",
     "not_before",
     "plan_of",
+    "plate_tasks",
     "running_plans",
+    "stand_in",
+    "stops",
 ]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 from controller.recipe.beliefs import calibrate, evaluate, fit
 from controller.recipe.context import Built, Context
-from controller.recipe.handling import clear, deck, move, park, plate, run
+from controller.recipe.handling import carry, clear, deck, park, plate, run, treat, unstage
 from controller.recipe.measuring import measure, normalise
 from controller.recipe.plan import Plan
-from controller.recipe.planning import approve, check, compile_layout, layout, pick
+from controller.recipe.planning import check, compile_layout, layout, pick, propose
 from controller.state import LabState
 
 
@@ -25,15 +25,18 @@ _BUILDERS: Mapping[str, Callable[[Context], Built]] = {
     "layout": layout,
     "compile": compile_layout,
     "check": check,
-    "approve": approve,
+    "propose": propose,
     "deck": deck,
     "run": run,
     "clear": clear,
     "store": plate("incubator", "store"),
     "fetch": plate("incubator", "fetch"),
-    "stage": move("incubator", "imager"),
+    "bring": carry,
+    "carry": carry,
+    "treat": treat,
+    "stage": carry,
     "acquire": plate("imager", "acquire"),
-    "unstage": move("imager", "stack/done"),
+    "unstage": unstage,
     "park": park,
     "measure": measure,
     "normalise": normalise,

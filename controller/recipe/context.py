@@ -22,7 +22,7 @@ class Context:
     task: str
     round: int
     load: int
-    """Which deck load; 0 for other tasks."""
+    """Which deck load, or which step of the assay; 0 for other tasks."""
 
     @property
     def key(self) -> str:
@@ -51,12 +51,26 @@ class Context:
 
     def operate(self, device: str, command: Mapping[str, Any]) -> Operate:
         """Make the task a command to a device."""
-        return Operate(self.key, self.task, self.round, device, command)
+        return Operate(self.key, self.task, self.round, device, command, self._unit(device))
+
+    def _unit(self, device: str) -> str:
+        """Say which device of a kind is meant: the other one, after somebody said so about the try before."""
+        before = self.state.tries(self.task, self.round)[-2:-1]
+        fault = self.state.faults.get(before[0]) if before else None
+        if fault is None or fault.answer != "other-device":
+            return ""
+        return "" if self.state.intents[fault.key].action.get("unit") else stand_in(self.plan, device)
 
     @property
     def barcode(self) -> str:
         """The assay plate's barcode."""
         return barcode_of(self.state, self.plan, self.round)
+
+
+def stand_in(plan: Plan, device: str) -> str:
+    """Name the device that stands in for the first of its kind; "": none does."""
+    names = [d["name"] for d in plan.settings.get("device", ()) if d["kind"] == device and d.get("stands_in")]
+    return f"{device}:{names[0]}" if names else ""
 
 
 def barcode_of(state: LabState, plan: Plan, round_number: int) -> str:

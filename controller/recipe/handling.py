@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from controller.actions import load_command, moves_command, plate_command, with_files
+from controller.actions import load_command, moves_command, plate_command, step_command, with_files
 from controller.deck import clear_deck, set_deck
 from controller.recipe.context import Built, Context
+from controller.recipe.stops import brought_to, standing_before
 from drivers.ports import Move
 from protocols.render import STEPS
 
@@ -34,8 +35,9 @@ def run(c: Context) -> Built:
 
 
 def clear(c: Context) -> Built:
-    """Clear the deck but for the assay plate."""
-    return c.operate("plate-mover", moves_command(clear_deck(c.state, c.barcode)))
+    """Clear the deck, and carry the assay plate to its first stop."""
+    target = brought_to(c.plan, c.task).place
+    return c.operate("plate-mover", moves_command(clear_deck(c.state, c.barcode, target)))
 
 
 def plate(device: str, verb: str) -> Callable[[Context], Built]:
@@ -43,9 +45,22 @@ def plate(device: str, verb: str) -> Callable[[Context], Built]:
     return lambda c: c.operate(device, plate_command(verb, c.barcode))
 
 
-def move(source: str, target: str) -> Callable[[Context], Built]:
-    """Return the task in which the assay plate is moved."""
-    return lambda c: c.operate("plate-mover", moves_command((Move(c.barcode, source, target),)))
+def carry(c: Context) -> Built:
+    """Carry the assay plate from one stop to the next."""
+    here = standing_before(c.plan, c.task)
+    source = here.place if here else c.state.places[c.barcode]
+    return c.operate("plate-mover", moves_command((Move(c.barcode, source, brought_to(c.plan, c.task).place),)))
+
+
+def unstage(c: Context) -> Built:
+    """Carry the imaged plate away."""
+    return c.operate("plate-mover", moves_command((Move(c.barcode, "imager", "stack/done"),)))
+
+
+def treat(c: Context) -> Built:
+    """Do on the bench what a step of the assay says."""
+    step = c.plan.section("assay")["step"][c.load]
+    return c.operate(step["device"], step_command(step, c.barcode))
 
 
 def park(c: Context) -> Built:

@@ -1,8 +1,8 @@
-"""Pick, layout, compile, check, approve: the tasks that plan a plate."""
+"""Pick, layout, compile, check, propose: the tasks that plan a plate."""
 
 from typing import Any
 
-from controller.actions import OFFSETS, Note
+from controller.actions import OFFSETS
 from controller.recipe.beliefs import deployed_round, met
 from controller.recipe.context import Built, Context, responses, seeded
 from controller.recipe.order import accepted_rounds
@@ -94,6 +94,8 @@ def _proof(c: Context) -> dict[str, Any]:
 def _deck(c: Context) -> dict[str, Any]:
     """What a step is told of the deck; nothing where the lab says no more than its robot, so that keys stay."""
     said = {k: v for k, v in c.plan.settings.get("deck", {}).items() if k not in _APART}
+    if taken := {place.removeprefix("deck/") for place in c.state.strangers if place.startswith("deck/")}:
+        said["blocked"] = sorted({*said.get("blocked", ()), *taken})
     return {"deck": said} if said else {}
 
 
@@ -135,14 +137,15 @@ def check(c: Context) -> Built:
     return c.compute(inputs, params)
 
 
-def approve(c: Context) -> Built:
-    """Let the round start, or ask a person."""
-    policy = c.plan.section("approval")
-    n = c.outcome("pick").result["summary"]["n_compounds"]
-    if policy["policy"] == "auto" and n <= policy["max_compounds"]:
-        reason = f"{n} compounds, at most {policy['max_compounds']} allowed; protocol proven"
-        what = {"what": "approve", "round": c.round, "by": "policy", "reason": reason}
-        return Note("decision", what)
-    loads = c.outcome("compile").result["summary"]["loads"]
-    question = f"round {c.round + 1}: {n} compounds in {len(loads)} deck loads are proven and wait for approval"
-    return Note("proposal", {"round": c.round, "question": question})
+def propose(c: Context) -> Built:
+    """Sum up what the round would do, for the policy or a person to judge."""
+    inputs = {
+        "picks": c.file("pick", "picks.parquet"),
+        "protocol": c.outcome("compile").result["folder"],
+        "library": "@library",
+        "stock": "@stock",
+    }
+    before = (r for r in range(c.round) if (o := c.state.outcome("pick", r)) and o.is_done)
+    inputs |= {f"picks-{r}": c.file("pick", "picks.parquet", r) for r in before}
+    params = {"campaign": c.plan.name, "round": c.round, "rule": c.plan.section("picking")["rule"]}
+    return c.compute(inputs, params)

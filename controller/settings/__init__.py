@@ -5,7 +5,7 @@ from controller.settings.choosing import BeliefSection, BudgetSection, PickingSe
 from controller.settings.devices import DeviceKind, DeviceSection, SimFaults, SimSection
 from controller.settings.loading import load_campaigns, load_settings
 from controller.settings.nightly import NightlySection
-from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
+from controller.settings.running import ApprovalSection, CostSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from controller.settings.telling import (
     ChannelSection,
@@ -25,6 +25,7 @@ __all__ = [
     "BudgetSection",
     "CampaignSection",
     "ChannelSection",
+    "CostSection",
     "DeviceKind",
     "DeviceSection",
     "EscalationStep",

@@ -39,6 +39,50 @@ class CampaignSection(Section):
     """Of several campaigns that want the same device, the higher goes first; four hours of waiting count as one."""
 
 
+_NEEDED_BY = {
+    "washer": ("program",),
+    "dispenser": ("program",),
+    "shaker": ("speed_rpm", "duration_s"),
+    "incubator": ("hours",),
+    "barcode-reader": (),
+}
+"""What each device's step has to say, beside how long the plate rests there."""
+
+
+class StepSection(Section):
+    """One thing done to the assay plate between the deck and the imager."""
+
+    device: Literal["washer", "dispenser", "shaker", "incubator", "barcode-reader"]
+    before_incubation: bool = False
+    """Before the plate's first incubation (of incubation_h), else after it."""
+    program: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Of a washer or a dispenser: a name that the device or its driver's options know."""
+    speed_rpm: Annotated[int, Field(ge=1)] | None = None
+    duration_s: Annotated[int, Field(ge=1)] | None = None
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Of one more incubation."""
+    tolerance_min: Annotated[float, Field(gt=0)] | None = None
+    """By how much that incubation may take too long."""
+    rest_min: Annotated[float, Field(ge=0)] = 0.0
+    """How long the plate stands there afterwards, before it is carried on: a fixation, a stain."""
+
+    @model_validator(mode="after")
+    def _says_what_its_device_needs(self) -> "StepSection":
+        needed = _NEEDED_BY[self.device]
+        if missing := [name for name in needed if getattr(self, name) is None]:
+            raise ValueError(f"a step of a {self.device} needs {' and '.join(missing)}")
+        allowed = (*needed, "tolerance_min") if self.device == "incubator" else (*needed, "rest_min")
+        default = type(self).model_fields
+        said = [
+            n for n in default if n not in ("device", "before_incubation") and getattr(self, n) != default[n].default
+        ]
+        if idle := [name for name in said if name not in allowed]:
+            raise ValueError(f"a step of a {self.device} has no {' and no '.join(idle)}")
+        if self.device == "incubator" and self.before_incubation:
+            raise ValueError("the first incubation is incubation_h; another one comes after it")
+        return self
+
+
 class AssaySection(Section):
     """What happens in a well and when it counts as a hit."""
 
@@ -64,6 +108,17 @@ class AssaySection(Section):
     final_dmso_percent: Annotated[float, Field(gt=0, lt=100)] | None = None
     """Share of solvent in every well that is filled, v/v: doses are then made by volume, and the negative control's
     liquid fills up. None: transfer_ul of stock of the right strength into every well."""
+
+    step: Annotated[tuple[StepSection, ...], Field(strict=False, max_length=50)] = ()
+    """What else is done to the plate before it is imaged, in order. Empty: it is incubated and imaged."""
+
+    @field_validator("step")
+    @classmethod
+    def _incubations_differ(cls, steps: tuple[StepSection, ...]) -> tuple[StepSection, ...]:
+        after = ["incubator", *(s.device for s in steps if not s.before_incubation)]
+        if ("incubator", "incubator") in pairwise(after):
+            raise ValueError("two incubations follow each other; make them one")
+        return steps
 
     @field_validator("dose_series_um")
     @classmethod

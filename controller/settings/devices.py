@@ -32,6 +32,8 @@ class DeviceSection(Section):
     """``sim``, or the name of an entry point in group nextplate.drivers, such as ``folder``."""
     robot: Literal["flex", "ot2", "echo"] | None = None
     """For a liquid handler; echo: an acoustic dispenser, which has no tips and takes a work list."""
+    stands_in: bool = False
+    """Takes over where the first device of its kind fails: a second plate mover that reaches the same places."""
     options: dict[str, Annotated[Any, AfterValidator(_plain_value)]] = Field(default_factory=dict)
     """For the driver, which checks them; the simulated devices take theirs from [sim]."""
 
@@ -42,10 +44,35 @@ class DeviceSection(Section):
         return self
 
     @model_validator(mode="after")
+    def _stands_in_for_a_mover(self) -> "DeviceSection":
+        if self.stands_in and self.kind != "plate-mover":
+            raise ValueError(f"only a plate-mover can stand in, not {self.kind!r}: a plate stands at one device")
+        return self
+
+    @model_validator(mode="after")
     def _sim_has_its_own_table(self) -> "DeviceSection":
         if self.driver == "sim" and self.options:
             raise ValueError("driver 'sim' takes no options; the table [sim] sets up the simulated lab")
         return self
+
+
+def _in_order(band: tuple[float, float]) -> tuple[float, float]:
+    if not band[0] <= band[1]:
+        raise ValueError(f"the lowest value comes first: [{band[1]:g}, {band[0]:g}]")
+    return band
+
+
+Band = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_in_order)]
+
+
+class SensorsSection(Section):
+    """Between which values sensors must be, or their device is given nothing new until they are."""
+
+    look_s: Annotated[float, Field(ge=1)] = 60.0
+    """Time between two looks."""
+    bands: dict[DeviceKind, dict[Name, Band]] = Field(default_factory=dict)
+    """By kind of device and reading (temperature_c, co2_percent, humidity_percent, o2_percent, n2_percent, door_open):
+    lowest and highest value. A reading that the device does not tell suspends nothing."""
 
 
 class SimFaults(Section):
@@ -68,6 +95,8 @@ class SimSection(Section):
     """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
+    field_px: Annotated[int, Field(ge=64)] = 540
+    """Pixels along an edge of a simulated field; a small one has fewer cells and is drawn and measured sooner."""
     faults: SimFaults = SimFaults()
 
 

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from controller.settings.whole import Settings
 from nextplate.errors import SettingsError
 
-OF_A_CAMPAIGN = ("campaign", "assay", "plate", "readout", "picking", "belief", "approval", "faults")
+OF_A_CAMPAIGN = ("campaign", "assay", "plate", "readout", "picking", "belief", "approval", "cost", "faults")
 """Tables that a campaign may have of its own; all others are the lab's."""
 
 

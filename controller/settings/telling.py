@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from controller.settings.section import Name, Section
 
-MessageKind = Literal["night-started", "night-done", "fault", "stall", "approval-wanted", "restarted"]
+MessageKind = Literal["night-started", "night-done", "fault", "stall", "approval-wanted", "restarted", "notice"]
 """What messages are about."""
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An environment variable in a channel's URL."""

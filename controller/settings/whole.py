@@ -10,9 +10,16 @@ from pydantic import Field, field_validator, model_validator
 from controller.settings.assay import AssaySection, CampaignSection, LabSection, PlateSection, ReadoutSection
 from controller.settings.choosing import BeliefSection, PickingSection
 from controller.settings.deck import DeckSection
-from controller.settings.devices import NEEDED, DeviceKind, DeviceSection, SimSection, default_devices
+from controller.settings.devices import (
+    NEEDED,
+    DeviceKind,
+    DeviceSection,
+    SensorsSection,
+    SimSection,
+    default_devices,
+)
 from controller.settings.nightly import NightlySection
-from controller.settings.running import ApprovalSection, FaultsSection, ProofSection
+from controller.settings.running import ApprovalSection, CostSection, FaultsSection, ProofSection
 from controller.settings.section import Section
 from controller.settings.telling import LogsSection, MetricsSection, NotificationsSection
 from nextplate.errors import DataError, PlanError
@@ -25,11 +32,14 @@ from protocols.labware import LABWARE, Pipette, RobotDeck, pipette
 ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "campaign": ("priority",),
-        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min"),
+        "assay": ("dose_series_um", "final_dmso_percent", "incubation_tolerance_min", "step"),
         "picking": ("budget", "goal"),
         "belief": (
             "profiles", "cell_count", "viability", "replicates", "censored_above", "censored_below", "n_passed",
             "n_lot",
+        ),
+        "approval": (
+            "max_new_scaffolds", "max_volume_ul", "max_cost", "max_hours", "latest_finish", "min_expected_hits",
         ),
         "proof": ("robots",),
         "faults": ("policy",),
@@ -37,7 +47,7 @@ ADDED_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 """Settings, by table, that older campaigns' journals do not have."""
-_NO_DECISIONS = ("lab", "sim", "notifications", "metrics", "logs", "nightly")
+_NO_DECISIONS = ("lab", "sensors", "sim", "notifications", "metrics", "logs", "nightly")
 """Tables that shape no decision; what is told to whom may change at any time, and addresses belong in no journal."""
 
 
@@ -53,12 +63,15 @@ class Settings(Section):
     picking: PickingSection = PickingSection()
     belief: BeliefSection = BeliefSection()
     approval: ApprovalSection = ApprovalSection()
+    cost: CostSection | None = None
+    """None: nobody knows what a round costs."""
     proof: ProofSection = ProofSection()
     faults: FaultsSection = FaultsSection()
     nightly: NightlySection = NightlySection()
     notifications: NotificationsSection = NotificationsSection()
     metrics: MetricsSection = MetricsSection()
     logs: LogsSection = LogsSection()
+    sensors: SensorsSection = SensorsSection()
     sim: SimSection = SimSection()
     device: Annotated[tuple[DeviceSection, ...], Field(strict=False)] = Field(default_factory=default_devices)
 
@@ -69,12 +82,14 @@ class Settings(Section):
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"two devices are called {', '.join(map(repr, twice))}; every device needs its own name")
-        kinds = [d.kind for d in devices]
+        kinds = [d.kind for d in devices if not d.stands_in]
         for kind in get_args(DeviceKind):
             if kind in NEEDED and kinds.count(kind) != 1:
                 raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; exactly one is needed")
             if kinds.count(kind) > 1:
                 raise ValueError(f"{kinds.count(kind)} devices of kind {kind!r}; at most one can be used")
+        if len(more := [d.name for d in devices if d.stands_in]) > 1:
+            raise ValueError(f"{', '.join(map(repr, more))} stand in; at most one can")
         return devices
 
     @model_validator(mode="after")
@@ -93,6 +108,13 @@ class Settings(Section):
         # A campaign keeps the settings it began with: what no protocol can do must be told before, not at the robot.
         if problems := list(_liquid_problems(self)):
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _steps_have_devices(self) -> "Settings":
+        kinds = {device.kind for device in self.device}
+        if missing := [step.device for step in self.assay.step if step.device not in kinds]:
+            raise ValueError(f"assay.step: no device of kind {missing[0]!r}; add a [[device]] of that kind")
         return self
 
     @model_validator(mode="after")
@@ -125,7 +147,7 @@ class Settings(Section):
         """
         default = type(self)()
         unused: dict[str, Any] = dict.fromkeys(_NO_DECISIONS, True)
-        unused |= {name: True for name in ("readout", "deck") if getattr(self, name) == getattr(default, name)}
+        unused |= {name: True for name in ("readout", "deck", "cost") if getattr(self, name) == getattr(default, name)}
         for table, names in ADDED_LATER.items():
             if unused.get(table) is True:
                 continue
@@ -133,6 +155,9 @@ class Settings(Section):
             if idle := {name for name in names if getattr(mine, name) == getattr(usual, name)}:
                 unused[table] = idle
         body: dict[str, Any] = json.loads(self.model_dump_json(exclude=unused))
+        for device in body["device"]:
+            if not device["stands_in"]:
+                del device["stands_in"]
         return body
 
     @property
@@ -142,7 +167,7 @@ class Settings(Section):
 
     def device_of(self, kind: str) -> DeviceSection:
         """Return the one device of a kind."""
-        return next(d for d in self.device if d.kind == kind)
+        return next(d for d in self.device if d.kind == kind and not d.stands_in)
 
 
 def _liquid_problems(settings: Settings) -> Iterator[str]:

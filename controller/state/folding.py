@@ -6,8 +6,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome
+from controller.state.growing import Growing, closed, opened, put
+from controller.state.nouns import JSON, Approval, Campaign, EventLike, Fault, Intent, LabState, Outcome, Proposal
 
+_GROWING = ("intents", "outcomes", "accepted")
+"""What is never taken away again, but for a value put over another one."""
 _REMEMBERED = 200
 """Durations kept of each device and verb."""
 
@@ -19,17 +22,23 @@ class _Draft:
     library: str | None
     focus: str | None
     campaigns: dict[str, Campaign]
-    intents: dict[str, Intent]
-    outcomes: dict[str, Outcome]
+    intents: dict[str, Intent] | Growing[str, Intent]
+    outcomes: dict[str, Outcome] | Growing[str, Outcome]
     in_flight: dict[str, Intent]
     attempts: dict[str, tuple[datetime, ...]]
-    accepted: dict[str, datetime]
+    accepted: dict[str, datetime] | Growing[str, datetime]
     places: dict[str, str]
     spares: dict[str, str]
     faults: dict[str, Fault]
     took_s: dict[str, tuple[float, ...]]
+    suspended: dict[str, Mapping[str, JSON]]
+    suspended_since: dict[str, datetime]
+    strangers: dict[str, str]
+    superseded: frozenset[str]
+    stations: dict[str, str]
     n_starts: int
     started: datetime | None
+    started_before: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -54,17 +63,24 @@ def fold(events: Iterable[EventLike], start: LabState | None = None) -> LabState
     """
     before = start or LabState()
     values = {f.name: getattr(before, f.name) for f in fields(before)}
-    opened: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-    draft = _Draft(**opened)
+    draft = _Draft(**{name: _opened(name, value) for name, value in values.items()})
     for event in events:
         handler = _HANDLERS.get(event.kind)
         if handler is None:
             raise ValueError(f"the journal holds an event of unknown kind {event.kind!r}; a newer nextplate wrote it")
         draft.speaker = event.campaign
         handler(draft, event.payload, event.time)
-    after = {name: getattr(draft, name) for name in values}
-    closed: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in after.items()}
-    return LabState(**closed)
+    return LabState(**{name: _closed(getattr(draft, name)) for name in values})
+
+
+def _opened(name: str, value: Any) -> Any:
+    if name in _GROWING:
+        return opened(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _closed(value: Any) -> Any:
+    return closed(value) if isinstance(value, dict | Growing) else value
 
 
 def _library_added(draft: _Draft, p: JSON, _time: datetime) -> None:
@@ -93,9 +109,25 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
     draft.change(settings=p["settings"])
 
 
-def _controller_started(draft: _Draft, _p: JSON, time: datetime) -> None:
+def _controller_started(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.n_starts += 1
-    draft.started = time
+    draft.started_before, draft.started = draft.started, time
+    draft.stations = dict(p.get("stations", draft.stations))
+
+
+def _suspended(draft: _Draft, p: JSON, time: datetime) -> None:
+    readings = draft.suspended.get(p["device"], {})
+    draft.suspended[p["device"]] = MappingProxyType({**readings, p["reading"]: p})
+    draft.suspended_since.setdefault(p["device"], time)
+
+
+def _resumed(draft: _Draft, p: JSON, _time: datetime) -> None:
+    left = {name: told for name, told in draft.suspended.get(p["device"], {}).items() if name != p["reading"]}
+    if left:
+        draft.suspended[p["device"]] = MappingProxyType(left)
+        return
+    draft.suspended.pop(p["device"], None)
+    draft.suspended_since.pop(p["device"], None)
 
 
 def _intent(draft: _Draft, p: JSON, time: datetime) -> None:
@@ -119,22 +151,28 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
     draft.in_flight.pop(p["key"], None)
-    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    ended = datetime.fromisoformat(p["ended"]) if "ended" in p else None
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time, ended)
     _learn(draft, p, time)
+    if occupied := p["result"].get("occupied"):
+        place, who = occupied
+        draft.strangers[place] = who or f"unknown at {place}"
     moved = set(p["result"].get("moved", ()))
     is_told_done = p["result"].get("choice") == "done"
     _apply_moves(draft, p["key"], lambda barcode: is_told_done or barcode in moved)
 
 
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
-    """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
+    """Remember how long an action took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
-    if intent is None or intent.activity is None or p["status"] != "done" or "told_by" in p["result"]:
+    if intent is None or p["status"] != "done" or "told_by" in p["result"]:
         return
     if draft.started is not None and draft.started > intent.time:
         return
     seconds = (time - intent.time).total_seconds()
-    draft.took_s[intent.activity] = (*draft.took_s.get(intent.activity, ()), seconds)[-_REMEMBERED:]
+    if seconds <= 0:
+        return  # the clock was set back meanwhile, or is virtual and nothing was waited for
+    draft.took_s[intent.work] = (*draft.took_s.get(intent.work, ()), seconds)[-_REMEMBERED:]
 
 
 def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
@@ -150,16 +188,16 @@ def _fault(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.faults[p["fault"]] = Fault(p["fault"], p["key"], p["question"], tuple(p["choices"]), None, None, kind, time)
 
 
-def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
+def _decision(draft: _Draft, p: JSON, time: datetime) -> None:
     match p["what"]:
         case "approve" | "reject":
-            _approve(draft, p)
+            _approve(draft, p, time)
         case "pause" | "resume":
             draft.change(is_paused=p["what"] == "pause")
         case "abort":
             draft.change(is_aborted=True)
         case "answer":
-            _answer(draft, p)
+            _answer(draft, p, time)
         case "rollback":
             _roll_back(draft, p)
         case "carried":
@@ -167,14 +205,21 @@ def _decision(draft: _Draft, p: JSON, _time: datetime) -> None:
 
 
 def _carry(draft: _Draft, p: JSON) -> None:
-    """A person has put a plate somewhere."""
-    draft.places[p["plate"]] = p["place"]
+    """A person has put a plate somewhere; one that nobody registered is of no concern once it is gone."""
+    standing = [place for place, who in draft.strangers.items() if who == p["plate"]]
+    for place in standing:
+        del draft.strangers[place]
+    if p["plate"] in draft.places or not standing:
+        draft.places[p["plate"]] = p["place"]
+    elif p["place"].startswith("deck/"):
+        draft.strangers[p["place"]] = p["plate"]
 
 
-def _approve(draft: _Draft, p: JSON) -> None:
+def _approve(draft: _Draft, p: JSON, time: datetime) -> None:
     if draft.campaign is not None:
-        approval = Approval(p["round"], p["what"] == "approve", p["by"], p.get("reason", ""))
-        approvals = MappingProxyType({**draft.campaign.approvals, p["round"]: approval})
+        is_approved, digest = p["what"] == "approve", p.get("digest", "")
+        approval = Approval(p["round"], is_approved, p["by"], p.get("reason", ""), digest, time)
+        approvals = put(draft.campaign.approvals, p["round"], approval)
         draft.change(approvals=approvals, is_aborted=draft.campaign.is_aborted or p["what"] == "reject")
 
 
@@ -191,15 +236,25 @@ def _roll_back(draft: _Draft, p: JSON) -> None:
     draft.change(withdrawn=MappingProxyType(withdrawn))
 
 
-def _answer(draft: _Draft, p: JSON) -> None:
-    fault = draft.faults[p["fault"]]
-    draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+def _answer(draft: _Draft, p: JSON, time: datetime) -> None:
+    fault, arrived = draft.faults[p["fault"]], tuple(p.get("arrived", ()))
+    said = {"answer": p["choice"], "by": p["by"], "answered": time, "wait_s": p.get("wait_s"), "arrived": arrived}
+    draft.faults[p["fault"]] = replace(fault, **said)
     if p["choice"] == "abort" and draft.campaign is not None and draft.campaign.owns(fault.key):
         draft.change(is_aborted=True)
-    if p["choice"] == "done" and fault.key in draft.outcomes:
-        _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] in ("done", "half-done") and fault.key in draft.outcomes:
+        _apply_moves(draft, fault.key, lambda barcode: p["choice"] == "done" or barcode in arrived)
+    if p["choice"] == "replan":
+        _plan_again(draft, draft.intents[fault.key])
     if p["choice"] == "lose-plate":
         _lose_plate(draft, draft.intents[fault.key])
+
+
+def _plan_again(draft: _Draft, intent: Intent) -> None:
+    """Have a round's protocol compiled, proven and approved once more."""
+    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
+    mine = (i for i in draft.intents.values() if campaign and campaign.owns(i.key) and i.round == intent.round)
+    draft.superseded |= {i.key for i in mine if i.task in ("compile", "check", "propose")}
 
 
 def _lose_plate(draft: _Draft, intent: Intent) -> None:
@@ -212,7 +267,8 @@ def _lose_plate(draft: _Draft, intent: Intent) -> None:
 
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:
     if draft.campaign is not None:
-        draft.change(proposals=MappingProxyType({**draft.campaign.proposals, p["round"]: p["question"]}))
+        proposal = Proposal(p["question"], p.get("digest", ""), p.get("summary", {}))
+        draft.change(proposals=put(draft.campaign.proposals, p["round"], proposal))
 
 
 def _finished(draft: _Draft, _p: JSON, _time: datetime) -> None:
@@ -228,6 +284,9 @@ _HANDLERS = {
     "campaign.started": _campaign_started,
     "settings.adopted": _settings_adopted,
     "controller.started": _controller_started,
+    "settings.changed": _nothing,
+    "device.suspended": _suspended,
+    "device.resumed": _resumed,
     "intent": _intent,
     "attempt": _attempt,
     "accepted": _accepted,

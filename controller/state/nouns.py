@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 JSON = Mapping[str, Any]
-AGAIN = ("retry", "not-done")
+AGAIN = ("retry", "not-done", "half-done", "replan", "other-device")
 """Answers after which a task is tried under a new key."""
 
 
@@ -48,6 +48,11 @@ class Intent:
         """What a device does, as in "imager acquire"; None: it is computed."""
         return f"{self.action['device']} {self.action['command']['verb']}" if "device" in self.action else None
 
+    @property
+    def work(self) -> str:
+        """What is done, as durations are kept by: an activity, or a computing step, as in "step fit"."""
+        return self.activity or f"step {self.action.get('step', '')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -59,6 +64,14 @@ class Outcome:
     result: JSON
     message: str
     time: datetime
+    """When it was noticed."""
+    ended_at: datetime | None = None
+    """When it ended, where nobody was looking then; None: it was noticed at once."""
+
+    @property
+    def ended(self) -> datetime:
+        """Tell when it ended: what has to follow in time counts from here."""
+        return self.ended_at or self.time
 
     @property
     def is_done(self) -> bool:
@@ -81,6 +94,12 @@ class Fault:
     """What sort of trouble it is (controller.faults); empty in journals of before there were kinds."""
     time: datetime | None = None
     """When it was noticed."""
+    answered: datetime | None = None
+    """When it was answered."""
+    wait_s: float | None = None
+    """Answered wait: for how long; None: as long as is late for such an action."""
+    arrived: tuple[str, ...] = ()
+    """Answered half-done: the plates that stand where they were to go."""
 
     @property
     def is_doubt(self) -> bool:
@@ -96,6 +115,24 @@ class Approval:
     is_approved: bool
     by: str
     reason: str
+    digest: str = ""
+    """Of what was approved, as the step ``propose`` gave it; "" in journals of before there were digests."""
+    time: datetime | None = None
+    """When it was taken into the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A round put before a person."""
+
+    question: str
+    digest: str
+    """Of what is proposed; "" in journals of before there were digests."""
+    summary: JSON
+    """As controller.approving sums it up; empty in journals of before there were summaries."""
+
+    def __str__(self) -> str:
+        return self.question
 
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -110,8 +147,8 @@ class Campaign:
     rounds: int
     library: str
     settings: JSON
-    proposals: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
-    """Rounds that were put before a person, with the summary shown."""
+    proposals: Mapping[int, Proposal] = field(default_factory=lambda: _NOTHING)
+    """Rounds that were put before a person."""
     approvals: Mapping[int, Approval] = field(default_factory=lambda: _NOTHING)
     withdrawn: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """Rounds whose beliefs were rolled back from, and by whom."""
@@ -155,11 +192,22 @@ class LabState:
     """Load name of every plate for dilutions that was ever registered; one that ever moved counts as used."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     took_s: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: _NOTHING)
-    """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
+    """How long what ended well took, the latest last, by device and verb (imager acquire), or step (step fit)."""
+    suspended: Mapping[str, Mapping[str, JSON]] = field(default_factory=lambda: _NOTHING)
+    """Devices that are given nothing new because a sensor is out of its band: by device and reading, what was told."""
+    suspended_since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    strangers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Plates that nobody registered, by the place where they stand: nothing is put there."""
+    superseded: frozenset[str] = frozenset()
+    """Keys of plans that were made again because a place on the deck was taken."""
+    stations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Which device each place belongs to, as of the last start: place to name and driver."""
     n_starts: int = 0
     """How often a controller process took over."""
     started: datetime | None = None
     """When it did last."""
+    started_before: datetime | None = None
+    """When it did the time before."""
 
     def focused(self, campaign: str) -> "LabState":
         """Look at another campaign of the same lab."""
@@ -171,8 +219,8 @@ class LabState:
         return self.campaigns.get(self.focus) if self.focus else None
 
     @property
-    def proposals(self) -> Mapping[int, str]:
-        """Rounds of the campaign that were put before a person, with the summary shown."""
+    def proposals(self) -> Mapping[int, Proposal]:
+        """Rounds of the campaign that were put before a person."""
         return self.campaign.proposals if self.campaign else _NOTHING
 
     @property
@@ -214,8 +262,9 @@ class LabState:
         return tuple(self.in_flight.values())
 
     def open_proposals(self) -> tuple[int, ...]:
-        """Return the rounds that wait for a person's approval."""
-        return tuple(r for r in self.proposals if r not in self.approvals)
+        """Return the rounds that wait for a person's approval; also where another plan was approved than waits now."""
+        said = self.approvals
+        return tuple(r for r, p in self.proposals.items() if r not in said or p.digest != said[r].digest)
 
     def open_faults(self) -> tuple[Fault, ...]:
         """Return the questions nobody has answered, of the whole lab."""
@@ -253,16 +302,21 @@ class LabState:
 
     def latest_key(self, task: str, round_number: int) -> str:
         """Return the key a task is tried under now: a retry that a person asked for gets a new one."""
+        return self.tries(task, round_number)[-1]
+
+    def tries(self, task: str, round_number: int) -> list[str]:
+        """Return the keys a task was tried under, and the one it is tried under now."""
         name = self.campaign.name if self.campaign else ""
-        key, n = task_key(name, round_number, task, 0), 0
-        while (fault := self.faults.get(key)) and fault.answer in AGAIN:
+        keys, n = [task_key(name, round_number, task, 0)], 0
+        while keys[-1] in self.superseded or ((fault := self.faults.get(keys[-1])) and fault.answer in AGAIN):
             n += 1
-            key = task_key(name, round_number, task, n)
-        return key
+            keys.append(task_key(name, round_number, task, n))
+        return keys
 
     def digest(self) -> str:
         """Return the sha256 of the state, leaving out how it was come by: starts, and hand-overs on the way."""
-        body = replace(self, n_starts=0, started=None, attempts={}, accepted={}, took_s={}, in_flight={})
+        way: dict[str, Any] = {n: {} for n in ("attempts", "accepted", "took_s", "in_flight", "stations")}
+        body = replace(self, n_starts=0, started=None, started_before=None, **way)
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
@@ -276,4 +330,8 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Proposal):
+        return value.digest  # when a plate will end was learned on the way, and stands in its summary
     return {f.name: getattr(value, f.name) for f in fields(value)}

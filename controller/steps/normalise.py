@@ -49,7 +49,7 @@ def _late(
     responses: pl.DataFrame, body: Mapping[str, Any], params: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Let a plate fail that incubated too long; its responses are used only where somebody says so."""
-    reason = f"imaged {params['late_min']:g} min later than its incubation allows"
+    reason = f"incubated {params['late_min']:g} min longer than its tolerance allows"
     if not params["accepts_failed"]:
         responses = responses.with_columns(is_used=pl.lit(False))
     return responses, {**body, "passed": False, "reasons": [reason, *body["reasons"]]}

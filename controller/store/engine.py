@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 
 from controller.store.address import BUSY_TIMEOUT_S, Address, busy, disk_full, file_fault
-from nextplate.errors import NextplateError, StoreError
+from nextplate.errors import NextplateError, StoreAway, StoreError
 
 _WRITES = "nextplate_writes"
 
@@ -105,7 +105,7 @@ def translated(address: Address) -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError, address: Address) -> NextplateError:
-    """Put a database's error into words: LabBusy, DiskFull, or StoreError for everything else."""
+    """Put a database's error into words: LabBusy, DiskFull, StoreAway, or StoreError for everything else."""
     if address.path is not None:
         return file_fault(address.path, getattr(error.orig, "sqlite_errorname", ""), str(error.orig))
     state = getattr(error.orig, "sqlstate", None) or ""
@@ -114,6 +114,7 @@ def translate(error: exc.DBAPIError, address: Address) -> NextplateError:
         return busy(address.shown)
     if state == "53100":  # disk_full
         return disk_full(f"the data folder of {address.shown}")
-    if isinstance(error, exc.OperationalError) and not state:
-        return StoreError(f"cannot reach {address.shown}: {text}; check that the server runs and lets you in")
+    # No answer at all, a broken connection, a server that is being stopped or is not ready yet.
+    if (isinstance(error, exc.OperationalError) and not state) or state.startswith(("08", "57P")):
+        return StoreAway(f"cannot reach {address.shown}: {text}; check that the server runs and lets you in")
     return StoreError(f"{address.shown}: {text}")

@@ -27,7 +27,7 @@ from controller.store.journal import (
 from controller.store.projections import upsert, write_rows
 from controller.store.schema import check_schema, create_schema, upgrade_schema
 from controller.store.tables import JOURNAL, NOTICES
-from nextplate.errors import JournalBroken, StoreError
+from nextplate.errors import JournalBroken, LabBusy, StoreAway, StoreError
 from protocols.stock import PlateCare
 
 _CHUNK = 5000
@@ -150,7 +150,7 @@ class Store:
             for row in self._journal(0):
                 last = check_link(row, last)
                 is_met = is_met or last == head
-        except JournalBroken:
+        except (JournalBroken, LabBusy, StoreAway):
             raise
         except StoreError as error:
             raise JournalBroken(f"the journal cannot be read after event {last.seq}: {error}") from error

@@ -38,6 +38,8 @@ class WireServer:
         self.pty_path = folder / name
         self.frames: list[bytes] = []
         """Every whole frame that reached the device, as it did."""
+        self.sent: list[bytes] = []
+        """Everything that left the device, as it did; some of it to nobody."""
         self._buffer = bytearray()
         self._outbox: deque[tuple[float, bytes]] = deque()
         self._selector = selectors.DefaultSelector()
@@ -207,3 +209,4 @@ class WireServer:
                     self._client.sendall(data)
                 elif self._master >= 0:
                     os.write(self._master, data)
+            self.sent.append(data)

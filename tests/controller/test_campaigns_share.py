@@ -5,17 +5,24 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from controller_fakes import START, FakeLab
+from controller_fakes import START, FakeLab, spans, tasks
 
 from controller.decide import decide
-from controller.floor import HOLDS, turns, why_wait
-from controller.recipe import AFTER_LOADS, PLANNING, barcode_of
+from controller.floor import holds, turns, why_wait
+from controller.recipe import PLANNING, after_loads, barcode_of
 from controller.settings import ApprovalSection, AssaySection, CampaignSection, Settings
 from controller.state import fold
-from controller.store import Event
 
 NAMES = ("first", "second", "third", "fourth")
-PLATE = [*(t for t in PLANNING if t != "approve"), "deck-0", "run-0", "deck-1", "run-1", *AFTER_LOADS, "evaluate"]
+PLATE = [
+    *(t for t in PLANNING if t != "approve"),
+    "deck-0",
+    "run-0",
+    "deck-1",
+    "run-1",
+    *after_loads(FakeLab().plan),
+    "evaluate",
+]
 
 
 def four(**kwargs) -> FakeLab:
@@ -23,20 +30,6 @@ def four(**kwargs) -> FakeLab:
     for name in NAMES[1:]:
         lab.begin(name, beside=True)
     return lab
-
-
-def tasks(lab: FakeLab, name: str) -> list[str]:
-    own = (e for e in lab.journal.events if e.kind == "intent" and e.campaign == name)
-    return [e.payload["task"] for e in own if e.payload["round"] == 0]
-
-
-def spans(events: list[Event], first: str, last: str) -> list[tuple[int, int, str]]:
-    """When each campaign held something: seqs of the intent that began it and of the outcome that ended it."""
-    begins = {(e.campaign, e.payload["round"]): e.seq for e in reversed(events)
-              if e.kind == "intent" and e.payload["task"] == first}  # fmt: skip
-    ends = {(e.campaign, int(e.payload["key"].split(".")[1][1:])): e.seq for e in events
-            if e.kind == "outcome" and e.payload["key"].split(".")[2] == last}  # fmt: skip
-    return sorted((begins[k], ends[k], k[0]) for k in begins)
 
 
 def test_every_campaign_walks_its_own_recipe_to_the_end():
@@ -59,7 +52,7 @@ def test_four_plates_take_hardly_longer_than_one_because_they_incubate_together(
     assert together.clock.now() - START < (alone.clock.now() - START) + timedelta(hours=4)
 
 
-@pytest.mark.parametrize("hold", HOLDS, ids=lambda h: f"{h.first}..{h.last}")
+@pytest.mark.parametrize("hold", holds(FakeLab().plan), ids=lambda h: f"{h.first}..{h.last}")
 def test_nobody_gets_what_another_holds(hold):
     lab = four()
     lab.run()
@@ -99,7 +92,7 @@ def test_a_round_that_waits_for_approval_does_not_stop_the_others():
     state = lab.run()
     assert state.focused("held").open_proposals() == (0,)
     assert [n for n in ("first", "third") if state.focused(n).is_finished] == ["first", "third"]
-    assert tasks(lab, "held")[-1] == "check"
+    assert tasks(lab, "held")[-1] == "propose"
     lab.decide(what="approve", round=0, campaign="held")
     assert lab.run().focused("held").is_finished
 

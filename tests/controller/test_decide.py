@@ -8,7 +8,7 @@ from controller_fakes import START, FakeLab
 
 from controller.actions import Compute, Note, Operate, Wait
 from controller.decide import decide
-from controller.recipe import AFTER_LOADS, BELIEF, PLANNING
+from controller.recipe import BELIEF, PLANNING, after_loads
 from controller.settings import ApprovalSection, FaultsSection, Settings
 from controller.state import fold
 
@@ -22,8 +22,8 @@ def test_a_campaign_walks_the_recipe_and_ends_with_a_belief_that_knows_every_pla
     state = lab.run()
     loads = ["deck-0", "run-0", "deck-1", "run-1"]
     planning = [t for t in PLANNING if t != "approve"]
-    expected = [f"0.{t}" for t in [*planning, *loads, *AFTER_LOADS, "evaluate"]]
-    expected += [f"1.{t}" for t in [*BELIEF, *planning, *loads, *AFTER_LOADS, "evaluate"]]
+    expected = [f"0.{t}" for t in [*planning, *loads, *after_loads(lab.plan), "evaluate"]]
+    expected += [f"1.{t}" for t in [*BELIEF, *planning, *loads, *after_loads(lab.plan), "evaluate"]]
     expected += [f"2.{t}" for t in BELIEF]
     assert tasks_of(lab) == expected
     assert state.is_finished

@@ -54,11 +54,11 @@ def test_it_comes_from_the_hotel_and_waits_there_between_two_loads() -> None:
 
 
 def test_used_up_it_goes_to_the_waste_wherever_it_stands() -> None:
-    assert clear_deck(state_after([ON]), "NP-0001") == (Move("DIL-0001", "deck/C2", "waste"),)
+    assert clear_deck(state_after([ON]), "NP-0001", "incubator") == (Move("DIL-0001", "deck/C2", "waste"),)
     waiting = state_after([ON], [("DIL-0001", "deck/C2", "hotel/DIL-0001")])
-    assert clear_deck(waiting, "NP-0001") == (Move("DIL-0001", "hotel/DIL-0001", "waste"),)
+    assert clear_deck(waiting, "NP-0001", "incubator") == (Move("DIL-0001", "hotel/DIL-0001", "waste"),)
     gone = state_after([ON], [("DIL-0001", "deck/C2", "waste")])
-    assert clear_deck(gone, "NP-0001") == ()
+    assert clear_deck(gone, "NP-0001", "incubator") == ()
 
 
 def test_one_that_a_lost_round_left_behind_makes_room() -> None:

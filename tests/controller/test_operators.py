@@ -28,7 +28,8 @@ def test_of_two_answers_to_one_fault_the_first_counts(choices):
 
 def test_a_round_is_not_approved_and_rejected_at_once():
     state = FakeLab(settings=Settings(approval=ApprovalSection(policy="hand"))).run()
-    waiting = [{"what": what, "round": 0, "by": "ann", "reason": ""} for what in ("approve", "reject")]
+    words = {"round": 0, "by": "ann", "reason": "", "digest": state.proposals[0].digest}
+    waiting = [{"what": what, **words} for what in ("approve", "reject")]
     assert [kind for kind, _, _ in sort_out(state, waiting)] == ["decision", "decision.refused"]
 
 
@@ -51,6 +52,6 @@ def test_what_waits_already_is_heeded_when_a_decision_is_given():
     require(state, [pause], resume)
     with pytest.raises(DataError, match="not paused"):
         require(state, [], resume)
-    approve = {"what": "approve", "round": 0, "by": "ann", "reason": ""}
+    approve = {"what": "approve", "round": 0, "by": "ann", "reason": "", "digest": state.proposals[0].digest}
     with pytest.raises(DataError, match="approved already"):
         require(state, [approve], approve)

@@ -174,24 +174,24 @@ def test_sessions_and_secrets_are_in_no_log(server: RawServer, tmp_path: Path) -
 
 def _drip(line: socket.socket) -> None:
     line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    for _ in range(200):
+    for _ in range(2000):
         line.sendall(b" ")
         time.sleep(0.02)
 
 
 def _drip_head(line: socket.socket) -> None:
-    for _ in range(200):
+    for _ in range(2000):
         line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("say", [_drip, _drip_head, lambda line: time.sleep(3)])
+@pytest.mark.parametrize("say", [_drip, _drip_head, lambda line: time.sleep(30)])
 def test_every_call_ends_with_its_deadline(server: RawServer, say: Say) -> None:
     server.say = say
     begin = time.monotonic()
     with pytest.raises(Silent):
         wire(server).ask("GET", "/", Deadline.after(0.3))
-    assert time.monotonic() - begin < 2.5
+    assert time.monotonic() - begin < 20
 
 
 def test_a_process_that_ends_lets_go(server: RawServer) -> None:

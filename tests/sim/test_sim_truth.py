@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from drivers.ports import FetchPlate, Move, MovePlates, StorePlate
+from drivers.ports import DispensePlate, FetchPlate, Move, MovePlates, StorePlate, WashPlate
 from sim.biology import phenotype
 from sim.lab import SimSettings
 from sim.truth import Sar, Truths, draw_sar, effect_at, evaluate, is_hit, kill_at
@@ -101,6 +101,38 @@ def test_the_effect_depends_on_what_was_really_dispensed_and_for_how_long(tmp_pa
     cells = phenotype(world, "P1", "A02", world.now_ms()).density
     left_out = phenotype(world, "P1", "A02", world.now_ms() + 48 * 3_600_000).density
     assert left_out < 0.7 * cells
+
+
+def test_what_was_fixed_shows_what_it_showed_however_it_is_washed_and_warmed(tmp_path: Path) -> None:
+    lab = open_lab(tmp_path / "lab", pipetting_cv=0.0)
+    set_up(lab)
+    do(lab, lab.handler, write_protocol(tmp_path, transfers(2)), "dose")
+    world = lab._world
+    do(lab, lab.mover, MovePlates((Move("P1", "deck/A2", "incubator"),)), "m")
+    do(lab, lab.incubator, StorePlate("P1"), "s")
+    lab.clock.wait_until(lab.clock.now() + timedelta(hours=24))
+    do(lab, lab.incubator, FetchPlate("P1"), "f")
+    do(lab, lab.mover, MovePlates((Move("P1", "incubator", "dispenser"),)), "to the dispenser")
+    do(lab, lab.dispenser, DispensePlate("P1", "dispense-20ul-fix"), "fix")
+    shown = phenotype(world, "P1", "A02", world.now_ms())
+    assert shown.effect > 0.8
+    do(lab, lab.mover, MovePlates((Move("P1", "dispenser", "washer"),)), "to the washer")
+    do(lab, lab.washer, WashPlate("P1", "wash-3x80ul"), "wash")
+    do(lab, lab.mover, MovePlates((Move("P1", "washer", "incubator"),)), "back")
+    do(lab, lab.incubator, StorePlate("P1"), "stain")
+    lab.clock.wait_until(lab.clock.now() + timedelta(hours=48))
+    assert phenotype(world, "P1", "A02", world.now_ms()) == shown
+
+
+def test_what_was_not_fixed_loses_its_compound_to_the_washer(tmp_path: Path) -> None:
+    lab = open_lab(tmp_path / "lab", pipetting_cv=0.0)
+    set_up(lab)
+    do(lab, lab.handler, write_protocol(tmp_path, transfers(2)), "dose")
+    world = lab._world
+    do(lab, lab.mover, MovePlates((Move("P1", "deck/A2", "washer"),)), "m")
+    do(lab, lab.washer, WashPlate("P1", "wash-3x80ul"), "wash")
+    later = world.now_ms() + 24 * 3_600_000
+    assert phenotype(world, "P1", "A02", later).effect < 0.5
 
 
 def test_the_rim_of_a_plate_dries_out(tmp_path: Path) -> None:

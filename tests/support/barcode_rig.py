@@ -124,7 +124,7 @@ class WireReaderLab:
             return len(self.emulator.bench.log)
 
     def finish(self, key: str) -> Report:
-        end = time.monotonic() + 2 * self._read_s + 8.0
+        end = time.monotonic() + 2 * self._read_s + 30.0
         while time.monotonic() < end:
             if (report := self.device.poll(key)).status is not Status.RUNNING:
                 return report

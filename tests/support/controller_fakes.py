@@ -11,7 +11,7 @@ from typing import Any
 from controller.executor import Job
 from controller.loop import Loop, Rim
 from controller.operators import addressed
-from controller.recipe import Plan
+from controller.recipe import BENCH, Plan
 from controller.settings import Settings
 from controller.state import LabState, fold
 from controller.store import Event, NewEvent, RowWrite
@@ -78,14 +78,20 @@ class FakeDevice:
     reject: dict[str, str] = field(default_factory=dict)
     fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    die_before_submit: str | None = None
     die_after_submit: str | None = None
     forget_at_poll: str | None = None
     delays: dict[str, timedelta] = field(default_factory=dict)
     """How much longer than told a key takes; the device says nothing of when it will be ready."""
     takes: dict[str, timedelta] = field(default_factory=dict)
     """How long a task takes, where it is not seven minutes."""
+    says_when: bool = True
+    """It tells when a command ended."""
 
     def submit(self, command: Any, key: str) -> None:
+        if key == self.die_before_submit:
+            self.die_before_submit = None
+            raise Killed
         if self.refuse.get(key, 0) > 0:
             self.refuse[key] -= 1
             raise Transient("busy")
@@ -116,7 +122,8 @@ class FakeDevice:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:
             return Report(Status.FAILED, self.fail[key], "stopped")
-        return Report(Status.DONE, _result(command))
+        ended = ready + self.delays.get(key, timedelta(0))
+        return Report(Status.DONE, _result(command), ended_at=ended if self.says_when else None)
 
     lookup = poll
 
@@ -137,6 +144,8 @@ class FakeExecutor:
     fail: set[str] = field(default_factory=set)
     bad_plates: set[int] = field(default_factory=set)
     shut_gates: set[int] = field(default_factory=set)
+    proposes: str = ""
+    """What makes a plan another one."""
     journal: FakeJournal = field(default_factory=FakeJournal)
     """Tells which barcode a plate was given."""
     _reports: dict[str, Report] = field(default_factory=dict)
@@ -165,7 +174,12 @@ class FakeExecutor:
     def _result(self, job: Job) -> dict[str, Any]:
         number = _round_of(job.key)
         summaries: dict[str, dict[str, Any]] = {
-            "pick": {"n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)]},
+            "pick": {
+                "n_compounds": 4, "compounds": [f"C{number}-{i}" for i in range(4)], "reasons": {"exploit": 4},
+            },
+            "fit": {"n_compounds": 4, "n_hits": 1, "rmse": 0.1, "rmse_error": 0.01},
+            "evaluate": {"n": 0},
+            "check": {"n_proven": 4, "n_transfers": 4},
             "compile": {
                 "digest": "d",
                 "n_transfers": 4,
@@ -175,9 +189,19 @@ class FakeExecutor:
                     for k in range(2)
                 ],
             },
+            "propose": {
+                "digest": f"{job.key}:{self.proposes}", "n_compounds": 4, "n_new_scaffolds": 3, "n_scaffolds": 4,
+                "new_scaffolds": [["c1ccccc1", 2]], "n_wells": 6, "n_tips": 4, "n_loads": 2, "drawn_nl": 20_000,
+                "rule": "ucb", "reasons": {"exploit": 4},
+                "sources": [{"plate": "SRC-0", "n_wells": 4, "drawn_nl": 20_000, "least_left_nl": 5_000,
+                             "least_left_well": "A01"}],
+            },
             "admit": {"passed": False},
             "calibrate": {"is_deployed": number not in self.shut_gates},
-            "normalise": {"passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"]},
+            "normalise": {
+                "passed": number not in self.bad_plates, "reasons": ["Z' 0.10 below 0.30"], "plate": f"NP-000{number}",
+                "z_prime": None, "ssmd": None, "intervals": {}, "n_flagged": 0, "n_hits": 1, "n_compounds": 4,
+            },
         }  # fmt: skip
         folder = f"somewhere/{job.step}-{number}"
         return {
@@ -221,7 +245,7 @@ class FakeLab:
 
     def start(self) -> Loop:
         """Start a controller process on what is there."""
-        kinds = ("liquid-handler", "plate-mover", "incubator", "imager")
+        kinds = ("liquid-handler", "plate-mover", "incubator", "imager", *BENCH)
         return Loop(
             lab=Path("lab"),
             plans=self.plans,
@@ -231,6 +255,7 @@ class FakeLab:
                 fail=self.executor.fail,
                 bad_plates=self.executor.bad_plates,
                 shut_gates=self.executor.shut_gates,
+                proposes=self.executor.proposes,
                 journal=self.journal,
             ),
             devices=dict.fromkeys(kinds, self.device),
@@ -260,8 +285,26 @@ class FakeLab:
             return loop.state
 
     def decide(self, **decision: Any) -> None:
-        """Let an operator say something."""
+        """Let an operator say something; about a round: about what is planned as that."""
+        if decision["what"] in ("approve", "reject"):
+            state = fold(self.journal.events).focused(decision.get("campaign", self.plan.name))
+            asked = state.proposals.get(decision["round"])
+            decision = {"digest": asked.digest if asked else "", **decision}
         self.inbox.append(("decision", {"by": "ann", **decision}))
+
+
+def tasks(lab: FakeLab, name: str) -> list[str]:
+    own = (e for e in lab.journal.events if e.kind == "intent" and e.campaign == name)
+    return [e.payload["task"] for e in own if e.payload["round"] == 0]
+
+
+def spans(events: list[Event], first: str, last: str) -> list[tuple[int, int, str]]:
+    """When each campaign held something: seqs of the intent that began it and of the outcome that ended it."""
+    begins = {(e.campaign, e.payload["round"]): e.seq for e in reversed(events)
+              if e.kind == "intent" and e.payload["task"] == first}  # fmt: skip
+    ends = {(e.campaign, int(e.payload["key"].split(".")[1][1:])): e.seq for e in events
+            if e.kind == "outcome" and e.payload["key"].split(".")[2] == last}  # fmt: skip
+    return sorted((begins[k], ends[k], k[0]) for k in begins)
 
 
 def _round_of(key: str) -> int:

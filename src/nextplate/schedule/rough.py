@@ -93,14 +93,14 @@ def _fitted(
         return _taken_home(route, now_s, shop.arm.move_s, arm)
     found: list[tuple[Placed, ...]] = []
     for names in islice(product(*(stage.stations for stage in open_stages)), _MOST_CHOICES):
-        shift_s = max(now_s, route.release_s)
-        while shift_s < FOREVER_S:
+        shift_s, late_s = max(now_s, route.release_s), 1
+        plan: tuple[Placed, ...] = ()
+        while late_s and shift_s < FOREVER_S:
             plan = straight(route, names, shop.arm.move_s, shift_s)
             late_s = _late_s(plan[len(route.done) :], shop, calendars, works, arm)
-            if not late_s:
-                found.append(plan)
-                break
             shift_s += late_s
+        if plan and not late_s and plan[-1].leave_s < FOREVER_S:  # not behind a plate that nobody has planned yet
+            found.append(plan)
     return min(found, key=lambda plan: plan[-1].end_s, default=None)
 
 

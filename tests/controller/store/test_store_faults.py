@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from controller.store import NewEvent, RowWrite, engine, glance, open_store, read_journal
 from controller.store.address import file_fault
 from controller.store.store import Store
-from nextplate.errors import DiskFull, LabBusy, StoreError
+from nextplate.errors import DiskFull, LabBusy, StoreAway, StoreError
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -42,7 +42,7 @@ def test_a_writer_that_holds_the_database_is_named(impatient, database_url: str)
             start = time.monotonic()
             with pytest.raises(LabBusy, match=r"is locked: another process .*run the same command again"):
                 store.append([event()])
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 60
             holder.exec_driver_sql("ROLLBACK")
         other.dispose()
         assert store.append([event()])[0].seq == 1
@@ -150,7 +150,6 @@ WRITER = textwrap.dedent("""
     from controller.store import NewEvent, RowWrite, open_store
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     with open_store(sys.argv[1]) as store:
-        print("ready", flush=True)
         while True:
             seq = store.head().seq
             key = f"run-{seq}"
@@ -160,6 +159,7 @@ WRITER = textwrap.dedent("""
             outcome = NewEvent("outcome", noon, "first", {"key": key})
             rows = [RowWrite("stock_movements", moves, event=1), RowWrite("tips_used", used, event=1)]
             store.append([intent, outcome], rows, expected_seq=seq)
+            print("written", flush=True)
 """)
 
 
@@ -176,7 +176,7 @@ def test_killing_a_writer_leaves_events_and_rows_in_step(store: Store, database_
         command = [sys.executable, "-c", WRITER, database_url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
             assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
+            assert writer.stdout.readline() == b"written\n"
             time.sleep(rng.uniform(0.03, 0.2))
             writer.kill()
         seq = store.verify().seq
@@ -209,3 +209,18 @@ def test_a_restarted_server_is_found_again(cluster):
             )
         killer.dispose()
         assert store.append([event()], expected_seq=1)[0].seq == 2
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_gone_is_no_broken_journal_and_loses_nothing(cluster):
+    with open_store(cluster.new_database(), create=True) as store:
+        store.append([event()])
+        cluster.stop()
+        try:
+            for use in (lambda: store.append([event()]), store.verify, store.head):
+                with pytest.raises(StoreAway, match="cannot reach postgresql"):
+                    use()
+        finally:
+            cluster.start()
+        assert store.append([event()], expected_seq=1)[0].seq == 2
+        assert store.verify().seq == 2

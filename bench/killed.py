@@ -134,7 +134,7 @@ def _ended(lab: Path, calm: Calm, name: str) -> list[str]:
 def _die(lab: Path, moment: int) -> None:
     fuse = DeadlyFuse()
     fuse.at = moment
-    with mortal(fuse):
+    with small_fields(), mortal(fuse):
         play(lab)
 
 

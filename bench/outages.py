@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -25,7 +25,7 @@ from controller.app import Hardware, connect
 from controller.clock import SteadyClock
 from controller.lab import Lab, open_lab
 from controller.store import open_store
-from nextplate.errors import DiskFull, NextplateError, StoreAway
+from nextplate.errors import DiskFull, StoreAway
 from tests.support import postgres
 from tests.support.four_plates import (
     Calm,
@@ -33,18 +33,16 @@ from tests.support.four_plates import (
     copied,
     mortal,
     play,
-    result_of,
     small_fields,
     unannounced,
     wrongs,
 )
-from tests.support.killing import Fuse
+from tests.support.outages import Ballast, Moment, Outage, Server, interrupted, small_disk
 from tests.support.small_lab import environment
 
 OUT = Path("bench-out") / "outages"
 N_FULL, N_GONE, N_SET = 30, 10, 6
 AWAY_S = 60.0
-DISK_MB = 6
 _COMMAND = "python -m bench.run outages"
 STEPS = {"an hour back": -timedelta(hours=1), "an hour forth": timedelta(hours=1),
          "a year back": -timedelta(days=365), "a year forth": timedelta(days=365)}  # fmt: skip
@@ -59,25 +57,11 @@ def figures() -> Sequence[Figure]:
     return [*disk_full(root, calm), *clock_set(root, calm), *server_gone(root, calm)]
 
 
-class Moment(Fuse):
-    """Does something at the chosen moment, and goes on."""
-
-    def __init__(self, at: int, do: Callable[[], None]) -> None:
-        super().__init__()
-        self.at, self.do = at, do
-
-    def burn(self) -> None:
-        """Count, and do it when it is time."""
-        self.n_moments += 1
-        if self.n_moments == self.at:
-            self.do()
-
-
 def disk_full(root: Path, calm: Calm) -> list[Figure]:
     """Let the disk under SQLite be full at moments of chance, made free again after each end."""
     with small_disk(root / "disk") as disk:
         nights = [_night_on_full_disk(root / f"full-{seed}", calm, disk, seed) for seed in range(N_FULL)]
-        service = _served(root / "full-served", calm, f"sqlite:///{disk}/served.db", _Ballast(disk), 3.0)
+        service = _served(root / "full-served", calm, f"sqlite:///{disk}/served.db", Ballast(disk), 3.0)
     n = sum(n for n, _ in nights)
     return [
         _figure(f"SQLite on a full disk at {n} moments of four-plate nights", [w for _, w in nights],
@@ -93,7 +77,7 @@ def server_gone(root: Path, calm: Calm) -> list[Figure]:
             with small_fields():
                 same = play(copied(calm, root / "same", server.new_database())).head.hash
             nights = [_night_without_server(root / f"gone-{seed}", calm, server, seed) for seed in range(N_GONE)]
-            service = _served(root / "gone-served", calm, server.new_database(), _Server(server), AWAY_S)
+            service = _served(root / "gone-served", calm, server.new_database(), Server(server), AWAY_S)
     except FileNotFoundError as error:
         return [Figure("PostgreSQL stopped and started", "skipped", str(error), _COMMAND)]
     verdict = f"{same[:16]}, {'the same' if same == calm.head else 'ANOTHER'}"
@@ -125,8 +109,8 @@ def _figure(name: str, nights: Sequence[Sequence[str]], asked: str) -> Figure:
 
 def _night_on_full_disk(lab: Path, calm: Calm, disk: Path, seed: int) -> tuple[int, list[str]]:
     copied(calm, lab, f"sqlite:///{disk}/{lab.name}.db")
-    ballast = _Ballast(disk)
-    n, wrong = _interrupted(lab, calm, seed, ballast, DiskFull)
+    with small_fields():
+        n, wrong = interrupted(lab, calm, seed, Ballast(disk), DiskFull)
     for file in disk.glob(f"{lab.name}.db*"):
         file.unlink()
     return n, wrong
@@ -134,75 +118,8 @@ def _night_on_full_disk(lab: Path, calm: Calm, disk: Path, seed: int) -> tuple[i
 
 def _night_without_server(lab: Path, calm: Calm, server: postgres.Cluster, seed: int) -> tuple[int, list[str]]:
     copied(calm, lab, server.new_database())
-    return _interrupted(lab, calm, seed, _Server(server), StoreAway)
-
-
-def _interrupted(
-    lab: Path, calm: Calm, seed: int, outage: "Outage", expected: type[NextplateError]
-) -> tuple[int, list[str]]:
-    """Play a night through three outages; return how often it ended by one, and what is wrong in the end."""
-    rng, n, wrong = random.Random(seed), 0, list[str]()
-    for _ in range(3):
-        with mortal(Moment(rng.randrange(4, calm.n_moments // 2), outage.begin)):
-            try:
-                play(lab)
-            except expected:
-                n += 1
-        outage.end()
-        wrong += unannounced(lab)
     with small_fields():
-        ending = play(lab)
-    wrong += ["a person is needed"] if ending.needs_person else []
-    wrong += wrongs(lab, calm) + ([] if result_of(ending.state) == calm.result else ["an action ended otherwise"])
-    return n, [f"{lab.name}: {one}" for one in wrong]
-
-
-class Outage:
-    """Something that is missing for a while."""
-
-    def begin(self) -> None:
-        """Take it away."""
-
-    def end(self) -> None:
-        """Give it back."""
-
-
-class _Ballast(Outage):
-    def __init__(self, disk: Path) -> None:
-        self._file = disk / "ballast"
-
-    def begin(self) -> None:
-        with self._file.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(1024))
-
-    def end(self) -> None:
-        self._file.unlink(missing_ok=True)
-
-
-class _Server(Outage):
-    def __init__(self, server: postgres.Cluster) -> None:
-        self._server, self._is_away = server, False
-
-    def begin(self) -> None:
-        self._server.stop()
-        self._is_away = True
-
-    def end(self) -> None:
-        if self._is_away:
-            self._server.start()
-            self._is_away = False
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Give a file system of a few MiB; only root can."""
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        return interrupted(lab, calm, seed, Server(server), StoreAway)
 
 
 def _served(lab: Path, calm: Calm, url: str, outage: Outage, away_s: float) -> list[str]:
@@ -255,7 +172,7 @@ def _night_with_clock_set(lab: Path, calm: Calm, step: timedelta, seed: int) -> 
     copied(calm, lab)
     sim_clock = SetClock()
     moment = Moment(random.Random(seed).randrange(20, calm.n_moments), lambda: sim_clock.set_by(step))
-    with mortal(moment), pytest.MonkeyPatch.context() as patch:
+    with small_fields(), mortal(moment), pytest.MonkeyPatch.context() as patch:
         patch.setattr(campaign, "connect", sim_clock.connect)
         ending = play(lab)
     wrong = ["a person is needed"] if ending.needs_person else []

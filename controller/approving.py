@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Note
-from controller.durations import GUESSES_S, drawn_s
+from controller.durations import GUESSES_S, drawn_s, usually_s
 from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
 from controller.timing import IMAGE, foreseen
-from nextplate.schedule import usual_s
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
@@ -91,7 +90,7 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
     draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
-    usual = sum(usual_s(state.took_s.get(name, ())) or GUESSES_S[name] for name in work)
+    usual = sum(usually_s(state.took_s, name) for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
@@ -125,7 +124,7 @@ def beyond(summary: JSON, policy: JSON) -> Iterator[str]:
             yield f"{word} {_said(value)}{unit}, at most {most:g}{unit} allowed ({name})"
     least, hits = policy.get("min_expected_hits"), summary["hits"]
     if least is not None and (hits is None or hits["expected"] < least):
-        yield f"expected hits {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
+        yield f"new hits expected {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
     if (latest := policy.get("latest_finish")) is not None:
         limit, end = datetime.fromisoformat(latest), datetime.fromisoformat(summary["end"]["p95"])
         if end > limit:
@@ -161,7 +160,7 @@ def in_one_line(summary: JSON) -> str:
     return "; ".join(
         (
             _work_text(summary),
-            f"hits expected {hits_text(summary['hits'])}",
+            f"new hits expected {hits_text(summary['hits'])}",
             f"ends {end_text(summary['end'])}",
             f"cost {cost_text(summary['cost'])}",
         )
@@ -207,7 +206,7 @@ def in_full(summary: JSON) -> list[str]:
         f"compounds: {summary['n_compounds']} by rule {summary['rule']} ({reasons}), {summary['n_wells']} wells",
         f"new scaffolds: {summary['n_new_scaffolds']} of {summary['n_scaffolds']}"
         + (f": {', '.join(named)}{f' and {more} more' if more else ''}" if named else ""),
-        f"hits expected: {hits_text(summary['hits'])}",
+        f"new hits expected: {hits_text(summary['hits'])}",
         f"liquid: {summary['drawn_nl'] / 1000:.6g} ul, {summary['n_tips']} tips, {summary['n_loads']} deck loads",
         *(_source_line(source) for source in summary["sources"]),
         f"last image: {end_text(summary['end'])}, if it is let go at once",

@@ -247,12 +247,13 @@ def _inbox(
     for kind, name, decision in decisions:
         if kind == "decision" and decision["what"] == "carried":
             moves = {"moves": [[decision["plate"], "", decision["place"]]]}
-            hardware.lend_hand(moves, "done", decision["plate"])
+            hardware.lend_hand(moves, "done", decision["plate"], ())
         if kind == "decision" and decision["what"] == "answer":
             view = state.focused(name) if name else state
             intent = view.intents[view.faults[decision["fault"]].key]
             plate = barcode_of(view, plan_of(view), intent.round)
-            hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate)
+            arrived = decision.get("arrived", ())
+            hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate, arrived)
     return decisions, taken
 
 

@@ -79,7 +79,7 @@ def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action
         return ()
     policy = plan.section("faults")
     if len(attempts) >= policy["max_attempts"]:
-        return (unreachable(key, len(attempts)),)
+        return (unreachable(state.intents[key], len(attempts)),)
     due = attempts[-1] + timedelta(seconds=policy["retry_wait_s"] * 2 ** (len(attempts) - 1))
     return (Resubmit(key),) if now >= due else (Wait(due),)
 

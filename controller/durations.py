@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from nextplate.schedule.durations import usual_s
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -19,9 +21,11 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
         "dispenser dispense": 120.0,
         "shaker shake": 120.0,
         "barcode-reader read": 10.0,
+        "step measure": 3600.0,
+        "step fit": 1800.0,
     }
 )
-"""What a device is taken to need until it was seen at it."""
+"""What something is taken to need until it was seen."""
 GUESSED_SPREAD = 0.2
 """Relative spread of what a device takes that was hardly ever seen at it."""
 _LEAST_SPREAD = 0.02
@@ -37,3 +41,12 @@ def drawn_s(samples: Sequence[float], guess_s: float, rng: "np.random.Generator"
         return math.exp(rng.normal(middle, GUESSED_SPREAD))
     spread = math.sqrt(math.fsum((x - middle) ** 2 for x in logs) / (len(logs) - 1))
     return math.exp(rng.normal(middle, max(_LEAST_SPREAD, spread)))
+
+
+def usually_s(took_s: Mapping[str, Sequence[float]], activity: str) -> float:
+    """Return what an activity such as "imager acquire" usually takes, in seconds.
+
+    Raises:
+        KeyError: it was never seen, and there is no guess.
+    """
+    return usual_s(took_s.get(activity, ())) or GUESSES_S[activity]

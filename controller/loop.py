@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from controller.actions import Action, Compute, Note, Operate, Resubmit, Wait, read_command
 from controller.decide import decide
+from controller.durations import usually_s
 from controller.executor import Executor, Job
 from controller.faults import unknown_fate
 from controller.floor import turns
@@ -22,6 +23,8 @@ JSON = Mapping[str, Any]
 _SCAN_S = 0.5
 _PATIENCE = 0.01
 """Share of an action's age after which a device that does not say when it will be ready is asked again."""
+_AT_ONCE = timedelta(minutes=1)
+"""What ended no longer ago than this was noticed at once."""
 
 
 class Journal(Protocol):
@@ -71,7 +74,7 @@ class Loop:
     is_stopping: bool = False
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
-    """Keys this process has handed over or looked up; the rest came from before a crash."""
+    """Keys this process has handed over or found under way; the rest came from before a crash."""
     _due: Due = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +166,8 @@ class Loop:
                 return report
             self._operate(intent)
             report = device.poll(intent.key)
+        elif report.status is Status.DONE:
+            return report  # it ended while nobody looked
         self._known.add(intent.key)
         return report
 
@@ -188,7 +193,31 @@ class Loop:
         status, name = "done" if report.status is Status.DONE else "failed", self._owner(intent.key)
         rows, result = self.rim.rows(name, status, intent, report.result, report.message)
         payload = {"key": intent.key, "status": status, "result": result, "message": report.message}
-        self._record([NewEvent("outcome", self.clock.now(), name, payload)], rows)
+        now = self.clock.now()
+        self._record([NewEvent("outcome", now, name, payload | self._ended(intent, report, now))], rows)
+
+    def _ended(self, intent: Intent, report: Report, now: datetime) -> dict[str, str]:
+        """Tell when a device ended, where that was before it was noticed: an incubation counts from there."""
+        if intent.activity is None or report.status is not Status.DONE:
+            return {}
+        then, by = report.ended_at, "device"
+        if then is None and (intent.key not in self._known or self.state.doubted(intent.key)):
+            then, by = (
+                self._handed_over(intent) + timedelta(seconds=usually_s(self.state.took_s, intent.activity)),
+                "usual",
+            )
+        if then is None or now - then <= _AT_ONCE:
+            return {}
+        return {"ended": max(then, intent.time).isoformat(), "ended_by": by}
+
+    def _handed_over(self, intent: Intent) -> datetime:
+        """Return the latest time at which a device may have been given an action first, by all that is known.
+
+        An earlier process that found it pending may have handed it over and died before it could say so.
+        """
+        s = self.state
+        heard = (s.accepted.get(intent.key), *s.attempts.get(intent.key, ()), s.started_before)
+        return max([intent.time, *(time for time in heard if time is not None)])
 
     def _tell(self, told: Note) -> None:
         """Conclude an action of unknown fate from a person's word."""

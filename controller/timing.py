@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise, takewhile
 
-from controller.durations import GUESSES_S
+from controller.durations import usually_s
 from controller.floor import is_stuck
 from controller.recipe import BENCH, INCUBATOR, Plan, Stop, activity_of, barcode_of, chain, current, kind_of, stops
 from controller.state import LabState
@@ -27,7 +27,6 @@ from nextplate.schedule import (
     Window,
     rough,
     solve,
-    usual_s,
 )
 
 _WORK = 0.3
@@ -203,7 +202,7 @@ def _done(state: LabState, now: datetime, plate: str, number: int, legs: Sequenc
 def _begun(state: LabState, leg: _Leg, number: int) -> datetime | None:
     if leg.is_from_outcome:
         outcome = state.outcome(leg.begins, number)
-        return outcome.time if outcome else None
+        return outcome.ended if outcome else None
     return _began(state, leg.begins, number)
 
 
@@ -213,7 +212,7 @@ def _began(state: LabState, task: str, number: int) -> datetime | None:
 
 
 def _usual_s(state: LabState, name: str) -> float:
-    return usual_s(state.took_s.get(name, ())) or GUESSES_S[name]
+    return usually_s(state.took_s, name)
 
 
 def _round(state: LabState, plan: Plan) -> int:

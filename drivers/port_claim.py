@@ -57,6 +57,28 @@ def claimed(host: str, port: int, taken: Callable[[Path], NeedsOperator], *, fol
     return Claim(found)
 
 
+def claimed_line(port: str, taken: Callable[[], NeedsOperator]) -> Claim:
+    """Take a serial port for one user alone, by the lock on the port itself that `drivers.wire` and pyserial respect.
+
+    Args:
+        port: Its path.
+        taken: Makes the error when another has it.
+
+    Raises:
+        NeedsOperator: another has it.
+    """
+    try:
+        descriptor = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return Claim(())  # whoever opens it tells why it cannot be
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise taken() from error
+    return Claim((descriptor,))
+
+
 def names_of(host: str) -> list[str]:
     """Return every spelling by which a server is claimed: its name and its addresses, in order, each once."""
     name = host.lower().rstrip(".").strip("[]")

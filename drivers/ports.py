@@ -37,6 +37,8 @@ class Report:
     """For people; empty unless FAILED or UNKNOWN, or RUNNING with a trouble that may pass."""
     ready_at: datetime | None = None
     """When a RUNNING command is expected to end (UTC); None when the device does not say."""
+    ended_at: datetime | None = None
+    """When a DONE or FAILED command ended (UTC), by the device's own word; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from drivers.deadline import Deadline, Stopped
+from drivers.port_claim import Claim, claimed_line
+from drivers.wire import taken
 from nextplate.errors import NeedsOperator, SettingsError
 
 _STOP_S = 10.0
@@ -41,6 +43,8 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._claim = Claim(())
+        """Of the port; PyLabRobot opens one whoever has it."""
 
     def run(self, act: Awaitable[Any], until: Deadline) -> Any:
         """Run an operation to its end, by its deadline.
@@ -57,8 +61,10 @@ class Loop:
         """Start a machine of PyLabRobot.
 
         Raises:
-            NeedsOperator: it does not start.
+            NeedsOperator: it does not start, or another program has its port.
         """
+        if port := str(getattr(getattr(machine.backend, "io", None), "port", "")):
+            self._claim = claimed_line(port, lambda: taken(port))
         try:
             self.run(machine.setup(), until)
         except Stopped:
@@ -69,11 +75,16 @@ class Loop:
     def let_go(self, machine: Any, until: Deadline) -> None:
         """Let go of a machine's port, so that the next command, or another program, can take it."""
         # whatever it says, also that the process ends, what the command came to is settled
-        with suppress(Exception, asyncio.CancelledError):
-            self.run(machine.stop(), until.renewed(_STOP_S))
-            return
-        with suppress(Exception, asyncio.CancelledError):  # one that did not start, or whose end failed, has its port
-            self.run(machine.backend.stop(), until.renewed(_STOP_S))
+        try:
+            with suppress(Exception, asyncio.CancelledError):
+                self.run(machine.stop(), until.renewed(_STOP_S))
+                return
+            with suppress(
+                Exception, asyncio.CancelledError
+            ):  # one that did not start, or whose end failed, has its port
+                self.run(machine.backend.stop(), until.renewed(_STOP_S))
+        finally:
+            self._claim.close()
 
     def close(self) -> None:
         """Let go of the loop; the machine stays as it stands."""

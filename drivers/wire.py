@@ -366,10 +366,11 @@ def _claimed(port: str) -> Claim | None:
     place, number = urlsplit(port), None
     with suppress(ValueError):  # which opening it will tell of
         number = place.port
-    return claimed(place.hostname or "", number or 0, lambda path: _taken(port, path))
+    return claimed(place.hostname or "", number or 0, lambda path: taken(port, path))
 
 
-def _taken(port: str, path: Path | None = None) -> NeedsOperator:
+def taken(port: str, path: Path | None = None) -> NeedsOperator:
+    """Make the error that says that a port is another's; ``path``: of the lock that says so, None: the port's own."""
     return NeedsOperator(
         f"port {port} is in use by another program (two controllers on one port?); "
         f"end that one, or correct option port; `fuser {path or port}` tells who it is"
@@ -379,7 +380,7 @@ def _taken(port: str, path: Path | None = None) -> NeedsOperator:
 def _not_opened(port: str, error: Exception) -> NeedsOperator | Gone:
     number = getattr(error, "errno", None) or 0
     if number in _BUSY or "exclusively lock" in str(error):
-        return _taken(port)
+        return taken(port)
     if number in _FORBIDDEN:
         return NeedsOperator(f"port {port} may not be opened by this user; add the user to the port's group (dialout)")
     if isinstance(error, ValueError):

@@ -63,6 +63,11 @@ class Work:
         """When the next step is due."""
         return self.times_ms[min(self.n_done, len(self.times_ms) - 1)]
 
+    @property
+    def last_ms(self) -> int:
+        """When the last step fell that was played."""
+        return self.times_ms[min(max(self.n_done, 1), len(self.times_ms)) - 1]
+
     def is_due(self, limit_ms: int) -> bool:
         """Tell whether another step falls at or before a time."""
         return self.status is Status.RUNNING and self.n_done < len(self.times_ms) and self.next_ms <= limit_ms
@@ -115,7 +120,7 @@ class SimDevice:
         if work.status is Status.RUNNING:
             is_silent = FaultKind.STALL in work.faults
             return Report(Status.RUNNING, ready_at=None if is_silent else from_ms(work.ready_ms))
-        return Report(work.status, work.result, work.message)
+        return Report(work.status, work.result, work.message, ended_at=from_ms(work.last_ms))
 
     def lookup(self, key: str) -> Report:
         """Tell how the command stands after a crash, from the device's own memory."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from controller.files import atomic_lines
+from controller.files import atomic_file
 from controller.store.journal import GENESIS, Head, JournalRow, canonical_json, check_link
 from nextplate.errors import DataError, JournalBroken
 
@@ -84,17 +84,17 @@ def export_journal(rows: Iterable[JournalRow], path: Path, campaign: str | None 
         DiskFull: no room; nothing is written.
     """
     tally, known = Tally(), set[str]()
-    with atomic_lines(path) as write:
+    with atomic_file(path) as file:
         for row in rows:
             head = check_link(row, tally.head)
             known |= {row.campaign} if row.campaign else set()
             is_in = campaign is None or row.campaign == campaign
             line = line_of(row) if is_in else _line(LeftOut(*head)._asdict())
             tally.add(line, head, is_in=is_in)
-            write(line)
+            file.write(f"{line}\n".encode())
         if campaign is not None and campaign not in known:
             raise DataError(f"the journal has no campaign {campaign!r} (it has: {', '.join(sorted(known)) or 'none'})")
-        write(tally.line(campaign))
+        file.write(f"{tally.line(campaign)}\n".encode())
     return Exported(tally.n_events, tally.head, campaign, tally.n_lines - tally.n_events)
 
 

@@ -106,7 +106,7 @@ class Player:
         ready, result = self._ends[key]
         if self.clock.now() < ready:
             return Report(Status.RUNNING, ready_at=ready)
-        return Report(Status.DONE, result)
+        return Report(Status.DONE, result, ended_at=ready)
 
     def lookup(self, key: str) -> Report:
         """Tell how a command stands; one that the real device has is taken to go on as usual."""

@@ -80,7 +80,8 @@ def _is_approved(state: LabState, round_number: int) -> bool:
     approval, proposed = state.approvals.get(round_number), state.outcome("propose", round_number)
     if approval is None or not approval.is_approved:
         return False
-    return proposed is None or not proposed.is_done or approval.digest == proposed.result["summary"]["digest"]
+    planned = proposed.result["summary"]["digest"] if proposed and proposed.is_done else ""
+    return approval.digest == planned  # both empty: approved before there were digests
 
 
 def needs_word(task: str, outcome: Outcome) -> bool:
@@ -101,7 +102,7 @@ def not_before(state: LabState, plan: Plan, task: str, round_number: int) -> dat
     """Tell the earliest time a task may start; None: at once."""
     stop = stay_before(plan, task)
     begun = state.outcome(stop.tasks[0], round_number) if stop else None
-    return begun.time + stop.stay if stop and begun else None
+    return begun.ended + stop.stay if stop and begun else None
 
 
 def late_min(state: LabState, plan: Plan, round_number: int) -> float | None:
@@ -126,7 +127,7 @@ def margins(state: LabState, plan: Plan, round_number: int, now: datetime | None
         stored = state.outcome(stop.tasks[0], round_number)
         then = state.intents.get(state.latest_key(after.tasks[0], round_number))
         if stop.tolerance is not None and stored is not None and (then is None) == (now is not None):
-            yield stored.time + stop.stay + stop.tolerance - (then.time if then else now or stored.time)
+            yield stored.ended + stop.stay + stop.tolerance - (then.time if then else now or stored.ended)
 
 
 def accepted_rounds(state: LabState, before: int) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class _Draft:
     stations: dict[str, str]
     n_starts: int
     started: datetime | None
+    started_before: datetime | None
     speaker: str | None = None
     """The campaign of the event being folded."""
 
@@ -110,7 +111,7 @@ def _settings_adopted(draft: _Draft, p: JSON, _time: datetime) -> None:
 
 def _controller_started(draft: _Draft, p: JSON, time: datetime) -> None:
     draft.n_starts += 1
-    draft.started = time
+    draft.started_before, draft.started = draft.started, time
     draft.stations = dict(p.get("stations", draft.stations))
 
 
@@ -150,7 +151,8 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
     if "told_by" not in p["result"]:
         draft.faults.pop(p["key"], None)  # the device knows after all: its word, not a person's guess
     draft.in_flight.pop(p["key"], None)
-    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time)
+    ended = datetime.fromisoformat(p["ended"]) if "ended" in p else None
+    draft.outcomes[p["key"]] = Outcome(p["key"], p["status"], p["result"], p["message"], time, ended)
     _learn(draft, p, time)
     if occupied := p["result"].get("occupied"):
         place, who = occupied
@@ -161,16 +163,16 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
 
 
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
-    """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
+    """Remember how long an action took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
-    if intent is None or intent.activity is None or p["status"] != "done" or "told_by" in p["result"]:
+    if intent is None or p["status"] != "done" or "told_by" in p["result"]:
         return
     if draft.started is not None and draft.started > intent.time:
         return
     seconds = (time - intent.time).total_seconds()
     if seconds <= 0:
-        return  # the clock was set back meanwhile
-    draft.took_s[intent.activity] = (*draft.took_s.get(intent.activity, ()), seconds)[-_REMEMBERED:]
+        return  # the clock was set back meanwhile, or is virtual and nothing was waited for
+    draft.took_s[intent.work] = (*draft.took_s.get(intent.work, ()), seconds)[-_REMEMBERED:]
 
 
 def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
@@ -195,7 +197,7 @@ def _decision(draft: _Draft, p: JSON, time: datetime) -> None:
         case "abort":
             draft.change(is_aborted=True)
         case "answer":
-            _answer(draft, p)
+            _answer(draft, p, time)
         case "rollback":
             _roll_back(draft, p)
         case "carried":
@@ -234,13 +236,14 @@ def _roll_back(draft: _Draft, p: JSON) -> None:
     draft.change(withdrawn=MappingProxyType(withdrawn))
 
 
-def _answer(draft: _Draft, p: JSON) -> None:
-    fault = draft.faults[p["fault"]]
-    draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+def _answer(draft: _Draft, p: JSON, time: datetime) -> None:
+    fault, arrived = draft.faults[p["fault"]], tuple(p.get("arrived", ()))
+    said = {"answer": p["choice"], "by": p["by"], "answered": time, "wait_s": p.get("wait_s"), "arrived": arrived}
+    draft.faults[p["fault"]] = replace(fault, **said)
     if p["choice"] == "abort" and draft.campaign is not None and draft.campaign.owns(fault.key):
         draft.change(is_aborted=True)
-    if p["choice"] == "done" and fault.key in draft.outcomes:
-        _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] in ("done", "half-done") and fault.key in draft.outcomes:
+        _apply_moves(draft, fault.key, lambda barcode: p["choice"] == "done" or barcode in arrived)
     if p["choice"] == "replan":
         _plan_again(draft, draft.intents[fault.key])
     if p["choice"] == "lose-plate":

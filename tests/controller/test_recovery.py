@@ -1,7 +1,13 @@
 """Killed at every step: the loop ends as if nothing had happened, and nothing physical happens twice."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from controller_fakes import FakeLab, Killed
+
+from controller.recipe import margins
+from controller.state import fold
 
 
 def undisturbed() -> FakeLab:
@@ -168,3 +174,62 @@ def test_an_old_campaigns_question_does_not_bother_the_next():
     state = lab.run()
     assert state.is_finished
     assert fault.fault not in state.faults
+
+
+HOURS = timedelta(hours=3)
+
+
+def away_while_storing(says_when: bool) -> FakeLab:
+    """A lab whose controller died when the incubator had taken a plate, and came back three hours later."""
+    lab = FakeLab(rounds=1)
+    lab.device.says_when, lab.device.die_after_submit = says_when, "first.r0.store"
+    with pytest.raises(Killed):
+        lab.start().run()
+    lab.clock.time += HOURS
+    lab.run()
+    return lab
+
+
+def test_an_incubation_never_counts_from_before_the_plate_could_have_gone_in():
+    """Killed before the device had it, handed over by a second process that dies before it can say so."""
+    lab = FakeLab(rounds=1)
+    lab.device.says_when, lab.device.die_before_submit = False, "first.r0.store"
+    loop = lab.start()
+    with pytest.raises(Killed):
+        loop.run()
+    lab.clock.time += HOURS
+    lab.device.die_after_submit = "first.r0.store"
+    given = lab.clock.now()
+    with pytest.raises(Killed):
+        lab.start().run()
+    lab.clock.time += HOURS
+    state = lab.run()
+    fetched = state.intents["first.r0.fetch"].time
+    assert fetched - given >= timedelta(hours=24)
+
+
+@pytest.mark.parametrize(("says_when", "by", "minutes"), [(True, "device", 7), (False, "usual", 1)])
+def test_an_incubation_counts_from_when_the_plate_went_in_not_from_when_somebody_noticed(says_when, by, minutes):
+    lab = away_while_storing(says_when)
+    began, stored = (e for e in lab.journal.events if e.payload.get("key") == "first.r0.store" and e.kind != "accepted")
+    fetched = next(e for e in lab.journal.events if e.kind == "intent" and e.payload["task"] == "fetch")
+    assert (stored.time - began.time, stored.payload["ended_by"]) == (HOURS, by)
+    assert fetched.time - began.time == timedelta(hours=24, minutes=minutes)
+
+
+def test_a_plate_is_as_late_as_it_was_though_nobody_saw_it_go_in():
+    lab = away_while_storing(says_when=True)
+    assay = {**lab.plan.settings["assay"], "incubation_tolerance_min": 15}
+    plan = replace(lab.plan, settings={**lab.plan.settings, "assay": assay})
+    state = fold(lab.journal.events)
+    stored, imaged = state.outcomes["first.r0.store"], state.intents["first.r0.acquire"]
+    (left,) = margins(state, plan, 0)
+    assert left == timedelta(hours=24, minutes=15) - (imaged.time - stored.ended)
+    assert stored.ended == stored.time - HOURS + timedelta(minutes=7)
+
+
+def test_where_somebody_looked_all_along_the_journal_says_nothing_more():
+    lab = FakeLab(rounds=1)
+    lab.device.says_when = False
+    lab.run()
+    assert not any("ended" in e.payload for e in lab.journal.events)

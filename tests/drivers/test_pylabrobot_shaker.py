@@ -5,15 +5,19 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pylabrobot_rig import finish
 
 from drivers import pylabrobot
+from drivers.deadline import Deadline
 from drivers.ports import Report, ShakePlate, Status, StorePlate
+from drivers.pylabrobot_loop import Loop
 from drivers.pylabrobot_shaker import BACKENDS, PlrShaker, make
 from drivers.shaker_trail import Trail, TrailFile
+from drivers.wire import Wire
 from drivers.worker import WorkerDevice
 from drivers.worker_memory import Memory
 from nextplate.errors import NeedsOperator, SettingsError
@@ -270,6 +274,36 @@ def test_every_backend_that_can_be_named_is_there() -> None:
     for name in BACKENDS:
         options = {"port": "/dev/x"} if name == "bioshake" else {}
         assert isinstance(backend_of({"backend": name, **options}, BACKENDS)(), shaking.ShakerBackend)
+
+
+def test_a_port_that_another_program_has_is_not_touched_and_ours_is_nobody_elses(
+    tmp_path: Path, devices: list[WorkerDevice]
+) -> None:
+    """PyLabRobot itself opens a port whoever has it, and reads the other program's answers away."""
+    emulator = BioShake3000(EmulatedTime())
+    with WireServer(emulator, tmp_path) as server:
+        port = str(server.pty_path)
+        other = Wire(port)
+        other.open()
+        bridge = pylabrobot.make("shaker", {"backend": "bioshake", "port": port}, tmp_path / "lab")
+        assert isinstance(bridge, WorkerDevice)
+        devices.append(bridge)
+        report = run(bridge)
+        assert report.status is Status.FAILED
+        assert f"port {port} is in use by another program (two controllers on one port?)" in report.message
+        assert "the rotor was not started" in report.message
+        assert server.frames == []
+        other.close()
+        ours = Loop()
+        machine = SimpleNamespace(backend=SimpleNamespace(io=SimpleNamespace(port=port)), setup=asyncio.Event().wait)
+        with pytest.raises(NeedsOperator, match="TimeoutError"):
+            ours.start(machine, Deadline.after(0.1))
+        with pytest.raises(NeedsOperator, match="two controllers on one port"):
+            other.open()
+        ours.let_go(machine, Deadline.after(1.0))
+        ours.close()
+        other.open()
+        other.close()
 
 
 def test_an_emulated_bioshake_hears_nothing_until_it_has_told_of_its_start_and_some_seconds_more() -> None:

@@ -78,14 +78,20 @@ class FakeDevice:
     reject: dict[str, str] = field(default_factory=dict)
     fail: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    die_before_submit: str | None = None
     die_after_submit: str | None = None
     forget_at_poll: str | None = None
     delays: dict[str, timedelta] = field(default_factory=dict)
     """How much longer than told a key takes; the device says nothing of when it will be ready."""
     takes: dict[str, timedelta] = field(default_factory=dict)
     """How long a task takes, where it is not seven minutes."""
+    says_when: bool = True
+    """It tells when a command ended."""
 
     def submit(self, command: Any, key: str) -> None:
+        if key == self.die_before_submit:
+            self.die_before_submit = None
+            raise Killed
         if self.refuse.get(key, 0) > 0:
             self.refuse[key] -= 1
             raise Transient("busy")
@@ -116,7 +122,8 @@ class FakeDevice:
             return Report(Status.RUNNING, ready_at=ready)
         if key in self.fail:
             return Report(Status.FAILED, self.fail[key], "stopped")
-        return Report(Status.DONE, _result(command))
+        ended = ready + self.delays.get(key, timedelta(0))
+        return Report(Status.DONE, _result(command), ended_at=ended if self.says_when else None)
 
     lookup = poll
 

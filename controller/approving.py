@@ -182,10 +182,8 @@ def end_text(end: JSON) -> str:
     """Say when the last image is taken, how sure that is, and whence it is known."""
     low, middle, high = (datetime.fromisoformat(end[name]) for name in ("p05", "p50", "p95"))
     far = "%H:%M" if low.date() == middle.date() == high.date() else "%m-%d %H:%M"
-    n = end["n_seen"]
-    known = (
-        f"seen {n} times here" if n >= _FEWEST else f"seen {n} times here, the spread is guessed" if n else "guessed"
-    )
+    known = f"seen {end['n_seen']} times here" if end["n_seen"] else "guessed"
+    known += ", the spread is guessed" if 0 < end["n_seen"] < _FEWEST else ""
     return f"{middle:%Y-%m-%d %H:%M} UTC (9 times in 10 {low:{far}} to {high:{far}}; {known})"
 
 

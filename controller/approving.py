@@ -12,7 +12,7 @@ from controller.actions import Note
 from controller.durations import GUESSES_S, drawn_s, usually_s
 from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
-from controller.timing import IMAGE, foreseen
+from controller.timing import IMAGE, Closed, foreseen, kept_out
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
@@ -21,7 +21,9 @@ _FEWEST = 3
 _ENDS = (0.05, 0.5, 0.95)
 
 
-def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> Note:
+def approval_word(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed = ()
+) -> Note:
     """Return the policy's approval of a round, or the proposal that puts it before a person.
 
     Args:
@@ -30,10 +32,13 @@ def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Pl
         plan: the campaign's.
         plans: of all campaigns that share the lab.
         number: of the round, counting from 0.
+        closed: when robots may not move.
     """
-    summary = summed_up(state, now, plan, plans, number)
+    summary = summed_up(state, now, plan, plans, number, closed)
     policy = plan.section("approval")
     held = list(beyond(summary, policy)) if policy["policy"] == "auto" else ["every round waits for a person"]
+    if why := kept_out(state, now, plans or (plan,), summary["plate"], closed):
+        held.append(why)
     what = {"round": number, "digest": summary["digest"], "summary": summary}
     if held:
         question = f"round {number + 1}: {in_one_line(summary)}; held: {'; '.join(held)}"
@@ -42,7 +47,9 @@ def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Pl
     return Note("decision", {**what, "what": "approve", "by": "policy", "reason": reason})
 
 
-def summed_up(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
+def summed_up(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed = ()
+) -> dict[str, Any]:
     """Return the summary of a planned round: what the step ``propose`` found, with its end, cost and expected hits."""
     proposed, picked = state.outcome("propose", number), state.outcome("pick", number)
     if proposed is None or picked is None:
@@ -54,7 +61,7 @@ def summed_up(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan],
         "folder": proposed.result["folder"],
         "hits": _hits(picked.result["summary"]),
         "cost": cost_of(figures, plan.settings.get("cost")),
-        "end": _end(state, now, plan, plans, number),
+        "end": _end(state, now, plan, plans, number, closed),
     }
 
 
@@ -80,7 +87,9 @@ def cost_of(figures: JSON, prices: JSON | None) -> dict[str, Any] | None:
     return {"total": round(total, 2), "currency": prices["currency"]}
 
 
-def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
+def _end(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed
+) -> dict[str, Any]:
     """Tell when the plate's last image is taken if it is let go now: 5th percentile, median, 95th.
 
     The median is the schedule's of everything under way; the spread is that of this plate's own durations, drawn as
@@ -93,7 +102,7 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     rng = np.random.default_rng([plan.seed, number])
     draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
     usual = sum(usually_s(state.took_s, name) for name in work)
-    planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
+    planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number), closed)
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
     times = {name: (now + timedelta(seconds=round(middle + s))).isoformat() for name, s in off.items()}
@@ -112,9 +121,9 @@ def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
         yield activity_of(plan, task)
 
 
-def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str) -> float | None:
+def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str, closed: Closed) -> float | None:
     """Return in how many seconds the schedule has a plate imaged; None: nobody can schedule it now."""
-    placed = foreseen(state, now, plans).of(plate)
+    placed = foreseen(state, now, plans, closed).of(plate)
     return next((float(p.end_s) for p in placed if p.stage == IMAGE), None)
 
 

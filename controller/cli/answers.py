@@ -90,14 +90,27 @@ def abort(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonO
 def answer(
     fault: Annotated[str, typer.Argument(help="Name of the fault, as `nextplate status` shows it.")],
     choice: Annotated[str, typer.Argument(help="One of the answers the fault offers.")],
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=1, help="With wait: ask again after so long.", show_default="when late once more"),
+    ] = None,
+    arrived: Annotated[
+        list[str] | None, typer.Option(help="With half-done: a plate that arrived; once for each.")
+    ] = None,
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a fault.
 
     Example: nextplate answer first.r1.run-0 accept
+
+    Example: nextplate answer first.r1.acquire wait --minutes 30
+
+    Example: nextplate answer first.r1.deck-0 half-done --arrived NP-0002 --arrived TIPS-1
     """
-    decide_in(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
+    detail: dict[str, Any] = {"wait_s": minutes * 60} if minutes is not None else {}
+    detail |= {"arrived": arrived} if arrived else {}
+    decide_in(lab, {"what": "answer", "fault": fault, "choice": choice, **detail}, as_json)
 
 
 def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool, campaign: str | None = None) -> None:

@@ -96,6 +96,7 @@ def ending_body(ending: "Ending") -> dict[str, Any]:
         "state_digest": state.digest(),
         "settings_changed": ending.settings_changed,
         "campaigns": {name: state_word(state.focused(name)) for name in ending.campaigns},
+        "left_out": dict(ending.left_out),
     }
 
 
@@ -107,6 +108,7 @@ def ending_text(ending: "Ending") -> str:
         lines.append(
             "note: lab.toml was changed since this campaign started; it goes on with the settings it began with"
         )
+    lines += [f"campaign {name} was left out: {why}" for name, why in ending.left_out.items()]
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
@@ -179,4 +181,4 @@ class _Told:
             if text := narrator.line(event):
                 self.line(text)
 
-        return Watcher(on_event, self._bars.show if self._bars else None)
+        return Watcher(on_event, self._bars.show if self._bars else None, self.line)

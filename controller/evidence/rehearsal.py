@@ -15,6 +15,7 @@ from controller.files import write_text
 from controller.lab import FOLDERS, Lab, locked_store
 from controller.settings import Settings
 from controller.store import Event, NewEvent, RowWrite
+from controller.timing import Closed
 from nextplate.errors import DataError, PlanError
 
 if TYPE_CHECKING:
@@ -182,3 +183,7 @@ class _Follower:
 
     def opens(self, _now: datetime) -> None:
         """Hold nothing: the robots are simulated."""
+
+    def closed(self, _now: datetime) -> Closed:
+        """Close nothing, likewise."""
+        return ()

@@ -10,9 +10,11 @@ import numpy as np
 from controller.app import lab_time
 from controller.executor import LocalExecutor
 from controller.lab import Lab
-from controller.loop import Loop, Rim
+from controller.loop import Rim
+from controller.nightly.windows import Windows, windows_of
+from controller.oversight import OverseenLoop
 from controller.preflight.stage import JumpingClock, MemoryJournal, Player, Remembering
-from controller.readiness import check_ready
+from controller.readiness import not_ready
 from controller.recipe import Plan, barcode_of, current, margins, plan_of, stand_in, stops
 from controller.reservations import reserved
 from controller.sensing import sensor_text
@@ -20,7 +22,7 @@ from controller.settings import Settings
 from controller.snapshots import resolve
 from controller.state import LabState, fold
 from controller.store import Event, NewEvent
-from nextplate.errors import DataError, PlanError
+from controller.timing import Closed
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -39,8 +41,8 @@ class NightRun:
     """Of plates with a tolerance: minutes left when imaging began; negative: too late."""
     faults: tuple[str, ...]
     """Questions that a person would be asked."""
-    held: tuple[str, ...]
-    """Rounds that wait for approval."""
+    held: Mapping[str, str]
+    """Rounds that wait for approval, each with what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
     """
     store.verify()
     now, before = lab_time(lab), fold(store.events())
-    blocked, ready = _ready(lab, store, before)
+    blocked, ready = _ready(lab, store, before, now)
     state = _with_new(before, ready, now)
     plans = [plan_of(state.focused(settings.campaign.name)) for settings in ready]
     if not plans:
@@ -106,21 +108,20 @@ def _devices(plans: Sequence[Plan]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(used))
 
 
-def _ready(lab: Lab, store: "Store", state: LabState) -> tuple[dict[str, str], list[Settings]]:
-    """Divide campaigns into those that cannot go on, with the reason, and the others; those over are neither."""
-    blocked: dict[str, str] = {}
-    ready = []
-    for settings in lab.campaigns:
-        campaign = state.campaigns.get(settings.campaign.name)
-        if campaign is not None and campaign.is_over:
-            continue
-        try:
-            check_ready(settings, store, state.library, lab.folder)
-        except (PlanError, DataError) as error:
-            blocked[settings.campaign.name] = str(error)
-        else:
-            ready.append(settings)
-    return blocked, ready
+def _ready(lab: Lab, store: "Store", state: LabState, now: datetime) -> tuple[dict[str, str], list[Settings]]:
+    """Tell which campaigns lack something, and which the night will run; those over are neither.
+
+    One that is under way goes on whatever it lacks, and stands in the others' way.
+    """
+    going = [s for s in lab.campaigns if not _is_over(state, s)]
+    lacking = not_ready(going, store, state.library, lab.folder, now.date)
+    ready = [s for s in going if s.campaign.name not in lacking or s.campaign.name in state.campaigns]
+    return {name: str(why) for name, why in lacking.items()}, ready
+
+
+def _is_over(state: LabState, settings: Settings) -> bool:
+    campaign = state.campaigns.get(settings.campaign.name)
+    return campaign is not None and campaign.is_over
 
 
 def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabState:
@@ -134,6 +135,26 @@ def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabS
             events.append(NewEvent("campaign.started", now, wanted.name, payload))
     # a sensor that is out of its band now is told apart, and taken to be back when the night begins
     return replace(fold(events, state), suspended={}, suspended_since={})
+
+
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """Holds the rehearsed robots when the night would (controller.oversight.Overseer)."""
+
+    windows: Windows
+
+    def scanned(self) -> bool:
+        """Never stop."""
+        return False
+
+    def opens(self, now: datetime) -> datetime | None:
+        """Tell when robots may move; None: now."""
+        opens = self.windows.opens(now)
+        return opens if opens > now else None
+
+    def closed(self, now: datetime) -> Closed:
+        """List when they may not."""
+        return self.windows.closed(now)
 
 
 @dataclass(slots=True)
@@ -158,7 +179,12 @@ class _Stage:
             inbox=self._inbox,
             watch=_nothing,
         )
-        loop = Loop(self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq)
+        section = self.lab.settings.nightly
+        hours = _Hours(windows_of(section.move, section.time_zone))
+        loop = OverseenLoop(
+            self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq,
+            closed=hours.closed, overseer=hours,
+        )  # fmt: skip
         loop.run()
         return self._told(loop.state)
 
@@ -186,7 +212,8 @@ class _Stage:
     def _told(self, state: LabState) -> NightRun:
         views = [(state.focused(plan.name), plan) for plan in self.plans]
         imaged = {barcode: time for view, plan in views for barcode, time in _imaged(view, plan, self.state)}
-        held = tuple(f"{p.name} round {r + 1}" for view, p in views for r in view.open_proposals())
+        asked = ((view, p, r) for view, p in views for r in view.open_proposals())
+        held = {f"{p.name} round {r + 1}": str(view.proposals[r]) for view, p, r in asked}
         faults = tuple(f.question for f in state.open_faults())
         return NightRun(imaged, dict(_margins(views)), faults, held)
 

@@ -95,6 +95,8 @@ class SimSection(Section):
     """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
+    field_px: Annotated[int, Field(ge=64)] = 540
+    """Pixels along an edge of a simulated field; a small one has fewer cells and is drawn and measured sooner."""
     faults: SimFaults = SimFaults()
 
 

@@ -85,6 +85,8 @@ class Meter:
     begun: dict[str, _Begun] = field(default_factory=dict)
     nights: dict[str, _Night] = field(default_factory=dict)
     """Campaign and round by key, also of what is over."""
+    over: set[str | None] = field(default_factory=set)
+    """Campaigns that were finished or ended."""
     durations: dict[tuple[str, str, str], Durations] = field(default_factory=dict)
     last_time: datetime | None = None
     last_heard: float = 0.0
@@ -109,8 +111,14 @@ class Meter:
         return Counter(self.plates.values())
 
 
-def _campaign_started(m: Meter, _event: Event) -> None:
-    m.faults = {fault for fault in m.faults if fault in m.begun}
+def _campaign_started(m: Meter, event: Event) -> None:
+    """Forget what nobody has to answer any more: of campaigns that are over, but for actions of unknown fate."""
+    m.over.discard(event.campaign)
+    m.faults = {f for f in m.faults if f in m.begun or m.nights.get(f, (None, 0))[0] not in {*m.over, None}}
+
+
+def _finished(m: Meter, event: Event) -> None:
+    m.over.add(event.campaign)
 
 
 def _started(m: Meter, _event: Event) -> None:
@@ -173,7 +181,9 @@ def _decision(m: Meter, event: Event) -> None:
     p = event.payload
     if p["what"] in ("approve", "reject"):
         m.proposals.discard((event.campaign, p["round"]))
-    elif p["what"] == "answer":
+    if p["what"] in ("reject", "abort") or p.get("choice") == "abort":
+        m.over.add(event.campaign)
+    if p["what"] == "answer":
         m.faults.discard(p["fault"])
         night = m.nights.get(p["fault"])
         if p["choice"] == "lose-plate" and night is not None:
@@ -189,6 +199,7 @@ _HANDLERS: Mapping[str, Callable[[Meter, Event], None]] = {
     "fault": _fault,
     "proposal": _proposal,
     "decision": _decision,
+    "campaign.finished": _finished,
 }
 
 

@@ -26,6 +26,10 @@ STALE = timedelta(hours=24)
 _CHUNK = 20_000
 _FIRST_RETRY_S = 15.0
 _LAST_RETRY_S = 900.0
+_REFUSALS = 3
+"""After so many failures a message lets those behind it pass."""
+_BETWEEN = 2
+"""So often it has to fail while others are sent before it is set aside: a channel may have been away for a while."""
 
 
 class Books(Protocol):
@@ -79,15 +83,60 @@ class Notice:
         return self.state in ("sent", "given-up")
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """How a message fared that could not be sent."""
+
+    n_times: int = 0
+    n_between: int = 0
+    """How often after another had been sent since the time before: then it is not the channel that fails."""
+    n_sent: int = 0
+    """What its channel had sent, the last time."""
+
+
 @dataclass(slots=True)
 class _Lane:
-    """One channel: one message at a time, so that they arrive in order, and a pause after a failure."""
+    """One channel: one message at a time, so that they arrive in order, and a pause after a failure.
+
+    What the channel refuses again and again lets the others pass; refused when they have passed, it is set aside.
+    """
 
     sending: Sending | None = None
     notice: str = ""
     """Id of what is on its way."""
     n_failures: int = 0
     not_before: float = 0.0
+    n_sent: int = 0
+    failed: dict[str, _Refused] = field(default_factory=dict)
+    """By id."""
+
+    def next(self, waiting: Sequence[Notice], monotonic: float) -> Notice | None:
+        """Choose of what waits, in its order, what is tried now; None: nothing."""
+        if self.sending is not None or not waiting:
+            return None
+        if monotonic >= self.not_before:
+            return min(waiting, key=lambda n: max(0, self._n_failed(n) + 1 - _REFUSALS))
+        fresh = [n for n in waiting if n.id not in self.failed]
+        is_refusing = all(one.n_times >= _REFUSALS for one in self.failed.values())
+        # a channel that has taken something need not rest for what it was never asked to take
+        return fresh[0] if fresh and self.n_sent and self.failed and is_refusing else None
+
+    def _n_failed(self, notice: Notice) -> int:
+        return self.failed.get(notice.id, _Refused()).n_times
+
+    def passed(self, notice: Notice) -> None:
+        """Count a message that went out."""
+        self.n_failures, self.not_before, self.n_sent = 0, 0.0, self.n_sent + 1
+        self.failed.pop(notice.id, None)
+
+    def refused(self, notice: Notice, monotonic: float) -> bool:
+        """Count one that did not; tell whether the channel takes others and never this one."""
+        self.n_failures += 1
+        self.not_before = monotonic + min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** (self.n_failures - 1))
+        before = self.failed.get(notice.id, _Refused(n_sent=self.n_sent))
+        n_between = before.n_between + (self.n_sent > before.n_sent)
+        self.failed[notice.id] = _Refused(before.n_times + 1, n_between, self.n_sent)
+        return before.n_times + 1 >= _REFUSALS and n_between >= _BETWEEN
 
 
 @dataclass(slots=True)
@@ -249,8 +298,8 @@ class Post:
         waiting = sorted(self._notices.values(), key=lambda n: (n.due_at, n.event_seq or 0, n.step, n.id))
         for name in dict.fromkeys(n.channel for n in waiting):
             lane = self._lanes.setdefault(name, _Lane())
-            if lane.sending is None and monotonic >= lane.not_before:
-                yield next(n for n in waiting if n.channel == name)
+            if chosen := lane.next([n for n in waiting if n.channel == name], monotonic):
+                yield chosen
 
     def _send(self, notice: Notice, wall: datetime, monotonic: float) -> None:
         lane = self._lanes[notice.channel]
@@ -276,16 +325,21 @@ class Post:
         lane.sending = None
         notice = self._notices[lane.notice]
         if result.is_ok:
-            lane.n_failures, lane.not_before = 0, 0.0
+            lane.passed(notice)
             self._put(replace(notice, state="sent", told_at=wall.isoformat(), error=""))
         else:
             self._failed(lane, notice, result.said, wall, monotonic)
 
     def _failed(self, lane: _Lane, notice: Notice, why: str, wall: datetime, monotonic: float) -> None:
-        lane.n_failures += 1
-        lane.not_before = monotonic + min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** (lane.n_failures - 1))
-        is_hopeless = wall - datetime.fromisoformat(notice.kept_at) >= self.give_up
+        is_refused = lane.refused(notice, monotonic)
+        is_hopeless = is_refused or wall - datetime.fromisoformat(notice.kept_at) >= self.give_up
         self._put(replace(notice, state="given-up" if is_hopeless else "waiting", error=why))
+        if is_hopeless:
+            lane.failed.pop(notice.id, None)
+        if is_refused and notice.event_seq is not None:  # of a word that is lost no other word is made
+            about = f"the message about {notice.kind} {notice.subject}".rstrip()
+            told = f"{about} is refused by channel {notice.channel!r}, which takes others, and is set aside: {why}"
+            self.words.append(Word("fault", wall, f"{told} (nextplate status)"))
 
 
 def _spoken(word: Word, channel: str, house: House, wall: datetime) -> Notice:

@@ -5,6 +5,7 @@ proves. The file follows the journal: what a killed process did not write, the n
 fails anything: whoever feeds it is told of a full disk, and the next event catches up.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -63,6 +64,9 @@ class EventLog:
     chain_of: Callable[[Event], Chain]
     now: Callable[[], datetime]
     narrator: Narrator
+    _last: int = 0
+    """Number of the last event in the file, when it was as `_mark` says."""
+    _mark: tuple[int, int] | None = (0, 0)
 
     def last_seq(self) -> int:
         """Return the number of the last event that was written, 0 for none; drop a line that a kill has torn.
@@ -76,7 +80,7 @@ class EventLog:
         return 0
 
     def take(self, event: Event) -> None:
-        """Write an event.
+        """Write an event, unless another process that follows the same journal has.
 
         Raises:
             OSError: there is no room, or no such place; nothing of the line is left.
@@ -84,9 +88,16 @@ class EventLog:
         line = log_line(event, self.chain_of(event), self._said(event), self.now())
         text = json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists() and self.path.stat().st_size + len(text) > self.max_bytes > 0:
-            self._put_away()
-        _append(self.path, text)
+        with self.path.with_name(f".{self.path.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a night that waits for a person lets go of the lab, and follows on
+            if self._mark != _mark(self.path):
+                self._last = self.last_seq()
+            if event.seq > self._last:
+                if self.path.exists() and self.path.stat().st_size + len(text) > self.max_bytes > 0:
+                    self._put_away()
+                _append(self.path, text)
+                self._last = event.seq
+            self._mark = _mark(self.path)
 
     def learn(self, event: Event) -> None:
         """Hear of an event that may be in the file already: later lines speak of what it began."""
@@ -130,15 +141,27 @@ def _write_all(handle: int, text: bytes) -> None:
         text = text[os.write(handle, text) :]
 
 
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size
+
+
 def _last_seq(path: Path) -> int | None:
     with path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-        whole = tail[: tail.rfind(b"\n") + 1]
-        if len(whole) < len(tail):
-            file.truncate(size - len(tail) + len(whole))
-    for line in reversed(whole.splitlines()):
-        with suppress(ValueError, KeyError, TypeError):  # a line that a person has edited
-            return int(json.loads(line)["seq"])
-    return None
+        size, n_read, whole = file.seek(0, os.SEEK_END), _TAIL, b""
+        while True:
+            file.seek(max(0, size - n_read))
+            tail = file.read()
+            whole = tail[: tail.rfind(b"\n") + 1]
+            for line in reversed(whole.splitlines()):
+                with suppress(ValueError, KeyError, TypeError):  # a line that a person has edited, or its end only
+                    seq = int(json.loads(line)["seq"])
+                    file.truncate(size - len(tail) + len(whole))
+                    return seq
+            if n_read >= size:
+                file.truncate(size - len(tail) + len(whole))
+                return None
+            n_read *= 16

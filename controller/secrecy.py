@@ -42,8 +42,10 @@ _VALUE = r"\\+\"((?:(?!\\+\").)*)\\+\"|\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([^&\s\"
 """Of a secret: in quotes within quotes, in quotes, or bare."""
 _PAIR = re.compile(rf"(?i)({_BEGIN}{_NAMED}{_QUOTE}\s*[:=]\s*)(?:{_VALUE})")
 _VARIABLE = re.compile(r"\$\{\w+\}")
-_TOLD = "notifications"
-"""The section whose URLs lead to people; a webhook's address is its password."""
+_TOLD = frozenset(("notifications", "notify", "alerts"))
+"""Sections whose URLs lead to people, also as people misspell them; a webhook's address is its password."""
+_NAMES = "_env"
+"""Ends the name of an option that tells a variable of the environment, which is no secret."""
 _SHORTEST = 4
 """A secret of fewer characters is not looked for in logs, where it would be found everywhere."""
 
@@ -55,10 +57,10 @@ def blanked(value: Any, name: str = "") -> Any:
         value: of an option, or a whole file of them.
         name: Of the option; "" for a whole file.
     """
-    if _SMELL.search(name) and not isinstance(value, bool) and value is not None:
+    if _SMELL.search(name) and not name.endswith(_NAMES) and not isinstance(value, bool) and value is not None:
         return value if isinstance(value, str) and _VARIABLE.fullmatch(value) else BLANK
     if isinstance(value, Mapping):
-        return {str(key): _told(inner) if key == _TOLD else blanked(inner, str(key)) for key, inner in value.items()}
+        return {str(key): _told(inner) if key in _TOLD else blanked(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, str):
         return without_said(value)
     return [blanked(inner) for inner in value] if isinstance(value, Sequence) else value

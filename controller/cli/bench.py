@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, say
+from controller.cli.common import HERE, JsonOption, LabOption, for_terminal, say
 
 _TAIL_S = 0.2
 _POLL_S = 0.2
@@ -64,7 +64,7 @@ def device_test(
             say({"name": name, "look": look}, spelled_look(look), as_json)
             return
         if not as_json:
-            typer.echo(spelled_look(look))
+            typer.echo(for_terminal(spelled_look(look)))
         _move(device, section.kind, move, yes, as_json)
 
 
@@ -89,7 +89,12 @@ def _move(device: object, kind: str, barcode: str, is_sure: bool, as_json: bool)
         raise DataError("nothing was moved")
     key = fresh_key(datetime.now(UTC))
     reports = tried(
-        cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S), lambda text: typer.echo(text, err=True)
+        cast(Device, device),
+        trial,
+        key,
+        barcode,
+        lambda: time.sleep(_POLL_S),
+        lambda text: typer.echo(for_terminal(text), err=True),
     )
     verb, last = reports[-1]
     if last.status is not Status.DONE:
@@ -145,10 +150,10 @@ def device_watch(
     here = open_lab(lab)
     path = log_of(section_of(here.settings, name), here.folder)
     for line in path.read_text(errors="replace").splitlines()[-last:] if last else ():
-        typer.echo(line)
+        typer.echo(for_terminal(line))
     if not once:
         for line in _followed(path):
-            typer.echo(line)
+            typer.echo(for_terminal(line))
 
 
 def _followed(path: Path) -> Iterator[str]:

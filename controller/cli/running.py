@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli.common import HERE, Bars, JsonOption, LabOption, say
+from controller.cli.common import HERE, Bars, JsonOption, LabOption, for_terminal, say
 
 if TYPE_CHECKING:
     from controller.campaign import Ending, Watcher
@@ -167,9 +167,9 @@ class _Told:
 
     def line(self, text: str) -> None:
         if self._bars:
-            self._bars.line(text)
+            self._bars.line(for_terminal(text))
         elif not self._is_quiet:
-            typer.echo(text, err=True)
+            typer.echo(for_terminal(text), err=True)
 
     def watcher(self) -> "Watcher":
         from controller.campaign import Watcher

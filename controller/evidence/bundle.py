@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from controller.evidence.exporting import line_of
-from controller.evidence.redact import redacted_toml
+from controller.evidence.tomltext import toml_text
 from controller.files import atomic_file
-from controller.secrecy import cleaned, secrets_named, secrets_of
+from controller.secrecy import blanked, cleaned, secrets_named, secrets_of
 from controller.store.journal import JournalRow
 from nextplate.errors import DataError
 
@@ -163,15 +163,16 @@ def _secrets(lab: Path) -> frozenset[str]:
 
 def _add_settings(packing: _Packing, path: Path) -> None:
     try:
-        packing.add("lab.toml", redacted_toml(path.read_text(encoding="utf-8-sig")).encode(), "secrets were taken out")
-    except (OSError, UnicodeDecodeError) as error:
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        packing.add("lab.toml", toml_text(blanked(settings)).encode(), "secrets and comments were taken out")
+    except (OSError, ValueError) as error:  # what cannot be read may hold anything
         packing.left_out.append(f"lab.toml: {error}")
 
 
 def _wanted(lab: Path, out: Path) -> Iterator[tuple[Path, bool]]:
     for folder, pattern, tail_will_do in _FOLDERS:
         for path in sorted((lab / folder).glob(pattern)):
-            if path.is_file() and path.resolve() != out.resolve() and not path.name.endswith(".tmp"):
+            if path.is_file() and path.resolve() != out.resolve() and not path.name.endswith((".tmp", ".lock")):
                 yield path, tail_will_do
 
 

@@ -29,8 +29,9 @@ class Quiet:
         if kind not in self.kinds or not is_quiet:
             return when
         day = local.date() + timedelta(days=1 if over and now >= self.start else 0)
-        # Where the clocks go back, the earlier of two; where they go forward, the moment after the gap.
-        return datetime.combine(day, self.end, self.zone).astimezone(when.tzinfo)
+        # Where the clocks go back, the earlier of two, once it has passed quiet is over though the hour comes again;
+        # where they go forward, the moment after the gap.
+        return max(when, datetime.combine(day, self.end, self.zone).astimezone(when.tzinfo))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def test_a_grown_file_is_put_away_and_only_so_many_are_kept(campaign, tmp_path):
     log = make_log(path, chains, max_bytes=2000, keep=2)
     for event in campaign:
         log.take(event)
-    assert sorted(p.name for p in path.parent.iterdir()) == [NAME, f"{NAME}.1", f"{NAME}.2"]
+    assert sorted(p.name for p in path.parent.glob(f"{NAME}*")) == [NAME, f"{NAME}.1", f"{NAME}.2"]
     assert all(p.stat().st_size <= 2000 for p in path.parent.iterdir())
     seqs = [ln["seq"] for p in (f"{NAME}.2", f"{NAME}.1", NAME) for ln in lines_of(path.parent / p)]
     assert seqs == list(range(seqs[0], len(campaign) + 1)), "no line is lost at the seam"
@@ -220,3 +220,25 @@ def test_a_follower_hands_on_every_event_once(campaign):
     for n in (0, 4, 4, 2, 9, len(campaign) - 1):
         follower.hear(campaign[n])
     assert seen == list(range(1, len(campaign) + 1))
+
+
+def test_two_processes_that_follow_one_journal_write_no_line_twice(campaign, tmp_path):
+    """A night that waits for a person lets go of the lab and follows on, and `nextplate run` follows as well."""
+    path, logs = tmp_path / NAME, []
+    for _ in range(2):
+        chains = Chains()
+        logs.append(make_log(path, chains, max_bytes=8000, keep=50))
+    for n, event in enumerate(campaign):
+        for log in logs if n % 3 else reversed(logs):
+            log.take(event)
+    written = [line["seq"] for old in sorted(tmp_path.glob(f"{NAME}*")) for line in lines_of(old)]
+    assert sorted(written) == [event.seq for event in campaign]
+
+
+def test_a_line_longer_than_what_is_looked_at_is_found_all_the_same(campaign, tmp_path):
+    log = make_log(tmp_path / NAME, Chains())
+    log.take(campaign[0])
+    with (tmp_path / NAME).open("a") as file:
+        file.write(json.dumps({"seq": 2, "message": "x" * 200_000}) + "\n" + '{"seq": 3, "mess')
+    assert make_log(tmp_path / NAME, Chains()).last_seq() == 2
+    assert lines_of(tmp_path / NAME)[-1]["seq"] == 2, "what a kill has torn is gone"

@@ -81,6 +81,26 @@ def test_a_restart_resets_nothing(campaign):
     )  # fmt: skip
 
 
+def test_a_campaign_that_starts_forgets_no_fault_of_one_that_goes_on():
+    def asked(meter: Meter) -> Meter:
+        for name in ("first", "other", "past"):
+            diary = (
+                Diary(campaign=name)
+                .begin()
+                .operate(0, f"{name}.r0.run-0", "run-0")
+                .end(1, f"{name}.r0.run-0", "failed")
+            )
+            diary.add(2, "fault", fault=f"{name}.r0.run-0", key=f"{name}.r0.run-0", question="what", choices=["retry"])
+            for event in diary.events:
+                meter.hear(event)
+        return meter
+
+    meter = asked(Meter(is_virtual=True))
+    meter.hear(Diary(campaign="past").add(3, "decision", what="abort", by="ann").events[0])
+    meter.hear(Diary(campaign="next").begin(4).events[0])
+    assert meter.faults == {"first.r0.run-0", "other.r0.run-0"}
+
+
 def test_faults_and_proposals_open_and_close():
     key = "first.r0.run-0"
     diary = Diary().begin().add(1, "proposal", round=0, question="?").operate(2, key, "run-0").fault(3, key)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from controller.evidence import bundle as bundling
 from controller.evidence.bundle import MANIFEST, check_bundle, make_bundle
 from controller.evidence.parting import part, parting_body, parting_text, run_of
-from controller.evidence.redact import redacted_toml
 from controller.evidence.tomltext import toml_text
 from controller.lab import default_settings
 from controller.settings import Settings
@@ -35,6 +34,8 @@ kind = "liquid-handler"
 driver = "opentrons"
 robot = "flex"
 options = { url = "http://192.168.1.20:31950?api_key=hunter9", token_env = "FLEX_TOKEN", password = "hunter10" }
+[approval]
+latest_finish = 2026-03-01T06:00:00Z
 [extra]
 note = """
 two lines, "quoted", token-free
@@ -44,24 +45,46 @@ hunter11\'\'\'
 '''
 
 
-def test_no_secret_is_left_and_the_rest_is():
-    text = redacted_toml(SECRETS)
+def bundled_settings(lab: Path, tmp_path: Path, text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the lab.toml of a bundle, and what was left out of it."""
+    (lab / "lab.toml").write_text(text)
+    made = make_bundle(lab, tmp_path / "b.zip", [], {}, NOON)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        return (archive.read("lab.toml").decode() if "lab.toml" in archive.namelist() else ""), made.left_out
+
+
+def test_no_secret_is_left_and_the_rest_is(lab: Path, tmp_path: Path):
+    text, _ = bundled_settings(lab, tmp_path, SECRETS)
     assert "hunter" not in text
     body = tomllib.loads(text)
-    assert body["lab"]["database"] == "postgresql+psycopg://REDACTED@db.local/lab"
-    assert body["notify"]["urls"] == ["REDACTED"] * 3
+    assert body["lab"]["database"] == "postgresql+psycopg://***@db.local/lab"
+    assert body["notify"]["urls"] == ["mailto://***", "slack://***", "https://***"]
     assert body["notify"]["when"] == "fault"
     options = body["device"][0]["options"]
-    assert options["url"] == "http://192.168.1.20:31950?api_key=REDACTED"
-    assert (options["token_env"], options["password"]) == ("FLEX_TOKEN", "REDACTED")
+    assert options["url"] == "http://192.168.1.20:31950?api_key=***"
+    assert (options["token_env"], options["password"]) == ("FLEX_TOKEN", "***")
     assert body["extra"]["note"] == 'two lines, "quoted", token-free\n'
-    assert len(text.splitlines()) >= len(SECRETS.splitlines()) - 2
+    assert body["approval"]["latest_finish"] == datetime(2026, 3, 1, 6, tzinfo=UTC)
 
 
-def test_an_ordinary_lab_toml_stays_as_it_is():
-    text = redacted_toml(default_settings())
+@pytest.mark.parametrize(
+    "comment", ["password = hunter12", "hunter13", "# url: mailto://me:hunter14@x", "it's hunter15"]
+)
+def test_comments_stay_in_the_house(lab: Path, tmp_path: Path, comment: str):
+    text, _ = bundled_settings(lab, tmp_path, f'[lab]\nname = "ours"  # {comment}\n# {comment}\n')
+    assert text == '[lab]\nname = "ours"\n'
+
+
+def test_settings_that_cannot_be_read_are_left_out_and_told(lab: Path, tmp_path: Path):
+    text, left_out = bundled_settings(lab, tmp_path, "[lab]\npassword = hunter16\n")
+    assert text == ""
+    assert [said.partition(":")[0] for said in left_out if said.startswith("lab.toml")] == ["lab.toml"]
+    assert "hunter16" not in "".join(left_out)
+
+
+def test_an_ordinary_lab_toml_says_the_same(lab: Path, tmp_path: Path):
+    text, _ = bundled_settings(lab, tmp_path, default_settings())
     assert tomllib.loads(text) == tomllib.loads(default_settings())
-    assert len(text.splitlines()) == len(default_settings().splitlines())
 
 
 @pytest.fixture

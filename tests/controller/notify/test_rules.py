@@ -169,6 +169,8 @@ ALL = frozenset(get_args(MessageKind))
         ("22:00", "06:00", BERLIN, "2026-07-05T21:30", "2026-07-06T04:00"),
         ("22:00", "02:30", BERLIN, "2026-03-28T23:00", "2026-03-29T01:30"),  # 02:30 does not exist that night
         ("22:00", "02:30", BERLIN, "2026-10-24T22:00", "2026-10-25T00:30"),  # and here it comes twice: the first
+        ("22:00", "02:30", BERLIN, "2026-10-25T01:15", "2026-10-25T01:15"),  # the hour again: quiet was over
+        ("02:10", "02:30", BERLIN, "2026-10-25T01:15", "2026-10-25T01:15"),
     ],
 )
 def test_quiet_hours_end_when_the_clock_on_the_wall_says_so(start, end, zone, when, expected):

@@ -130,3 +130,6 @@ class _Scans:
 
     def opens(self, _now: datetime) -> None:
         return None
+
+    def closed(self, _now: datetime) -> tuple[()]:
+        return ()

@@ -1,6 +1,6 @@
 """The composition root: what talks to what. Whether a device is simulated or real is decided here alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.clock import SteadyClock, WallClock
 from controller.devices import make_device
 from controller.lab import Lab
-from controller.settings import DeviceSection, Settings
+from controller.settings import Settings
 from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
@@ -31,9 +31,9 @@ class Hardware:
     prepare: Callable[["Store"], None]
     """Put registered plates and tips into the simulated lab. In a real one people do that, and its clock begins no
     earlier than the journal ends."""
-    lend_hand: Callable[[Mapping[str, Any], str, str], None]
+    lend_hand: Callable[[Mapping[str, Any], str, str, Collection[str]], None]
     """Do in the simulated lab what a person who answers about a command has done with her hands: command, answer,
-    barcode of the round's assay plate."""
+    barcode of the round's assay plate, plates that she saw arrive."""
     simulated: "SimLab | None"
     """None in a real lab."""
     close: Callable[[], None]
@@ -64,7 +64,7 @@ def _real(lab: Lab) -> Hardware:
         devices: dict[str, Device] = {}
         for section in lab.settings.device:
             port = f"{section.kind}:{section.name}" if section.stands_in else section.kind
-            devices[port] = make_device(section, _home(lab, section))
+            devices[port] = make_device(section, lab.folder)
             if close := getattr(devices[port], "close", None):
                 opened.callback(close)
         close_all, clock = opened.pop_all().close, SteadyClock()
@@ -74,15 +74,6 @@ def _real(lab: Lab) -> Hardware:
 def _take_up(clock: SteadyClock, store: "Store") -> None:
     for event in store.events(store.head().seq - 1):
         clock.begin_after(event.time)
-
-
-def _home(lab: Lab, section: DeviceSection) -> Path:
-    """Return the folder of a device: the lab; one that stands in has its own, for two must not share a memory."""
-    if not section.stands_in:
-        return lab.folder
-    folder = lab.folder / "devices" / section.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _simulated(lab: Lab) -> Hardware:
@@ -104,19 +95,21 @@ def _simulated(lab: Lab) -> Hardware:
         simulated.clock,
         devices,
         lambda store: _deliver(simulated, lab.campaigns, store),
-        lambda command, choice, assay_plate: _lend_hand(simulated, command, choice, assay_plate),
+        lambda *told: _lend_hand(simulated, *told),
         simulated,
         simulated.close,
     )
 
 
-def _lend_hand(lab: "SimLab", command: Mapping[str, Any], choice: str, assay_plate: str) -> None:
+def _lend_hand(
+    lab: "SimLab", command: Mapping[str, Any], choice: str, assay_plate: str, arrived: Collection[str]
+) -> None:
     """Carry the plates that a broken move left behind: to the end of it, or back to where it is tried again from."""
     if choice == "lose-plate":
         lab.place_by_hand(assay_plate, "stack/done")
     for barcode, source, target in command.get("moves", ()):
         place = lab.where(barcode)
-        if choice == "done" and place not in (None, target):
+        if (choice == "done" or barcode in arrived) and place not in (None, target):
             lab.place_by_hand(barcode, target)
         elif choice in AGAIN and place == "floor":
             lab.place_by_hand(barcode, source)
@@ -129,6 +122,7 @@ def sim_settings(settings: Settings) -> Any:
     return SimSettings(
         seed=settings.sim.seed,
         faults=FaultSettings(**settings.sim.faults.model_dump()),
+        field_px=settings.sim.field_px,
         negative_control=settings.assay.negative_control,
         positive_control=settings.assay.positive_control,
         assay_labware=settings.plate.labware,

@@ -12,14 +12,18 @@ from controller.actions import Note
 from controller.durations import GUESSES_S, drawn_s, usually_s
 from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
-from controller.timing import IMAGE, foreseen
+from controller.timing import IMAGE, Closed, foreseen, kept_out
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
+_FEWEST = 3
+"""Durations from which a spread is taken, as controller.durations does."""
 _ENDS = (0.05, 0.5, 0.95)
 
 
-def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> Note:
+def approval_word(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed = ()
+) -> Note:
     """Return the policy's approval of a round, or the proposal that puts it before a person.
 
     Args:
@@ -28,10 +32,13 @@ def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Pl
         plan: the campaign's.
         plans: of all campaigns that share the lab.
         number: of the round, counting from 0.
+        closed: when robots may not move.
     """
-    summary = summed_up(state, now, plan, plans, number)
+    summary = summed_up(state, now, plan, plans, number, closed)
     policy = plan.section("approval")
     held = list(beyond(summary, policy)) if policy["policy"] == "auto" else ["every round waits for a person"]
+    if why := kept_out(state, now, plans or (plan,), summary["plate"], closed):
+        held.append(why)
     what = {"round": number, "digest": summary["digest"], "summary": summary}
     if held:
         question = f"round {number + 1}: {in_one_line(summary)}; held: {'; '.join(held)}"
@@ -40,7 +47,9 @@ def approval_word(state: LabState, now: datetime, plan: Plan, plans: Sequence[Pl
     return Note("decision", {**what, "what": "approve", "by": "policy", "reason": reason})
 
 
-def summed_up(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
+def summed_up(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed = ()
+) -> dict[str, Any]:
     """Return the summary of a planned round: what the step ``propose`` found, with its end, cost and expected hits."""
     proposed, picked = state.outcome("propose", number), state.outcome("pick", number)
     if proposed is None or picked is None:
@@ -52,7 +61,7 @@ def summed_up(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan],
         "folder": proposed.result["folder"],
         "hits": _hits(picked.result["summary"]),
         "cost": cost_of(figures, plan.settings.get("cost")),
-        "end": _end(state, now, plan, plans, number),
+        "end": _end(state, now, plan, plans, number, closed),
     }
 
 
@@ -78,7 +87,9 @@ def cost_of(figures: JSON, prices: JSON | None) -> dict[str, Any] | None:
     return {"total": round(total, 2), "currency": prices["currency"]}
 
 
-def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int) -> dict[str, Any]:
+def _end(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], number: int, closed: Closed
+) -> dict[str, Any]:
     """Tell when the plate's last image is taken if it is let go now: 5th percentile, median, 95th.
 
     The median is the schedule's of everything under way; the spread is that of this plate's own durations, drawn as
@@ -91,7 +102,7 @@ def _end(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], numb
     rng = np.random.default_rng([plan.seed, number])
     draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
     usual = sum(usually_s(state.took_s, name) for name in work)
-    planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number))
+    planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number), closed)
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
     off = {f"p{round(100 * q):02d}": float(np.quantile(draws, q)) - float(np.median(draws)) for q in _ENDS}
     times = {name: (now + timedelta(seconds=round(middle + s))).isoformat() for name, s in off.items()}
@@ -110,9 +121,9 @@ def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
         yield activity_of(plan, task)
 
 
-def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str) -> float | None:
+def _planned_s(state: LabState, now: datetime, plans: Sequence[Plan], plate: str, closed: Closed) -> float | None:
     """Return in how many seconds the schedule has a plate imaged; None: nobody can schedule it now."""
-    placed = foreseen(state, now, plans).of(plate)
+    placed = foreseen(state, now, plans, closed).of(plate)
     return next((float(p.end_s) for p in placed if p.stage == IMAGE), None)
 
 
@@ -124,7 +135,7 @@ def beyond(summary: JSON, policy: JSON) -> Iterator[str]:
             yield f"{word} {_said(value)}{unit}, at most {most:g}{unit} allowed ({name})"
     least, hits = policy.get("min_expected_hits"), summary["hits"]
     if least is not None and (hits is None or hits["expected"] < least):
-        yield f"expected hits {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
+        yield f"new hits expected {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
     if (latest := policy.get("latest_finish")) is not None:
         limit, end = datetime.fromisoformat(latest), datetime.fromisoformat(summary["end"]["p95"])
         if end > limit:
@@ -160,7 +171,7 @@ def in_one_line(summary: JSON) -> str:
     return "; ".join(
         (
             _work_text(summary),
-            f"hits expected {hits_text(summary['hits'])}",
+            f"new hits expected {hits_text(summary['hits'])}",
             f"ends {end_text(summary['end'])}",
             f"cost {cost_text(summary['cost'])}",
         )
@@ -180,7 +191,8 @@ def end_text(end: JSON) -> str:
     """Say when the last image is taken, how sure that is, and whence it is known."""
     low, middle, high = (datetime.fromisoformat(end[name]) for name in ("p05", "p50", "p95"))
     far = "%H:%M" if low.date() == middle.date() == high.date() else "%m-%d %H:%M"
-    known = f"durations seen {end['n_seen']} times or more" if end["n_seen"] else "guessed in part, not seen here yet"
+    known = f"seen {end['n_seen']} times here" if end["n_seen"] else "guessed"
+    known += ", the spread is guessed" if 0 < end["n_seen"] < _FEWEST else ""
     return f"{middle:%Y-%m-%d %H:%M} UTC (9 times in 10 {low:{far}} to {high:{far}}; {known})"
 
 
@@ -206,7 +218,7 @@ def in_full(summary: JSON) -> list[str]:
         f"compounds: {summary['n_compounds']} by rule {summary['rule']} ({reasons}), {summary['n_wells']} wells",
         f"new scaffolds: {summary['n_new_scaffolds']} of {summary['n_scaffolds']}"
         + (f": {', '.join(named)}{f' and {more} more' if more else ''}" if named else ""),
-        f"hits expected: {hits_text(summary['hits'])}",
+        f"new hits expected: {hits_text(summary['hits'])}",
         f"liquid: {summary['drawn_nl'] / 1000:.6g} ul, {summary['n_tips']} tips, {summary['n_loads']} deck loads",
         *(_source_line(source) for source in summary["sources"]),
         f"last image: {end_text(summary['end'])}, if it is let go at once",

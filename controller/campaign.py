@@ -4,7 +4,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import FrameType
@@ -19,7 +19,7 @@ from controller.loop import Loop, Rim
 from controller.operators import sort_out
 from controller.oversight import OverseenLoop, Overseer
 from controller.projections import campaign_row, rows_of
-from controller.readiness import check_ready
+from controller.readiness import not_ready
 from controller.recipe import Plan, barcode_of, plan_of
 from controller.reservations import NOTHING, reserved
 from controller.sensing import SensorWatch
@@ -31,7 +31,6 @@ from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
 from drivers.ports import Clock
 from nextplate.errors import PlanError
-from protocols.stock import unusable_plates
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -45,6 +44,8 @@ class Watcher:
 
     event: Callable[[Event], None]
     step: Progress | None = None
+    note: Callable[[str], None] = lambda _text: None
+    """Told at the start of what is in no journal: a campaign that is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,13 @@ class Ending:
     """A campaign's file says something else than the settings it was started with, which still hold."""
     campaigns: tuple[str, ...]
     """Those that were run."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Campaigns that could not be started, and what each lacks; the others were run without them."""
 
     @property
     def needs_person(self) -> bool:
         """Tell whether a campaign cannot go on, or did not end well, without a person."""
-        return not all(view.is_finished for view in self.views)
+        return bool(self.left_out) or not all(view.is_finished for view in self.views)
 
     @property
     def is_over(self) -> bool:
@@ -97,31 +100,51 @@ def run_campaign(lab: Lab, store: "Store", watcher: Watcher, overseer: Overseer 
     before = fold_journal(store)
     waiting = [json.loads(row["decision"]) for row in store.waiting_decisions()]
     check_stations(lab, before, waiting)
-    for settings in lab.campaigns:
-        # One that is under way finds out in its own steps: its plate in the incubator must not wait for a bottle.
-        if settings.campaign.name not in before.campaigns:
-            check_ready(settings, store, before.library, lab.folder, _unusable(lab, store))
+    lacking = _lacking(lab, store, before)
+    for name, why in lacking.items():
+        watcher.note(f"campaign {name} is left out until that is mended: {why}")
+    campaigns = [settings for settings in lab.campaigns if settings.campaign.name not in lacking]
     hardware = connect(lab)
-    executor = LocalExecutor(lab.folder, n_workers=min(2, len(lab.campaigns)), progress=watcher.step)
+    executor = LocalExecutor(lab.folder, n_workers=min(2, len(campaigns)), progress=watcher.step)
     try:
         hardware.prepare(store)
-        state = _begun(lab, store, hardware, before)
-        plans = [plan_of(state.focused(settings.campaign.name)) for settings in lab.campaigns]
+        state = _begun(campaigns, store, hardware, before)
+        plans = [plan_of(state.focused(settings.campaign.name)) for settings in campaigns]
         loop = _loop(lab, store, hardware, executor, plans, state, watcher, overseer)
         if not all(state.focused(plan.name).is_finished for plan in plans):
             with _stopping_on_signals(loop):
                 loop.run()
-        changed = any(dict(p.settings) != s.journal_body() for p, s in zip(plans, lab.campaigns, strict=True))
-        ended = loop.state.focused(lab.settings.campaign.name)
-        return Ending(ended, store.head(), loop.is_stopping, changed, tuple(plan.name for plan in plans))
+        changed = any(dict(p.settings) != s.journal_body() for p, s in zip(plans, campaigns, strict=True))
+        names = tuple(plan.name for plan in plans)
+        return Ending(loop.state.focused(names[0]), store.head(), loop.is_stopping, changed, names, lacking)
     finally:
         executor.close()
         hardware.close()
 
 
-def _begun(lab: Lab, store: "Store", hardware: Hardware, state: LabState) -> LabState:
+def _lacking(lab: Lab, store: "Store", state: LabState) -> dict[str, str]:
+    """Say of each campaign that is new and cannot be started what it lacks.
+
+    One that is under way finds out in its own steps: its plate in the incubator must not wait for a bottle.
+
+    Raises:
+        PlanError, DataError: there is no other to run.
+    """
+    new = [settings for settings in lab.campaigns if settings.campaign.name not in state.campaigns]
+    lacking = not_ready(new, store, state.library, lab.folder, lambda: lab_time(lab).date()) if new else {}
+    going_on = [
+        s for s in lab.campaigns
+        if s.campaign.name not in lacking
+        and not (s.campaign.name in state.campaigns and state.campaigns[s.campaign.name].is_over)
+    ]  # fmt: skip
+    if lacking and not going_on:
+        raise next(iter(lacking.values()))
+    return {name: str(why) for name, why in lacking.items()}
+
+
+def _begun(campaigns: Sequence[Settings], store: "Store", hardware: Hardware, state: LabState) -> LabState:
     """Return the state with every campaign that is to run, starting those whose name is new."""
-    wanted = {settings.campaign.name: settings for settings in lab.campaigns}
+    wanted = {settings.campaign.name: settings for settings in campaigns}
     left = [c.name for c in state.campaigns.values() if not c.is_over and c.name not in wanted]
     if left:
         now = ", ".join(map(repr, wanted))
@@ -160,11 +183,6 @@ def _with_adopted(
 
 _ADOPTED = ("approval", "cost", "faults", "proof", "readout")
 _ADOPTED_OF_ASSAY = ("dna_channel", "reporter_channel")
-
-
-def _unusable(lab: Lab, store: "Store") -> Mapping[str, str]:
-    care = store.plate_care()
-    return unusable_plates(care, lab_time(lab).date()) if care else {}
 
 
 def _start(settings: Settings, store: "Store", hardware: Hardware, state: LabState) -> LabState:
@@ -212,6 +230,7 @@ def _loop(
         rim=rim,
         state=state,
         head=store.head().seq,
+        closed=overseer.closed if overseer else lambda _now: (),
         facts={"settings": settings_digest(lab.campaigns), "stations": stations_of(lab.settings)},
     )
 
@@ -247,12 +266,13 @@ def _inbox(
     for kind, name, decision in decisions:
         if kind == "decision" and decision["what"] == "carried":
             moves = {"moves": [[decision["plate"], "", decision["place"]]]}
-            hardware.lend_hand(moves, "done", decision["plate"])
+            hardware.lend_hand(moves, "done", decision["plate"], ())
         if kind == "decision" and decision["what"] == "answer":
             view = state.focused(name) if name else state
             intent = view.intents[view.faults[decision["fault"]].key]
             plate = barcode_of(view, plan_of(view), intent.round)
-            hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate)
+            arrived = decision.get("arrived", ())
+            hardware.lend_hand(intent.action.get("command", {}), decision["choice"], plate, arrived)
     return decisions, taken
 
 

@@ -9,11 +9,16 @@ from controller.faults import TELLING, about, policy_answer, stalled, told, unre
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
 from controller.state import LabState, Outcome
-from controller.timing import Due, due
+from controller.timing import Closed, Due, due
 
 
 def decide(
-    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan] = (), due_at: Due = due
+    state: LabState,
+    now: datetime,
+    plan: Plan,
+    plans: Sequence[Plan] = (),
+    due_at: Due = due,
+    closed: Closed = (),
 ) -> tuple[Action, ...]:
     """Return the actions of one campaign to take now.
 
@@ -23,6 +28,7 @@ def decide(
         plan: the campaign's.
         plans: of all campaigns that share the lab, this one among them or not.
         due_at: tells when a task may begin by the schedule; the loop gives one that remembers.
+        closed: when robots may not move: a plate whose times that breaks is put before a person first.
 
     Returns:
         An empty tuple means: wait for what is in flight, for another campaign, or for a person.
@@ -39,6 +45,8 @@ def decide(
     place = current(state, plan)
     if place is None:
         return (Note("campaign.finished", {"name": plan.name, "rounds": plan.rounds}),)
+    if place[1] == "approve":
+        return _let_go(state, now, plan, plans, place[0], closed) or waits
     return _work(state, now, plan, plans, due_at, *place) or waits
 
 
@@ -51,8 +59,6 @@ def _work(
         return _word_about(state, now, plan, task, outcome)
     if key in state.intents:
         return _again(state, now, plan, key)
-    if task == "approve":
-        return _let_go(state, now, plan, plans, round_number)
     earliest = not_before(state, plan, task, round_number)
     if earliest is not None and now < earliest:
         return (Wait(earliest),)
@@ -64,12 +70,14 @@ def _work(
     return () if isinstance(action, Operate) and why_busy(state, action) else (action,)
 
 
-def _let_go(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int) -> tuple[Action, ...]:
+def _let_go(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int, closed: Closed
+) -> tuple[Action, ...]:
     """Approve a round by the policy, or ask, once for what is planned now."""
     asked, planned = state.proposals.get(round_number), state.outcome("propose", round_number)
     if asked is not None and planned is not None and asked.digest == planned.result["summary"]["digest"]:
         return ()
-    return (approval_word(state, now, plan, plans, round_number),)
+    return (approval_word(state, now, plan, plans, round_number, closed),)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:
@@ -79,7 +87,7 @@ def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action
         return ()
     policy = plan.section("faults")
     if len(attempts) >= policy["max_attempts"]:
-        return (unreachable(key, len(attempts)),)
+        return (unreachable(state.intents[key], len(attempts)),)
     due = attempts[-1] + timedelta(seconds=policy["retry_wait_s"] * 2 ** (len(attempts) - 1))
     return (Resubmit(key),) if now >= due else (Wait(due),)
 

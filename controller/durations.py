@@ -21,9 +21,11 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
         "dispenser dispense": 120.0,
         "shaker shake": 120.0,
         "barcode-reader read": 10.0,
+        "step measure": 3600.0,
+        "step fit": 1800.0,
     }
 )
-"""What a device is taken to need until it was seen at it."""
+"""What something is taken to need until it was seen."""
 GUESSED_SPREAD = 0.2
 """Relative spread of what a device takes that was hardly ever seen at it."""
 _LEAST_SPREAD = 0.02

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -70,17 +70,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             sync_entry(path)
         finally:
             scratch.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_lines(path: Path) -> Iterator[Callable[[str], None]]:
-    """Write a long text file line by line, whole or not at all; see atomic_file."""
-    with atomic_file(path) as handle:
-
-        def write(line: str) -> None:
-            handle.write(line.encode() + b"\n")
-
-        yield write
 
 
 def safe_name(name: str) -> str:

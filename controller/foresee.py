@@ -5,6 +5,7 @@ from pathlib import Path
 
 from controller.app import lab_time
 from controller.lab import open_lab
+from controller.nightly.windows import windows_of
 from controller.recipe import running_plans
 from controller.state import fold
 from controller.store import read_journal
@@ -25,6 +26,8 @@ def foresee(folder: Path, solve_s: float = 0) -> tuple[datetime, Schedule]:
     lab = open_lab(folder)
     state, now = fold(read_journal(lab.database)), lab_time(lab)
     plans = running_plans(state)
+    section = lab.settings.nightly
+    closed = windows_of(section.move, section.time_zone).closed(now)
     if not solve_s:
-        return now, foreseen(state, now, plans)
-    return now, solve(shop(state), list(routes(state, now, plans)), Limits(wall_s=solve_s))
+        return now, foreseen(state, now, plans, closed)
+    return now, solve(shop(state, now, closed), list(routes(state, now, plans)), Limits(wall_s=solve_s))

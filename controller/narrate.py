@@ -8,6 +8,7 @@ from controller.sensing import sensor_text
 from controller.settingswatch import changed_text
 from controller.state import EventLike
 from controller.told_beside import beside_text
+from protocols.sentences import plain
 
 JSON = Mapping[str, Any]
 _WELLS_SHOWN = 5
@@ -42,7 +43,8 @@ class Narrator:
 
 
 def _stamp(time: datetime, text: str) -> str:
-    return f"{time:%Y-%m-%d %H:%M}  {text}"
+    """Write the line; a device's words in it can neither begin another nor steer a terminal."""
+    return f"{time:%Y-%m-%d %H:%M}  {plain(text)}"
 
 
 def _outcome(task: str, p: JSON) -> str | None:
@@ -82,6 +84,11 @@ def _compile(r: JSON, _n: int) -> str:
 def _check(r: JSON, _n: int) -> str:
     s = r["summary"]
     return f"proven: {s['n_proven']} of {s['n_transfers']} transfers as planned, ledger sound"
+
+
+def _propose(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"proposed as {s['digest'][:16]}: {s['n_new_scaffolds']} new scaffolds, {s['drawn_nl'] / 1000:.6g} ul"
 
 
 def _run(r: JSON, n: int) -> str:
@@ -146,6 +153,7 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "pick": _pick,
     "compile": _compile,
     "check": _check,
+    "propose": _propose,
     "run": _run,
     "treat": _treat,
     "acquire": _acquire,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.faults import moved_by
 from controller.recipe import deployed_round, has_passed
 from controller.state import LabState, fold
 from nextplate.errors import DataError
@@ -69,6 +70,21 @@ def _answer(state: LabState, decision: JSON) -> str | None:
         return f"fault {fault.fault} was answered {fault.answer!r} already, by {fault.by}"
     if decision["choice"] not in fault.choices:
         return f"{decision['choice']!r} is no answer to fault {fault.fault}; choose one of: {', '.join(fault.choices)}"
+    return _detail(decision, moved_by(state.intents[fault.key]))
+
+
+def _detail(decision: JSON, moving: Sequence[str]) -> str | None:
+    """Say what is wrong with what stands beside an answer."""
+    choice, arrived = decision["choice"], decision.get("arrived", ())
+    if "wait_s" in decision and choice != "wait":
+        return f"--minutes says how long to wait; leave it out with {choice!r}"
+    if choice != "half-done":
+        return f"--arrived is told with half-done; leave it out with {choice!r}" if arrived else None
+    if strangers := [plate for plate in arrived if plate not in moving]:
+        return f"plate {strangers[0]!r} was not to be moved (only: {', '.join(moving)})"
+    if not arrived or len(set(arrived)) == len(set(moving)):
+        which = "say which plates arrived: --arrived PLATE, once for each; none of them is not-done, all are done"
+        return f"half-done: {which} (they are: {', '.join(moving)})"
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from controller.actions import Action, Operate, Resubmit, Wait
 from controller.loop import Loop
 from controller.state import Intent
+from controller.timing import Closed
 from drivers.ports import Report
 
 
@@ -18,6 +19,9 @@ class Overseer(Protocol):
 
     def opens(self, now: datetime) -> datetime | None:
         """Tell when something physical may be begun, in the lab's time; None: now."""
+
+    def closed(self, now: datetime) -> Closed:
+        """List when nothing physical may be begun, in the lab's time, as far as it is known; plans are made for it."""
 
 
 @dataclass(slots=True)

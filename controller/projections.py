@@ -69,11 +69,13 @@ def _device_rows(
 def _moves(status: str, intent: Intent, result: JSON) -> Rows:
     """Keep every move that is known to have been made; where only a person's word is known, done means all of them."""
     moves = intent.action["command"]["moves"]
-    n_made = len(result["moved"]) if "moved" in result else len(moves) if status == "done" else 0
+    is_whole = status == "done" and "moved" not in result
+    made = {barcode for barcode, _, _ in moves} if is_whole else set(result.get("moved", ()))
     rows = [
         {"key": intent.key, "number": number, "barcode": barcode, "source": source, "target": target}
         | {"begun_at": intent.time.isoformat()}
-        for number, (barcode, source, target) in enumerate(moves[:n_made])
+        for number, (barcode, source, target) in enumerate(moves)
+        if barcode in made
     ]
     return [RowWrite("plate_moves", rows, mode="upsert")] if rows else []
 

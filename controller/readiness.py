@@ -1,21 +1,22 @@
 """What a campaign needs before it may start: said at once and by name, not after a plate has been made."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from controller.settings import BeliefSection, Settings
+from controller.settings import BeliefSection, Settings, deck_of
 from controller.settings.whole import giving_of
 from controller.state import fold
-from nextplate.errors import DataError, PlanError
+from nextplate.errors import DataError, NextplateError, PlanError
 from nextplate.models.kinds import CELL_COUNT
 from protocols.acoustic import in_window
 from protocols.forecast import Need, dry
 from protocols.giving import Giving
 from protocols.labware import LABWARE
 from protocols.offsets import read_offsets
-from protocols.stock import StockWell
+from protocols.stock import StockWell, unusable_plates
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -24,6 +25,21 @@ _SHOWN = 3
 SOUND_PLATES = tuple(name for name, kind in LABWARE.items() if kind.acoustic_max_nl)
 """Load names of plates that an acoustic dispenser draws from."""
 NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def not_ready(
+    campaigns: Sequence[Settings], store: "Store", library: str | None, lab: Path, today: Callable[[], date]
+) -> dict[str, NextplateError]:
+    """Say of each campaign that lacks something to start with what it lacks, by name; see check_ready."""
+    care = store.plate_care()
+    unusable = unusable_plates(care, today()) if care else NONE
+    found: dict[str, NextplateError] = {}
+    for settings in campaigns:
+        try:
+            check_ready(settings, store, library, lab, unusable)
+        except (PlanError, DataError) as error:
+            found[settings.campaign.name] = error
+    return found
 
 
 def check_ready(
@@ -59,7 +75,7 @@ def check_ready(
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems) + kept)
     if settings.deck.offsets:
-        read_offsets(lab / settings.deck.offsets)
+        read_offsets(lab / settings.deck.offsets, deck_of(settings).robot)
     if settings.belief.profiles is not None:
         _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 

@@ -15,6 +15,7 @@ from controller.durations import usually_s
 from controller.floor import is_stuck
 from controller.recipe import BENCH, INCUBATOR, Plan, Stop, activity_of, barcode_of, chain, current, kind_of, stops
 from controller.state import LabState
+from nextplate.errors import PlanError
 from nextplate.schedule import (
     Arm,
     Limits,
@@ -37,6 +38,8 @@ _SLOTS = 1000
 DISPENSE, INCUBATE, IMAGE = "dispense", "incubate", "image"
 
 
+Closed = Sequence[tuple[datetime, datetime]]
+"""From when until when robots may begin nothing, in order; nothing is known of later."""
 Due = Callable[[LabState, datetime, Plan, Sequence[Plan], str], datetime | None]
 """What `due` is."""
 
@@ -47,6 +50,8 @@ class Remembered:
 
     head: Callable[[], int]
     """Sequence number of the journal's last event."""
+    closed: Callable[[datetime], Closed] = lambda _now: ()
+    """Tell when robots may not move, from a time on."""
     _known: dict[tuple[str, str], tuple[int, datetime, datetime]] = field(default_factory=dict)
 
     def __call__(self, state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str) -> datetime | None:
@@ -54,13 +59,15 @@ class Remembered:
         head, made, then = self._known.get((plan.name, task), (-1, now, now))
         if head == self.head() and made <= now < min(then, made + _KEPT):
             return then
-        found = due(state, now, plan, plans, task)
+        found = due(state, now, plan, plans, task, self.closed(now))
         if found is not None:
             self._known[plan.name, task] = self.head(), now, found
         return found
 
 
-def due(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str) -> datetime | None:
+def due(
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str, closed: Closed = ()
+) -> datetime | None:
     """Return when a task may begin, so that no window is broken that can be kept; None: at once.
 
     Only the first deck load and what takes a plate out of the incubator are held back, and only in a lab in which
@@ -72,18 +79,19 @@ def due(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task:
         plan: the campaign's.
         plans: of all campaigns that share the lab.
         task: that would begin now.
+        closed: when robots may not move.
     """
     everybody = plans or (plan,)
     if (task != "deck-0" and kind_of(task) != "fetch") or not any(
         stop.tolerance for p in everybody for stop in stops(p)
     ):
         return None
-    mine, floor = barcode_of(state, plan, _round(state, plan)), shop(state)
+    mine, floor = barcode_of(state, plan, _round(state, plan)), shop(state, now)
     begun = [r for r in _in_turn(routes(state, now, everybody)) if r.is_begun or r.plate == mine]
     here = next((r for r in begun if r.plate == mine), None)
     if here is None or here.is_begun == (task == "deck-0"):
         return None
-    nearest = planned(floor, begun).of(mine)[len(here.done)]
+    nearest = _scheduled(state, now, begun, closed).of(mine)[len(here.done)]
     away_s = floor.arm.move_s + (round(_usual_s(state, "incubator fetch")) if here.is_begun else 0)
     then = now + timedelta(seconds=nearest.arrive_s - away_s)
     return then if then > now + timedelta(seconds=1) else None
@@ -92,12 +100,42 @@ def due(state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task:
 def planned(floor: Shop, plates: Sequence[Route]) -> Schedule:
     """Plan at once; think longer only where that breaks a window. The same plates give the same schedule."""
     first = rough(floor, plates)
-    return solve(floor, plates, Limits(work=_WORK)) if first.broken else first
+    return solve(floor, plates, Limits(work=_WORK)) if first.broken or _is_beyond(floor, first) else first
 
 
-def foreseen(state: LabState, now: datetime, plans: Sequence[Plan]) -> Schedule:
+def _is_beyond(floor: Shop, found: Schedule) -> bool:
+    """Tell whether something is put off until nobody knows when robots may move."""
+    return bool(floor.arm.closed) and any(p.start_s >= floor.arm.closed[-1][1] for p in found.placed)
+
+
+def _scheduled(state: LabState, now: datetime, plates: Sequence[Route], closed: Closed) -> Schedule:
+    """Plan around the times at which robots may not move; where they leave no room, as if they might always move."""
+    return _between(shop(state, now, closed), plates) or planned(shop(state, now), plates)
+
+
+def _between(floor: Shop, plates: Sequence[Route]) -> Schedule | None:
+    try:
+        found = planned(floor, plates)
+    except PlanError:
+        return None  # a stage is longer than robots may ever work at a stretch
+    return None if _is_beyond(floor, found) else found
+
+
+def kept_out(state: LabState, now: datetime, plans: Sequence[Plan], plate: str, closed: Closed) -> str | None:
+    """Say why a plate's times cannot be kept, whenever it is begun, because of when robots may move; None: they can."""
+    mine = [r for r in routes(state, now, plans) if r.plate == plate and r.windows] if closed else []
+    if not mine:
+        return None
+    alone = _between(shop(state, now, closed), mine)
+    if alone is not None and not alone.broken:
+        return None
+    what = str(alone.broken[0]) if alone else f"plate {plate}: there is no time at which all of it could be done"
+    return f"{what}; robots may not move at all times ([nightly] move in lab.toml), whenever it is begun"
+
+
+def foreseen(state: LabState, now: datetime, plans: Sequence[Plan], closed: Closed = ()) -> Schedule:
     """Plan every plate that is proven or further: when it is where, in seconds from now."""
-    return planned(shop(state), _in_turn(routes(state, now, plans)))
+    return _scheduled(state, now, _in_turn(routes(state, now, plans)), closed)
 
 
 def _in_turn(plates: Iterator[Route]) -> list[Route]:
@@ -113,12 +151,18 @@ def _awaited(route: Route) -> bool:
     return bool(route.done) and any(window.first == route.done[-1].stage for window in route.windows)
 
 
-def shop(state: LabState) -> Shop:
+def shop(state: LabState, now: datetime, closed: Closed = ()) -> Shop:
     """Return what plates share, as quick as it was seen to be."""
     move_s, fetch_s = (round(_usual_s(state, name)) for name in ("plate-mover move", "incubator fetch"))
-    # bench and imager are kept free from when the incubator begins to bring the plate
+    # the arm comes when the incubator has brought the plate, and that begins no earlier than robots may move
+    shut = tuple((_seconds(begin - now), _seconds(end - now) + fetch_s) for begin, end in closed)
+    # bench and imager are kept free from when the incubator begins to bring the plate; a load is not cut in two
     kept = (Station("bench", setup_s=fetch_s), Station("imager", setup_s=fetch_s))
-    return Shop((Station("deck"), Station("incubator", capacity=_SLOTS), *kept), Arm(move_s))
+    return Shop((Station("deck", closed=shut), Station("incubator", capacity=_SLOTS), *kept), Arm(move_s, shut))
+
+
+def _seconds(time: timedelta) -> int:
+    return round(time.total_seconds())
 
 
 def routes(state: LabState, now: datetime, plans: Sequence[Plan]) -> Iterator[Route]:
@@ -160,7 +204,7 @@ def _legs(state: LabState, plan: Plan, n_loads: int) -> Iterator[_Leg]:
         for stop in way:
             if stop.device == INCUBATOR:
                 name = INCUBATE if stop.tasks[0] == "store" else f"{INCUBATE} {stop.tasks[0]}"
-                stage = Stage(name, ("incubator",), round(stop.stay.total_seconds()))
+                stage = Stage(name, ("incubator",), round(stop.stay.total_seconds()), is_at_once=True)
                 yield _Leg(stage, stop.tasks[0], is_from_outcome=True, tolerance=stop.tolerance)
             else:
                 yield _Leg(Stage(IMAGE, ("imager",), round(_usual_s(state, "imager acquire"))), "acquire")

@@ -90,14 +90,27 @@ def abort(lab: LabOption = HERE, campaign: CampaignOption = None, as_json: JsonO
 def answer(
     fault: Annotated[str, typer.Argument(help="Name of the fault, as `nextplate status` shows it.")],
     choice: Annotated[str, typer.Argument(help="One of the answers the fault offers.")],
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=1, help="With wait: ask again after so long.", show_default="when late once more"),
+    ] = None,
+    arrived: Annotated[
+        list[str] | None, typer.Option(help="With half-done: a plate that arrived; once for each.")
+    ] = None,
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a fault.
 
     Example: nextplate answer first.r1.run-0 accept
+
+    Example: nextplate answer first.r1.acquire wait --minutes 30
+
+    Example: nextplate answer first.r1.deck-0 half-done --arrived NP-0002 --arrived TIPS-1
     """
-    decide_in(lab, {"what": "answer", "fault": fault, "choice": choice}, as_json)
+    detail: dict[str, Any] = {"wait_s": minutes * 60} if minutes is not None else {}
+    detail |= {"arrived": arrived} if arrived else {}
+    decide_in(lab, {"what": "answer", "fault": fault, "choice": choice, **detail}, as_json)
 
 
 def decide_in(folder: Path, decision: Mapping[str, Any], as_json: bool, campaign: str | None = None) -> None:
@@ -146,7 +159,8 @@ def _show(folder: Path, number: int, campaign: str | None, as_json: bool) -> Non
     proposal, said = view.proposals.get(number), view.approvals.get(number)
     if proposal is None or not proposal.summary:
         waiting = ", ".join(str(r + 1) for r in view.open_proposals()) or "none"
-        raise DataError(f"round {number + 1} was not put before anybody (waiting: {waiting})")
+        why = f"approved by {said.by}: {said.reason}" if said and said.is_approved else f"waiting: {waiting}"
+        raise DataError(f"round {number + 1} was not put before anybody ({why})")
     word = f"{'approved' if said.is_approved else 'rejected'} by {said.by}" if said else "waits for approval"
     text = "\n  ".join([f"round {number + 1} of {meant}: {word}", *in_full(proposal.summary)])
     body = {"round": number + 1, "campaign": meant, "state": word, **proposal.summary}

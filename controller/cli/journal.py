@@ -37,7 +37,7 @@ def verify(
     Example: nextplate journal verify --head 91:c458adae07ddc44c
     """
     if file is not None:
-        _verify_file(file, as_json)
+        _verify_file(file, _noted(head), as_json)
         return
     from controller.evidence.autopsy import examine
     from controller.lab import open_lab
@@ -79,12 +79,16 @@ def _against(store: "Store", finding: "Finding", noted: tuple[int, str]) -> str:
     return ""
 
 
-def _verify_file(file: Path, as_json: bool) -> None:
+def _verify_file(file: Path, noted: tuple[int, str] | None, as_json: bool) -> None:
     from controller.evidence.exporting import check_export
 
-    found = check_export(file)
-    body = {"events": found.n_events, "hash": found.head.hash, "intact": True}
-    say(body, f"intact: {found.n_events} events, the last, {found.head.seq}, has hash {found.head.hash}", as_json)
+    found = check_export(file, noted)
+    body = {"events": found.n_events, "journal_seq": found.head.seq, "hash": found.head.hash, "intact": True}
+    body |= {"campaign": found.campaign, "left_out": found.n_left_out}
+    whose = f" of campaign {found.campaign}, {found.n_left_out} of others left out" if found.campaign else ""
+    say(
+        body, f"intact: {found.n_events} events{whose}; the last, {found.head.seq}, has hash {found.head.hash}", as_json
+    )
 
 
 def export(
@@ -94,6 +98,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the journal as lines of JSON, one event a line; `journal verify --file` checks such a file anywhere.
+
+    Of another campaign's events number and hash are written, so that the chain still holds from the first to the last.
 
     Example: nextplate journal export night.jsonl --campaign first
     """
@@ -189,4 +195,5 @@ def replay_night(
     text = f"campaign {done.campaign}: {parting_text(parting)}"
     if done.was_adopted:
         text += "\nnote: lab.toml changed while the campaign ran; the repetition kept the settings it began with"
-    say(body | {"settings_adopted": done.was_adopted}, text, as_json)
+    text += "".join(f"\nnot repeated: {what}" for what in done.not_repeated)
+    say(body | {"settings_adopted": done.was_adopted, "not_repeated": list(done.not_repeated)}, text, as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controller.cli.common import HERE, Bars, JsonOption, LabOption, say
+from protocols.sentences import plain
 
 if TYPE_CHECKING:
     from controller.campaign import Ending, Watcher
@@ -96,6 +97,7 @@ def ending_body(ending: "Ending") -> dict[str, Any]:
         "state_digest": state.digest(),
         "settings_changed": ending.settings_changed,
         "campaigns": {name: state_word(state.focused(name)) for name in ending.campaigns},
+        "left_out": dict(ending.left_out),
     }
 
 
@@ -107,13 +109,14 @@ def ending_text(ending: "Ending") -> str:
         lines.append(
             "note: lab.toml was changed since this campaign started; it goes on with the settings it began with"
         )
+    lines += [f"campaign {name} was left out: {why}" for name, why in ending.left_out.items()]
     for fault in state.open_faults():
         lines.append(f"needs a person: {fault.question}")
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
     for view in ending.views:
         lines += _proposals(view, len(ending.campaigns) > 1)
-    lines.append(_last_line(ending))
-    return "\n".join(lines)
+    lines += dict.fromkeys(_how_it_ended(ending, view) for view in ending.views)
+    return "\n".join(map(plain, lines))
 
 
 def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
@@ -123,11 +126,6 @@ def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
         lines.append(f"waits for approval: {state.proposals[number]}")
         lines.append(f"  nextplate approve {number + 1}{which}   or   nextplate reject {number + 1}{which}")
     return lines
-
-
-def _last_line(ending: "Ending") -> str:
-    told = [_how_it_ended(ending, view) for view in ending.views]
-    return "\n".join(dict.fromkeys(told))
 
 
 def _how_it_ended(ending: "Ending", state: "LabState") -> str:
@@ -179,4 +177,4 @@ class _Told:
             if text := narrator.line(event):
                 self.line(text)
 
-        return Watcher(on_event, self._bars.show if self._bars else None)
+        return Watcher(on_event, self._bars.show if self._bars else None, self.line)

@@ -1,5 +1,6 @@
 """The keeper: begins nights, listens to them, begins them again. Time is handed in; processes come through a port."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -165,6 +166,8 @@ class Keeper:
         what, message = pulse.get("what"), str(pulse.get("message", ""))
         if what == "end":
             self._end = pulse
+        elif what == "left-out":
+            self._say(now, "left-out", message)
         elif what == "scan" and self._held:
             self._held = ""
             self._say(now, "settled", "the night goes on")
@@ -190,8 +193,8 @@ class Keeper:
             if word != self._held:
                 self._held = word
                 self._say(now, word, message)
-        elif word == Word.STOPPED and self.is_stopping:
-            return
+        elif self.is_stopping and (word == Word.STOPPED or code == -signal.SIGTERM):
+            return  # by the signal itself where it had not come so far as to listen
         else:
             kind = "failed" if word else "crash"
             said = message or f"the night's process ended with code {code} and said nothing; see logs/nightly/night.log"
@@ -199,6 +202,8 @@ class Keeper:
 
     def _again(self, kind: str, message: str, now: datetime, mono_s: float) -> None:
         self._say(now, kind, message)
+        if self.is_stopping:
+            return
         self._restarts = self.patience.recent(self._restarts, mono_s)
         pause_s = self.patience.pause_s(len(self._restarts))
         if pause_s is None:

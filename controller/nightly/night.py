@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from controller.nightly.pulse import PulseWriter, Word
 from controller.nightly.windows import Windows, windows_of
 from controller.observed import observed
 from controller.store import open_store
+from controller.timing import Closed
 from nextplate.errors import (
     DeviceError,
     DiskFull,
@@ -91,7 +93,19 @@ def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]
     watcher = NightWatch.of(lab, pulse, stop)
     # Beside the lab's own store, which is let go of while a person is waited for; the listeners wait on.
     with open_store(lab.database) as own, observed(lab, own) as hear:
-        return _nights(lab, watcher, Watcher(hear), pulse, stop)
+        return _nights(lab, watcher, Watcher(hear, note=_once(partial(pulse.send, "left-out"))), pulse, stop)
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what tells each text once, however often the lab is opened in a night."""
+    told: set[str] = set()
+
+    def note(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            tell(text)
+
+    return note
 
 
 def _nights(
@@ -114,6 +128,7 @@ def _nights(
 
 def _last_words(ending: Ending) -> str:
     ends = [f"campaign {v.focus} is {'finished' if v.is_finished else 'aborted'}" for v in ending.views]
+    ends += [f"campaign {name} was left out ({why})" for name, why in ending.left_out.items()]
     return f"{', '.join(ends)}; journal of {ending.head.seq} events ends with {ending.head.hash[:16]}"
 
 
@@ -191,6 +206,11 @@ class NightWatch:
         wall = now if self.guard is None else self.now()
         opens = self.windows.opens(wall)
         return now + (opens - wall) if opens > wall else None
+
+    def closed(self, now: datetime) -> Closed:
+        """List when robots may not move in the next days."""
+        wall = now if self.guard is None else self.now()
+        return tuple((now + (a - wall), now + (b - wall)) for a, b in self.windows.closed(wall))
 
     def _doubts_clock(self) -> bool:
         if self.guard is None:

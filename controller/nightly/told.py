@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 _MAX_BYTES = 1_000_000
 _N_KEPT = 5
-URGENT = frozenset(("refused", "given-up", "needs-person", "clock-question", "crash", "hang", "wanting", "not-kept"))
-"""Kinds that a person should hear of at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +18,8 @@ class Happening:
     """Something the service did or saw.
 
     Kinds: service-started, service-stopped, night-started, night-resumed, night-over, needs-person, settled, crash,
-    hang, failed, restart, given-up, refused, busy, wanting, clock-set, clock-question, clock-believed, stop-forced,
-    not-kept.
+    hang, failed, wanting, restart, given-up, refused, left-out, busy, clock-set, clock-question, clock-believed,
+    stop-forced, not-kept.
     """
 
     kind: str
@@ -29,11 +27,6 @@ class Happening:
     message: str
     """For people: what, and what to do."""
     facts: Mapping[str, str | float | int] = field(default_factory=lambda: MappingProxyType({}))
-
-    @property
-    def is_urgent(self) -> bool:
-        """Tell whether a person should hear of it at once."""
-        return self.kind in URGENT
 
 
 Tell = Callable[[Happening], None]

@@ -1,8 +1,10 @@
 """When nights start and when robots may move, as the lab's wall clock says; pure."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, pairwise, product
 from zoneinfo import ZoneInfo
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -49,6 +51,27 @@ class Windows:
             if self.is_open(when):
                 return when
         raise ValueError(f"no window of {self.spans} opens within three days of {now.isoformat()}")
+
+    def closed(self, now: datetime, days: int = 5) -> tuple[tuple[datetime, datetime], ...]:
+        """List from when until when robots may not move, in the days from ``now`` on (UTC)."""
+        if not self.spans:
+            return ()
+        begin, end = now.astimezone(UTC), now.astimezone(UTC) + timedelta(days=days)
+        marks = sorted({begin, end, *(m for m in self._marks(begin, days) if begin < m < end)})
+        shut = [(a, b) for a, b in pairwise(marks) if not self.is_open(a)]
+        joined: list[tuple[datetime, datetime]] = []
+        for a, b in shut:
+            joined[-1:] = [(joined[-1][0], b)] if joined and joined[-1][1] == a else [*joined[-1:], (a, b)]
+        return tuple(joined)
+
+    def _marks(self, begin: datetime, days: int) -> Iterator[datetime]:
+        """Yield every moment at which robots may begin or cease to move, and half hours, at which clocks are set."""
+        midnight = begin.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        for day, minute, fold in product(range(-1, days + 2), chain(*self.spans), (0, 1)):
+            wall = midnight + timedelta(days=day, minutes=minute)
+            yield wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
+        hour = begin.replace(minute=0, second=0, microsecond=0)
+        yield from (hour + n * timedelta(minutes=30) for n in range(days * 48 + 2))
 
 
 def _holds(span: tuple[int, int], minute: int) -> bool:

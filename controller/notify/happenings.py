@@ -18,8 +18,13 @@ KINDS: Mapping[str, MessageKind] = {
     "refused": "fault",
     "given-up": "fault",
     "clock-question": "fault",
+    "wanting": "fault",
+    "left-out": "fault",
+    "not-kept": "fault",
     "hang": "stall",
     "crash": "restarted",
+    "failed": "restarted",
+    "stop-forced": "restarted",
 }
 """Which happenings people hear of, and as what; questions of the loop itself are told from the journal."""
 

@@ -21,6 +21,7 @@ from controller.notify.rules import rules_of
 from controller.notify.words import House
 from controller.settings import MessageKind
 from nextplate.errors import NextplateError
+from protocols.sentences import plain
 
 CLOSE_S = 25.0
 """How long the end of a run waits for its last messages."""
@@ -178,7 +179,7 @@ def wall_now() -> datetime:
 
 def tell_stderr(text: str) -> None:
     """Print a trouble where operators look for it."""
-    print(f"nextplate: {text}", file=sys.stderr, flush=True)
+    print(f"nextplate: {plain(text)}", file=sys.stderr, flush=True)
 
 
 def make_post(lab: Lab, store: Books, courier: Courier | None = None) -> Post:

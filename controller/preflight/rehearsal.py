@@ -1,7 +1,7 @@
 """Rehearsals of a night: many with drawn durations, and one for each device that fails."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +10,19 @@ import numpy as np
 from controller.app import lab_time
 from controller.executor import LocalExecutor
 from controller.lab import Lab
-from controller.loop import Loop, Rim
+from controller.loop import Rim
+from controller.nightly.windows import Windows, windows_of
+from controller.oversight import OverseenLoop
 from controller.preflight.stage import JumpingClock, MemoryJournal, Player, Remembering
-from controller.readiness import check_ready
-from controller.recipe import Plan, barcode_of, current, margins, plan_of, stops
+from controller.readiness import not_ready
+from controller.recipe import Plan, barcode_of, current, margins, plan_of, stand_in, stops
 from controller.reservations import reserved
+from controller.sensing import sensor_text
 from controller.settings import Settings
 from controller.snapshots import resolve
 from controller.state import LabState, fold
 from controller.store import Event, NewEvent
-from nextplate.errors import DataError, PlanError
+from controller.timing import Closed
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -38,8 +41,8 @@ class NightRun:
     """Of plates with a tolerance: minutes left when imaging began; negative: too late."""
     faults: tuple[str, ...]
     """Questions that a person would be asked."""
-    held: tuple[str, ...]
-    """Rounds that wait for approval."""
+    held: Mapping[str, str]
+    """Rounds that wait for approval, each with what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Foreseen:
     """Campaigns that somebody paused."""
     to_load: Mapping[str, Sequence[str]]
     """By what it is (source, tips, intermediate, destination): barcodes that the night takes."""
+    suspended: tuple[str, ...] = ()
+    """Devices of which a sensor is out of its band, as the journal last heard."""
 
 
 def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progress) -> Foreseen:
@@ -73,7 +78,7 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
     """
     store.verify()
     now, before = lab_time(lab), fold(store.events())
-    blocked, ready = _ready(lab, store, before)
+    blocked, ready = _ready(lab, store, before, now)
     state = _with_new(before, ready, now)
     plans = [plan_of(state.focused(settings.campaign.name)) for settings in ready]
     if not plans:
@@ -91,7 +96,8 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
             without[device] = stage.rehearse(np.random.default_rng([seed, 0]), broken=device)
             progress(n_runs + n + 1, n_runs + len(devices))
         paused = tuple(plan.name for plan in plans if state.focused(plan.name).is_paused)
-        return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load)
+        out = tuple(sensor_text(told) for readings in before.suspended.values() for told in readings.values())
+        return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load, out)
     finally:
         executor.close()
 
@@ -102,21 +108,20 @@ def _devices(plans: Sequence[Plan]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(used))
 
 
-def _ready(lab: Lab, store: "Store", state: LabState) -> tuple[dict[str, str], list[Settings]]:
-    """Divide campaigns into those that cannot go on, with the reason, and the others; those over are neither."""
-    blocked: dict[str, str] = {}
-    ready = []
-    for settings in lab.campaigns:
-        campaign = state.campaigns.get(settings.campaign.name)
-        if campaign is not None and campaign.is_over:
-            continue
-        try:
-            check_ready(settings, store, state.library, lab.folder)
-        except (PlanError, DataError) as error:
-            blocked[settings.campaign.name] = str(error)
-        else:
-            ready.append(settings)
-    return blocked, ready
+def _ready(lab: Lab, store: "Store", state: LabState, now: datetime) -> tuple[dict[str, str], list[Settings]]:
+    """Tell which campaigns lack something, and which the night will run; those over are neither.
+
+    One that is under way goes on whatever it lacks, and stands in the others' way.
+    """
+    going = [s for s in lab.campaigns if not _is_over(state, s)]
+    lacking = not_ready(going, store, state.library, lab.folder, now.date)
+    ready = [s for s in going if s.campaign.name not in lacking or s.campaign.name in state.campaigns]
+    return {name: str(why) for name, why in lacking.items()}, ready
+
+
+def _is_over(state: LabState, settings: Settings) -> bool:
+    campaign = state.campaigns.get(settings.campaign.name)
+    return campaign is not None and campaign.is_over
 
 
 def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabState:
@@ -128,7 +133,28 @@ def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabS
             payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
             payload |= {"library": state.library or "", "settings": settings.journal_body()}
             events.append(NewEvent("campaign.started", now, wanted.name, payload))
-    return fold(events, state)
+    # a sensor that is out of its band now is told apart, and taken to be back when the night begins
+    return replace(fold(events, state), suspended={}, suspended_since={})
+
+
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """Holds the rehearsed robots when the night would (controller.oversight.Overseer)."""
+
+    windows: Windows
+
+    def scanned(self) -> bool:
+        """Never stop."""
+        return False
+
+    def opens(self, now: datetime) -> datetime | None:
+        """Tell when robots may move; None: now."""
+        opens = self.windows.opens(now)
+        return opens if opens > now else None
+
+    def closed(self, now: datetime) -> Closed:
+        """List when they may not."""
+        return self.windows.closed(now)
 
 
 @dataclass(slots=True)
@@ -145,13 +171,20 @@ class _Stage:
         clock = JumpingClock(self.now)
         journal = MemoryJournal(self.store.head().seq)
         players = {d: Player(d, clock, self.state, rng, is_broken=d == broken) for d in _devices(self.plans)}
+        others = {unit: d for plan in self.plans for d in _devices(self.plans) if (unit := stand_in(plan, d))}
+        players |= {unit: Player(d, clock, self.state, rng) for unit, d in others.items()}
         rim = Rim(
             resolve=self._resolve,
             rows=lambda _campaign, _status, _intent, result, _message: ((), result),
             inbox=self._inbox,
             watch=_nothing,
         )
-        loop = Loop(self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq)
+        section = self.lab.settings.nightly
+        hours = _Hours(windows_of(section.move, section.time_zone))
+        loop = OverseenLoop(
+            self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq,
+            closed=hours.closed, overseer=hours,
+        )  # fmt: skip
         loop.run()
         return self._told(loop.state)
 
@@ -179,7 +212,8 @@ class _Stage:
     def _told(self, state: LabState) -> NightRun:
         views = [(state.focused(plan.name), plan) for plan in self.plans]
         imaged = {barcode: time for view, plan in views for barcode, time in _imaged(view, plan, self.state)}
-        held = tuple(f"{p.name} round {r + 1}" for view, p in views for r in view.open_proposals())
+        asked = ((view, p, r) for view, p in views for r in view.open_proposals())
+        held = {f"{p.name} round {r + 1}": str(view.proposals[r]) for view, p, r in asked}
         faults = tuple(f.question for f in state.open_faults())
         return NightRun(imaged, dict(_margins(views)), faults, held)
 

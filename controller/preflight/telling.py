@@ -54,14 +54,16 @@ def problems(seen: Foreseen) -> Iterator[str]:
         yield f"campaign {name}: {why}"
     if not seen.runs:
         return
+    yield from (f"suspended: {told}" for told in seen.suspended)
     for question in dict.fromkeys(f for run in seen.runs for f in run.faults):
         share = sum(question in run.faults for run in seen.runs) / len(seen.runs)
         if share > OFTEN:
             yield question
     for name in seen.paused:
         yield f"campaign {name} is paused; go on with: nextplate resume"
-    for held in dict.fromkeys(h for run in seen.runs for h in run.held):
-        yield f"{held} waits for approval"
+    # each rehearsal asks in its own words, for they tell when it would end
+    for name, question in {n: q for run in reversed(seen.runs) for n, q in run.held.items()}.items():
+        yield f"{name} waits for approval: {question}"
     for plate, margin in _margins(seen.runs).items():
         if margin["p05"] < 0:
             yield f"plate {plate} may be imaged too late (5th percentile of the margin: {margin['p05']:.0f} min)"
@@ -96,7 +98,8 @@ def _line_without(device: str, run: NightRun, seen: Foreseen) -> str:
 
 
 def _roles(role: str) -> str:
-    return {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}.get(role, role)
+    words = {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}
+    return (words | {"intermediate": "empty plates to dilute in"}).get(role, role)
 
 
 def _clock(text: str) -> str:

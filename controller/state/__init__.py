@@ -25,7 +25,8 @@ accepted           key: the device has it; from here on it may not say that it n
 outcome            key, status (done | failed), result, message; ended and ended_by (device | usual): when it ended,
                    where nobody was looking then
 decision           what (approve | reject | pause | resume | abort | answer | rollback), by whom, about which round or
-                   fault; an approval with the digest of what was approved
+                   fault; an approval with the digest of what was approved; an answer also with wait_s (wait), or with
+                   arrived: plates that were moved (half-done)
 decision.refused   a decision that came too late or made no sense, with the reason
 proposal           round, question, digest, summary, held: a round is planned and proven, and waits for approval
 fault              fault, key, question, choices: a person is asked

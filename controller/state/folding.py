@@ -163,16 +163,16 @@ def _outcome(draft: _Draft, p: JSON, time: datetime) -> None:
 
 
 def _learn(draft: _Draft, p: JSON, time: datetime) -> None:
-    """Remember how long a device took; not by a person's word, and not where nobody looked for a while."""
+    """Remember how long an action took; not by a person's word, and not where nobody looked for a while."""
     intent = draft.intents.get(p["key"])
-    if intent is None or intent.activity is None or p["status"] != "done" or "told_by" in p["result"]:
+    if intent is None or p["status"] != "done" or "told_by" in p["result"]:
         return
     if draft.started is not None and draft.started > intent.time:
         return
     seconds = (time - intent.time).total_seconds()
     if seconds <= 0:
-        return  # the clock was set back meanwhile
-    draft.took_s[intent.activity] = (*draft.took_s.get(intent.activity, ()), seconds)[-_REMEMBERED:]
+        return  # the clock was set back meanwhile, or is virtual and nothing was waited for
+    draft.took_s[intent.work] = (*draft.took_s.get(intent.work, ()), seconds)[-_REMEMBERED:]
 
 
 def _apply_moves(draft: _Draft, key: str, did_move: Callable[[str], bool]) -> None:
@@ -197,7 +197,7 @@ def _decision(draft: _Draft, p: JSON, time: datetime) -> None:
         case "abort":
             draft.change(is_aborted=True)
         case "answer":
-            _answer(draft, p)
+            _answer(draft, p, time)
         case "rollback":
             _roll_back(draft, p)
         case "carried":
@@ -236,13 +236,14 @@ def _roll_back(draft: _Draft, p: JSON) -> None:
     draft.change(withdrawn=MappingProxyType(withdrawn))
 
 
-def _answer(draft: _Draft, p: JSON) -> None:
-    fault = draft.faults[p["fault"]]
-    draft.faults[p["fault"]] = replace(fault, answer=p["choice"], by=p["by"])
+def _answer(draft: _Draft, p: JSON, time: datetime) -> None:
+    fault, arrived = draft.faults[p["fault"]], tuple(p.get("arrived", ()))
+    said = {"answer": p["choice"], "by": p["by"], "answered": time, "wait_s": p.get("wait_s"), "arrived": arrived}
+    draft.faults[p["fault"]] = replace(fault, **said)
     if p["choice"] == "abort" and draft.campaign is not None and draft.campaign.owns(fault.key):
         draft.change(is_aborted=True)
-    if p["choice"] == "done" and fault.key in draft.outcomes:
-        _apply_moves(draft, fault.key, lambda _barcode: True)
+    if p["choice"] in ("done", "half-done") and fault.key in draft.outcomes:
+        _apply_moves(draft, fault.key, lambda barcode: p["choice"] == "done" or barcode in arrived)
     if p["choice"] == "replan":
         _plan_again(draft, draft.intents[fault.key])
     if p["choice"] == "lose-plate":

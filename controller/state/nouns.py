@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 JSON = Mapping[str, Any]
-AGAIN = ("retry", "not-done", "replan", "other-device")
+AGAIN = ("retry", "not-done", "half-done", "replan", "other-device")
 """Answers after which a task is tried under a new key."""
 
 
@@ -47,6 +47,11 @@ class Intent:
     def activity(self) -> str | None:
         """What a device does, as in "imager acquire"; None: it is computed."""
         return f"{self.action['device']} {self.action['command']['verb']}" if "device" in self.action else None
+
+    @property
+    def work(self) -> str:
+        """What is done, as durations are kept by: an activity, or a computing step, as in "step fit"."""
+        return self.activity or f"step {self.action.get('step', '')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,12 @@ class Fault:
     """What sort of trouble it is (controller.faults); empty in journals of before there were kinds."""
     time: datetime | None = None
     """When it was noticed."""
+    answered: datetime | None = None
+    """When it was answered."""
+    wait_s: float | None = None
+    """Answered wait: for how long; None: as long as is late for such an action."""
+    arrived: tuple[str, ...] = ()
+    """Answered half-done: the plates that stand where they were to go."""
 
     @property
     def is_doubt(self) -> bool:
@@ -181,7 +192,7 @@ class LabState:
     """Load name of every plate for dilutions that was ever registered; one that ever moved counts as used."""
     faults: Mapping[str, Fault] = field(default_factory=lambda: _NOTHING)
     took_s: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: _NOTHING)
-    """How long devices took for what they ended well, the latest last, by device and verb ("imager acquire")."""
+    """How long what ended well took, the latest last, by device and verb (imager acquire), or step (step fit)."""
     suspended: Mapping[str, Mapping[str, JSON]] = field(default_factory=lambda: _NOTHING)
     """Devices that are given nothing new because a sensor is out of its band: by device and reading, what was told."""
     suspended_since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)

@@ -1,10 +1,14 @@
 """Faults are typed, and a policy answers what a lab lets it answer; a device that is late is a fault as well."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from controller_fakes import FakeLab
 
+from controller.faults import stalled
+from controller.loop import Loop
+from controller.operators import why_not
 from controller.settings import FaultsSection, Settings
 from controller.state import fold
 from nextplate.errors import SettingsError
@@ -117,19 +121,103 @@ def test_a_device_that_is_late_is_a_fault_and_its_own_word_ends_it():
     assert not state.open_faults()
 
 
-def test_a_stall_is_asked_about_once_and_waiting_is_no_word_about_its_fate():
+ACQUIRE = "first.r4.acquire"
+
+
+def stalled_lab(hours: float = 9) -> tuple[FakeLab, Loop]:
+    """A lab whose imager is late, at the moment when somebody is asked."""
     lab = FakeLab(rounds=5)
-    lab.device.delays = {"first.r4.acquire": timedelta(hours=9)}
+    lab.device.delays = {ACQUIRE: timedelta(hours=hours)}
     loop = lab.start()
     while not loop.state.open_faults():
         waits, _ = loop._take_turns()
         loop._rest(waits, loop._observe())
+    return lab, loop
+
+
+def asked_at(lab: FakeLab) -> list[datetime]:
+    return [e.time for e in lab.journal.events if e.kind == "fault" and e.payload["key"] == ACQUIRE]
+
+
+@pytest.mark.parametrize("told", [{}, {"wait_s": 7200.0}])
+def test_who_was_told_to_wait_is_asked_again_when_that_is_over(told):
+    lab, loop = stalled_lab()
+    lab.decide(what="answer", fault=ACQUIRE, choice="wait", **told)
+    began = next(e for e in lab.journal.events if e.kind == "intent" and e.payload["key"] == ACQUIRE)
+    (first,) = asked_at(lab)
+    while len(asked_at(lab)) < 2:
+        waits, _ = loop._take_turns()
+        loop._rest(waits, loop._observe())
+    again = asked_at(lab)[1] - first
+    patience = timedelta(seconds=told["wait_s"]) if told else first - began.time
+    assert timedelta(0) <= again - patience < timedelta(minutes=10)
+    (fault,) = loop.state.open_faults()
+    assert "ann said wait" in fault.question
+    lab.decide(what="answer", fault=ACQUIRE, choice="wait", wait_s=86400.0)
+    loop.run()
+    assert len(asked_at(lab)) == 2, "a day is longer than it takes"
+    assert fold(lab.journal.events).is_finished
+
+
+def test_waiting_is_no_word_about_the_fate_of_an_action():
+    lab, loop = stalled_lab()
     before = len(lab.journal.events)
-    lab.decide(what="answer", fault="first.r4.acquire", choice="wait")
+    lab.decide(what="answer", fault=ACQUIRE, choice="wait", wait_s=86400.0)
     loop.run()
     after = lab.journal.events[before:]
-    assert [e.kind for e in after if e.payload.get("key") == "first.r4.acquire"] == ["outcome"]
-    assert fold(lab.journal.events).is_finished
+    assert [e.kind for e in after if e.payload.get("key") == ACQUIRE] == ["outcome"]
+
+
+@pytest.mark.parametrize(("took_min", "late_min"), [((), 300), ((1, 1, 1), 15), ((60, 60, 60), 90)])
+def test_a_computing_step_that_takes_longer_than_it_ever_does_is_a_fault_too(took_min, late_min):
+    lab = FakeLab(rounds=2)
+    lab.run()
+    fit = next(e for e in lab.journal.events if e.kind == "intent" and e.payload["task"] == "fit")
+    state = replace(fold(lab.journal.events[: fit.seq]), took_s={"step fit": tuple(60.0 * m for m in took_min)})
+    notes, (limit,) = stalled(state, fit.time)
+    assert (notes, limit - fit.time >= timedelta(minutes=late_min)) == ([], True)
+    (note,), times = stalled(state, limit)
+    assert times == []
+    assert note.payload["choices"] == ["wait"]
+    assert "step fit" in note.payload["question"]
+    asked = replace(fit, seq=fit.seq + 1, kind="fault", time=limit, payload=note.payload)
+    assert stalled(fold([asked], state), limit + timedelta(hours=1)) == ([], []), "asked once"
+
+
+def test_what_computing_takes_is_learned():
+    lab = FakeLab(rounds=2)
+    lab.run()
+    fit = next(e for e in lab.journal.events if e.kind == "outcome" and e.payload["key"] == "first.r1.fit")
+    ended = replace(fit, time=fit.time + timedelta(seconds=90))
+    assert fold([*lab.journal.events[: fit.seq - 1], ended]).took_s["step fit"] == (90,)
+
+
+def test_of_several_plates_a_person_may_say_which_arrived():
+    lab = FakeLab(rounds=1)
+    deck = "first.r0.deck-0"
+    lab.device.unknown.add(deck)
+    (fault,) = lab.run().open_faults()
+    assert "half-done" in fault.choices
+    lab.decide(what="answer", fault=deck, choice="half-done", arrived=["SRC-0"])
+    state = lab.run()
+    moved = {key: [m.barcode for m in command.moves] for key, command in lab.device.log if ".deck-0" in key}
+    assert moved[f"{deck}.1"] == ["NP-0001", "TIPS-0"], "what arrived is not carried again"
+    assert state.is_finished
+    assert state.outcomes[deck].result["moved"] == ["SRC-0"]
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [({}, "which plates arrived"), ({"arrived": ["X"]}, "'X' was not to be moved"),
+     ({"arrived": ["SRC-0", "NP-0001", "TIPS-0"]}, "all are done"),
+     ({"choice": "done", "arrived": ["SRC-0"]}, "leave it out"), ({"choice": "done", "wait_s": 60}, "leave it out")],
+)  # fmt: skip
+def test_half_an_answer_is_refused(told, why):
+    lab = FakeLab(rounds=1)
+    lab.device.unknown.add("first.r0.deck-0")
+    state = lab.run()
+    decision = {"what": "answer", "fault": "first.r0.deck-0", "choice": "half-done", "by": "ann", **told}
+    assert why in str(why_not(state, decision))
 
 
 def test_a_policy_with_an_answer_nobody_knows_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_lab import make_lab, nextplate, run_lab
+from small_lab import ended_night, make_lab, nextplate
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
 SECOND = '[campaign]\nname = "second"\nrounds = 1\nseed = 9\n[picking]\nrule = "random"\n'
@@ -49,14 +49,22 @@ def test_it_tells_what_happens_if_one_device_fails(foreseen, device):
     assert "fails" in alone["asked"][0]
 
 
+@pytest.mark.long
+def test_plates_to_dilute_in_are_named_as_such(tmp_path: Path):
+    deck = '[assay]\ndose_um = 1.0\nfinal_dmso_percent = 10.0\n[deck]\ndilution = "corning_96_wellplate_360ul_flat"\n'
+    lab = make_lab(tmp_path / "lab", assay=deck, rounds=1)
+    nextplate("spares", "add", 1, "--lab", lab)
+    assert "load empty plates to dilute in: DIL-0001" in nextplate("preflight", "--rehearsals", 1, "--lab", lab)
+
+
 def test_two_rehearsals_with_one_seed_say_the_same(evening, foreseen):
     again = json.loads(nextplate("preflight", "--lab", evening, "--rehearsals", 20, "--json"))
     assert again == foreseen
 
 
-def test_after_the_last_night_nothing_is_left_to_foresee(evening, foreseen):
-    assert run_lab(evening)["finished"]
-    assert "no campaign is left" in nextplate("preflight", "--lab", evening)
+def test_after_the_last_night_nothing_is_left_to_foresee(tmp_path_factory):
+    folder, _ = ended_night(tmp_path_factory)
+    assert "no campaign is left" in nextplate("preflight", "--lab", folder)
 
 
 def test_a_night_that_would_run_dry_is_told_with_the_bottle(tmp_path):
@@ -70,3 +78,25 @@ def test_a_night_that_would_run_dry_is_told_with_the_bottle(tmp_path):
 def test_a_round_that_has_to_be_approved_is_said_to_hold_the_night(tmp_path):
     folder = make_lab(tmp_path / "lab", rounds=1, policy="hand")
     assert "first round 1 waits for approval" in nextplate("preflight", "--lab", folder, "--rehearsals", 2, code=1)
+
+
+def test_a_time_that_the_windows_cannot_keep_is_told_in_the_evening(tmp_path):
+    nightly = '[nightly]\nmove = ["20:00-22:00"]\n'
+    assay = "[assay]\nincubation_h = 6\nincubation_tolerance_min = 30\n"
+    folder = make_lab(tmp_path / "lab", rounds=1, assay=assay, more=nightly)
+    said = nextplate("preflight", "--lab", folder, "--rehearsals", 1, code=1)
+    assert "waits for approval" in said
+    assert "robots may not move at all times ([nightly] move in lab.toml)" in said
+
+
+def test_a_new_campaign_that_lacks_something_is_left_out_and_stops_nobody(tmp_path):
+    folder = make_lab(tmp_path / "lab", rounds=1)
+    (folder / "campaigns").mkdir()
+    (folder / "campaigns" / "second.toml").write_text(SECOND + '[assay]\nnegative_control = "WATER"\n')
+    body = json.loads(nextplate("preflight", "--lab", folder, "--rehearsals", 1, "--json", code=1))
+    assert body["plates"] == ["NP-0001"]
+    assert "WATER" in body["problems"][0]
+    ended = json.loads(nextplate("run", "--lab", folder, "--json", code=1))
+    assert ended["campaigns"] == {"first": "finished"}
+    assert "WATER" in ended["left_out"]["second"]
+    nextplate("run", "--lab", folder, code=2)  # nothing else is left to run

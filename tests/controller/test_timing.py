@@ -1,15 +1,18 @@
 """Plates are begun so that each is imaged in its time, though they share one imager."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
 import pytest
-from controller_fakes import START, FakeLab
+from controller_fakes import START, FakeClock, FakeLab
 
+from controller.loop import Loop
+from controller.nightly.windows import Windows, windows_of
+from controller.oversight import OverseenLoop
 from controller.recipe.order import late_min
 from controller.settings import AssaySection, Settings
 from controller.state import fold
-from controller.timing import Remembered, foreseen
+from controller.timing import Closed, Remembered, foreseen
 from nextplate.schedule import gantt
 
 NAMES = ("first", "second", "third", "fourth")
@@ -112,6 +115,78 @@ def test_a_plate_that_may_wait_lets_one_pass_that_has_a_time_to_keep(minutes_bef
     lab = two_due(gap - timedelta(minutes=minutes_before))
     assert late_min(fold(lab.journal.events).focused("first"), lab.plans[0], 0) is None
     assert began(lab, "second.r0.fetch") > began(lab, "first.r0.fetch")
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Holds the robots outside the windows."""
+
+    windows: Windows
+
+    def scanned(self) -> bool:
+        return False
+
+    def opens(self, now: datetime) -> datetime | None:
+        opens = self.windows.opens(now)
+        return opens if opens > now else None
+
+    def closed(self, now: datetime) -> Closed:
+        return self.windows.closed(now)
+
+
+@dataclass
+class NightLab(FakeLab):
+    windows: Windows = field(default_factory=lambda: windows_of((), "UTC"))
+    is_foresighted: bool = True
+
+    def start(self) -> Loop:
+        loop, hours = super().start(), Hours(self.windows)
+        values = {f.name: getattr(loop, f.name) for f in fields(loop) if not f.name.startswith("_")}
+        if self.is_foresighted:
+            values["closed"] = hours.closed
+        return OverseenLoop(**values, overseer=hours)
+
+
+def night_lab(window: str, hour: int, *, is_foresighted: bool = True) -> NightLab:
+    """A plate that incubates for six hours, proven at some hour of the night."""
+    settings = Settings(assay=AssaySection(incubation_h=6.0, incubation_tolerance_min=15))
+    clock = FakeClock(START.replace(hour=hour))
+    return NightLab(settings, 1, clock, windows=windows_of((window,), "UTC"), is_foresighted=is_foresighted)
+
+
+@pytest.mark.parametrize(("hour", "begins"), [(17, 20), (22, 22), (1, 20)])
+def test_a_plate_is_begun_when_its_incubation_ends_while_robots_may_move(hour, begins):
+    lab = night_lab("20:00-06:00", hour)
+    state = lab.run()
+    assert state.is_finished
+    assert late_min(state, lab.plan, 0) is None
+    assert began(lab, "first.r0.deck-0").hour == begins
+    assert not [e for e in lab.journal.events if e.kind == "proposal"], "nobody has to be asked"
+
+
+def test_without_foresight_the_same_plate_would_be_late():
+    lab = night_lab("20:00-06:00", 1, is_foresighted=False)
+    assert (late_min(lab.run(), lab.plan, 0) or 0) > 600
+
+
+def test_a_time_that_no_beginning_can_keep_is_told_before_the_plate_is_begun():
+    lab = night_lab("20:00-22:00", 17)
+    state = lab.run()
+    assert state.open_proposals() == (0,)
+    assert "robots may not move at all times" in state.proposals[0].question
+    assert not lab.device.log
+    lab.decide(what="approve", round=0, digest=state.proposals[0].digest)
+    state = lab.run()
+    assert state.is_finished, "who was told may say yes all the same"
+    assert began(lab, "first.r0.deck-0").hour == 20
+    assert (late_min(state, lab.plan, 0) or 0) > 600
+
+
+def test_a_window_too_short_for_a_load_stops_nobody_from_beginning():
+    lab = night_lab("20:00-20:05", 17)
+    state = lab.run()
+    assert "there is no time" in state.proposals[0].question
+    assert lab.clock.time == START
 
 
 def test_what_is_due_is_remembered_until_something_happens_or_a_minute_has_passed(monkeypatch):

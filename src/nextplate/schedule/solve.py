@@ -117,36 +117,47 @@ class _Model:
         for stage in route.stages:
             name = f"{route.plate} {stage.name}"
             at = done.get(stage.name)
-            low_s = 0 if at else earliest_s
-            arrive, start, end, leave = (self._number(f"{name} {what}", low_s) for what in ("in", "from", "to", "out"))
             on = {station: self._model.new_bool_var(f"{name} on {station}") for station in stage.stations}
-            one = _Moments(arrive, start, end, leave, on)
-            if at:
-                self._fix(one, at, is_last=at is route.done[-1])
-            else:
-                self._model.add(arrive >= earliest_s + self._shop.arm.move_s)
-                self._model.add(end == start + stage.duration_s)
             self._model.add_exactly_one(on.values())
-            self._model.add(start >= arrive)
+            if at:
+                moments.append(self._fixed(on, at, name, is_last=at is route.done[-1]))
+                continue
+            arrive, start, end, leave = (
+                self._number(f"{name} {what}", earliest_s) for what in ("in", "from", "to", "out")
+            )
+            one = _Moments(arrive, start, end, leave, on)
+            self._model.add(arrive >= earliest_s + self._shop.arm.move_s)
+            self._model.add(end == start + stage.duration_s)
+            self._model.add(start == arrive if stage.is_at_once else start >= arrive)
             self._model.add(leave >= end)
-            self._stand(one, name, at)
+            self._stand(one, name)
             moments.append(one)
-        for before, after in pairwise(moments):
+        # what is done was as it was: no arm carries it again
+        for before, after in pairwise(moments[max(0, len(route.done) - 1) :]):
             self._model.add(after.arrive == before.leave + self._shop.arm.move_s)
         self._carry(moments[-1].leave, f"{route.plate} home")
         return moments
 
-    def _fix(self, one: _Moments, at: Placed, *, is_last: bool) -> None:
-        for variable, value in ((one.arrive, at.arrive_s), (one.start, at.start_s), (one.end, at.end_s)):
-            self._model.add(variable == value)
-        if is_last:
-            self._model.add(one.leave >= max(at.leave_s, self._now_s))
-        else:
-            self._model.add(one.leave == at.leave_s)
-        for station, is_on in one.on.items():
+    def _fixed(self, on: Mapping[str, cp_model.IntVar], at: Placed, name: str, *, is_last: bool) -> _Moments:
+        """Take a stage as it was; from now on it is in the way until the plate has left it."""
+        arrive, start, end, left = map(self._model.new_constant, (at.arrive_s, at.start_s, at.end_s, at.leave_s))
+        leave = self._number(f"{name} out", max(at.leave_s, self._now_s)) if is_last else left
+        for station, is_on in on.items():
             self._model.add(is_on == (station == at.station))
+        one = _Moments(arrive, start, end, leave, on)
+        move_s, setup_s = self._shop.arm.move_s, self._shop.station(at.station).setup_s
+        if at.arrive_s > self._now_s:
+            self._carry(one.arrive - move_s, name)
+        if is_last or at.leave_s + move_s + setup_s > self._now_s:
+            from_s = at.arrive_s - move_s if at.arrive_s > self._now_s else self._now_s
+            size = self._model.new_int_var(0, self._horizon_s + move_s + setup_s, f"{name} stays on {at.station}")
+            stop = leave + move_s + setup_s
+            self._standing[at.station].append(
+                self._model.new_interval_var(self._model.new_constant(from_s), size, stop, f"{name} on {at.station}")
+            )
+        return one
 
-    def _stand(self, one: _Moments, name: str, at: Placed | None) -> None:
+    def _stand(self, one: _Moments, name: str) -> None:
         move_s = self._shop.arm.move_s
         self._carry(one.arrive - move_s, name)
         for station, is_on in one.on.items():
@@ -157,7 +168,7 @@ class _Model:
             self._standing[station].append(
                 self._model.new_optional_interval_var(one.arrive - move_s, size, stop, is_on, f"{name} on {station}")
             )
-            if kind.closed and at is None:
+            if kind.closed:
                 length = self._model.new_int_var(0, self._horizon_s, f"{name} work on {station}")
                 self._working[station].append(
                     self._model.new_optional_interval_var(one.start, length, one.end, is_on, f"{name} works {station}")
@@ -221,10 +232,11 @@ class _Model:
 
     def _hint(self) -> None:
         for route in self._routes:
-            order = self._begun.of(route.plate)
-            for one, p in zip(self._moments[route.plate], order, strict=True):
-                values = ((one.arrive, p.arrive_s), (one.start, p.start_s), (one.end, p.end_s), (one.leave, p.leave_s))
-                for variable, value in values:
+            order, n_done = self._begun.of(route.plate), len(route.done)
+            for n, (one, p) in enumerate(zip(self._moments[route.plate], order, strict=True)):
+                values = ((one.leave, p.leave_s), (one.arrive, p.arrive_s), (one.start, p.start_s), (one.end, p.end_s))
+                # of what is done only when it leaves where it stands is open
+                for variable, value in values[: 4 if n >= n_done else int(n == n_done - 1)]:
                     self._model.add_hint(variable, value)
                 for station, is_on in one.on.items():
                     self._model.add_hint(is_on, int(station == p.station))

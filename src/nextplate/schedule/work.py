@@ -61,6 +61,8 @@ class Stage:
     stations: tuple[str, ...]
     """Any one of them will do."""
     duration_s: int
+    is_at_once: bool = False
+    """It begins by itself when the plate is set down, as an incubation does; else the plate may stand there before."""
 
 
 @dataclass(frozen=True, slots=True)

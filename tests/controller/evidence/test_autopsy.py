@@ -178,19 +178,53 @@ def test_an_export_is_the_journal_and_can_be_checked_anywhere(lab: Path, run, tm
     assert [p.name for p in tmp_path.iterdir() if "none" in p.name] == []
 
 
-@pytest.mark.parametrize("name", ["whole", "second"])
-def test_an_export_edited_by_hand_is_found(tmp_path: Path, name: str):
+@pytest.mark.parametrize("campaign", [None, "first", "second"])
+def test_an_export_edited_by_hand_is_found(tmp_path: Path, campaign: str | None):
     path = tmp_path / "export.jsonl"
-    export_journal(ROWS, path, None if name == "whole" else "second")
+    export_journal(ROWS, path, campaign)
     lines = path.read_text().splitlines()
-    assert check_export(path).n_events == len(lines)
-    for n, line in enumerate(lines):
-        path.write_text("\n".join([*lines[:n], line.replace("volume_nl", "volume_ul"), *lines[n + 1 :]]))
-        with pytest.raises(JournalBroken, match=f"event {json.loads(line)['seq']}"):
+    done = check_export(path)
+    assert (done.n_events, done.n_left_out) == ({None: 9, "first": 6, "second": 2}[campaign], 9 - done.n_events)
+    for n, line in enumerate(lines[:-1]):
+        changed = (
+            line.replace("volume_nl", "volume_ul") if "volume_nl" in line else line.replace('"hash":"', '"hash":"0')
+        )
+        path.write_text("\n".join([*lines[:n], changed, *lines[n + 1 :]]))
+        with pytest.raises(JournalBroken, match=r"event \d|closing line"):
             check_export(path)
     path.write_text("\n".join(reversed(lines)))
-    with pytest.raises(JournalBroken, match="follow"):
+    with pytest.raises(JournalBroken, match="goes on after its closing line"):
         check_export(path)
     path.write_text(lines[0] + "\n{")
     with pytest.raises(DataError, match=r"export\.jsonl:2: not an event"):
         check_export(path)
+
+
+@pytest.mark.parametrize("campaign", [None, "first", "second"])
+def test_an_export_that_lost_any_of_its_lines_is_no_export_of_anything(tmp_path: Path, campaign: str | None):
+    path = tmp_path / "export.jsonl"
+    export_journal(ROWS, path, campaign)
+    lines = path.read_text().splitlines()
+    for first in range(len(lines)):
+        for last in range(first + 1, len(lines) + 1):
+            path.write_text("\n".join([*lines[:first], *lines[last:]]))
+            with pytest.raises(JournalBroken):
+                check_export(path)
+    for n, line in enumerate(lines[:-1]):  # passed off as an event of another campaign
+        body = json.loads(line)
+        if "kind" in body:
+            stub = json.dumps({"seq": body["seq"], "hash": body["hash"]})
+            path.write_text("\n".join([*lines[:n], stub, *lines[n + 1 :]]))
+            with pytest.raises(JournalBroken, match="events were removed"):
+                check_export(path)
+
+
+def test_an_export_is_held_against_a_head_noted_earlier(tmp_path: Path, run):
+    path = tmp_path / "export.jsonl"
+    export_journal(ROWS, path, "second")
+    for seq in (3, 9):  # also of an event that was left out
+        assert run("journal", "verify", "--file", path, "--head", f"{seq}:{ROWS[seq - 1].hash[:16]}")[0] == 0
+    for noted in (f"3:{A}", f"10:{ROWS[8].hash}"):
+        code, _, err = run("journal", "verify", "--file", path, "--head", noted)
+        assert code == 1
+        assert "not the one noted earlier" in err

@@ -1,5 +1,6 @@
 """The keeper on an injected clock, with nights that do as the test says."""
 
+import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -133,7 +134,6 @@ def test_a_crashed_night_is_started_again_with_growing_pauses_and_then_given_up(
     assert len(bench.nights) == 4
     assert bench.kinds() == ["night-started", *["crash", "restart"] * 3, "crash", "given-up"]
     assert "code -11" in bench.told[-1].message
-    assert bench.told[-1].is_urgent
     bench.go(86400 - 2000)
     assert len(bench.nights) == 5, "the next start tries again"
 
@@ -189,6 +189,24 @@ def test_a_lab_that_is_held_or_lacks_room_is_asked_for_without_end_and_told_once
     bench.nights[-1].end("over", 0)
     bench.go(2)
     assert bench.kinds()[4:] == ["settled", "night-over"]
+
+
+def test_a_night_ended_by_the_stop_before_it_listened_is_no_crash(bench: Bench):
+    bench.go(3)
+    bench.keeper.stop(bench.mono_s)
+    bench.nights[0].exit = -signal.SIGTERM
+    bench.go(1)
+    assert bench.keeper.is_done
+    assert bench.kinds() == ["night-started"]
+
+
+def test_a_night_that_crashes_while_the_service_stops_is_told_and_not_begun_again(bench: Bench):
+    bench.go(3)
+    bench.keeper.stop(bench.mono_s)
+    bench.nights[0].exit = -signal.SIGSEGV
+    bench.go(30)
+    assert bench.kinds() == ["night-started", "crash"]
+    assert len(bench.nights) == 1
 
 
 def test_a_night_that_cannot_be_started_is_tried_again(bench: Bench):

@@ -10,6 +10,7 @@ from controller_fakes import START, FakeLab, Killed
 from controller.loop import Loop
 from controller.nightly.windows import windows_of
 from controller.oversight import OverseenLoop
+from controller.timing import Closed
 
 WINDOWS = windows_of(("20:00-21:00", "03:00-03:20"), "UTC")
 
@@ -26,6 +27,9 @@ class Overseer:
     def opens(self, now: datetime) -> datetime | None:
         opens = WINDOWS.opens(now)
         return opens if opens > now else None
+
+    def closed(self, now: datetime) -> Closed:
+        return WINDOWS.closed(now)
 
 
 class OverseenLab(FakeLab):

@@ -1,10 +1,11 @@
 """Hours in which robots may move, and starts, over days without an hour and days with an hour twice."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controller.nightly.starts import Starts
@@ -60,6 +61,24 @@ def test_the_opening_is_open_and_nothing_before_it_is(span, now, zone):
     assert opens >= now
     if opens > now:
         assert not any(windows.is_open(now + k * timedelta(minutes=1)) for k in range((opens - now) // (HOUR / 60)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(SPANS, TIMES, st.sampled_from(["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "UTC"]))
+@example((1320, 360), at("2026-03-28 12:10"), "Europe/Berlin")
+@example((150, 170), at("2026-10-24 20:00"), "Europe/Berlin")
+def test_what_is_closed_is_exactly_what_is_not_open(span, now, zone):
+    windows = Windows(ZoneInfo(zone), (span,))
+    closed = windows.closed(now, days=2)
+    assert all(a < b for a, b in closed)
+    assert all(before[1] < after[0] for before, after in pairwise(closed))
+    for k in range(0, 2 * 1440, 7):
+        when = now + timedelta(minutes=k)
+        assert windows.is_open(when) != any(a <= when < b for a, b in closed)
+
+
+def test_without_windows_nothing_is_closed():
+    assert windows_of((), "UTC").closed(at("2026-01-05 12:34")) == ()
 
 
 @pytest.mark.parametrize("text", ["20:00", "20:00-20:00", "25:00-06:00", "20:00-06:61", "20-6", "24:00-06:00", ""])

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from notify_lab import START, Books, Diary, FakeCourier, at, make_post
+from notify_lab import START, Books, Diary, FakeCourier, FakeSending, at, make_post
 from notify_rules import ESCALATION, KEY, MOVES, asked, rules, write
 
+from controller.notify.courier import Sent
 from controller.notify.matters import Desk, hear
 from controller.notify.rules import due
 from nextplate.errors import StoreError
@@ -141,6 +142,47 @@ def test_a_dead_channel_waits_longer_and_longer_and_holds_up_no_other():
     courier.broken.clear()
     settle(post, 60)
     assert sorted(name for name, _ in courier.got) == ["chat", "mail", "mail"]
+
+
+def test_a_message_that_is_refused_holds_up_none_behind_it_and_is_told_of_once():
+    diary = asked()  # night-started, then a fault
+    books, courier = Books(diary), FakeCourier(refused="night started")
+    post = make_post(books, courier, rules(fault=("mail", "chat")))
+    for second in range(0, 300, 5):
+        turn(post, 11 + second / 60)
+    assert [(name, p.title.split()[2]) for name, p in courier.got] == [
+        ("chat", "fault"), ("mail", "fault"), ("mail", "message"),
+    ]  # fmt: skip
+    post = make_post(books, courier, rules(fault=("mail", "chat")))  # which of the two was refused is known again
+    diary.answer(17, KEY).fault(18, KEY)
+    for minute in range(20, 60 * 20):
+        turn(post, minute)
+    (refused,) = [r for r in books.rows.values() if r["kind"] == "night-started" and r["subject"] == "1"]
+    assert (refused["state"], refused["error"]) == ("waiting", "552 message too large")
+    words = [p for _, p in courier.got if "was refused by channel mail" in p.body]
+    assert len(words) == 1
+    assert f"message {refused['id']} (night-started)" in words[0].body
+    assert len([1 for name, p in courier.got if name == "mail" and "fault" in p.title]) == 2
+    courier.refused = None
+    settle(post, 60 * 20)
+    assert courier.got[-1][1].id == refused["id"]
+
+
+def test_a_word_about_a_refused_message_that_is_refused_itself_begets_no_other():
+    class Picky(FakeCourier):
+        def send(self, parcel, channel):
+            is_fault = "fault" in parcel.title
+            return super().send(parcel, channel) if is_fault else FakeSending(Sent(False, "no"))
+
+    diary = asked()
+    books, courier = Books(diary), Picky()
+    post = make_post(books, courier, rules())
+    for minute in range(11, 60 * 20):
+        turn(post, minute)
+        if minute % 30 == 0:
+            diary.answer(minute, KEY).fault(minute, KEY)
+    assert Counter(row["kind"] for row in books.rows.values() if row["kind"] != "fault") == {"night-started": 2}
+    assert sum("fault" in p.title for _, p in courier.got) >= 39, "and every fault was told"
 
 
 def test_what_cannot_be_delivered_for_a_day_is_given_up_and_stays_told():

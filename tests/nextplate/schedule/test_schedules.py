@@ -108,6 +108,26 @@ def test_a_plate_begun_goes_on_from_where_it_is_and_before_others():
         assert plan.broken == ()
 
 
+def test_plates_begun_before_now_are_planned_by_the_solver_too():
+    """Times of what is done are counted back from now, as the journal tells them; a solver has to take them."""
+    stages = (
+        Stage("dose", ("handler",), 20),
+        Stage("expose", ("incubator",), 3_600),
+        Stage("image", ("imager",), 1_800),
+    )
+
+    def begun(name: str, ago: int, *windows: Window) -> Route:
+        dosed = Placed(name, "dose", "handler", -ago - 60, -ago - 60, -ago - 40, -ago - 40)
+        exposed = Placed(name, "expose", "incubator", -ago, -ago, 3_600 - ago, 3_600 - ago)
+        return Route(name, stages, windows, done=(dosed, exposed))
+
+    patient, pressed = begun("P0", 3_000), begun("P1", 2_900, Window("expose", "image", 0, 300))
+    assert rough(SHOP, [patient, pressed]).broken, "in the order of asking"
+    plan = solve(SHOP, [patient, pressed], QUICK)
+    assert plan.broken == ()
+    assert conflicts(SHOP, [patient, pressed], plan) == ()
+
+
 def test_a_window_that_cannot_be_kept_is_bent_as_little_as_can_be_and_told():
     done = (
         Placed("P0", "dose", "handler", 40, 40, 1_540, 1_540),

@@ -37,7 +37,7 @@ def figures() -> Sequence[Figure]:
 
 def measured(folder: Path) -> Sequence[Figure]:
     """Measure a demo of three rounds that has ended; the third night's steps are run once more for their CPU time."""
-    load = os.getloadavg()[2]
+    load = os.getloadavg()[0]
     with open_store(open_lab(folder).database) as store:
         state = fold(store.events())
     rounds = [_stages(folder, state, number) for number in (1, 2)]

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ class Rehearsed:
     simulated: tuple[Event, ...]
     was_adopted: bool
     """lab.toml changed while the real campaign ran; the repetition keeps what it began with."""
+    not_repeated: tuple[str, ...] = ()
+    """What happened in reality and not here, for people."""
 
 
 def rehearse(lab: Lab, store: "Store", scratch: Path, campaign: str | None = None) -> Rehearsed:
@@ -59,9 +61,25 @@ def rehearse(lab: Lab, store: "Store", scratch: Path, campaign: str | None = Non
     with locked_store(copy, "nextplate replay-night") as there:
         _register(store, there, [e for e in events if e.seq < began.seq and e.kind in _REGISTERED])
         _set_clock(copy, began.time)
-        _run(copy, there, real)
+        unsaid = tuple(_run(copy, there, real))
         simulated = tuple(e for e in there.events() if e.campaign == began.campaign)
-    return Rehearsed(str(began.campaign), real, simulated, any(e.kind == "settings.adopted" for e in real))
+    was_adopted = any(e.kind == "settings.adopted" for e in real)
+    return Rehearsed(str(began.campaign), real, simulated, was_adopted, (*_beside(events, began), *unsaid))
+
+
+def _beside(events: Sequence[Event], began: Event) -> Iterator[str]:
+    """Tell of other campaigns of the lab: the repetition runs one, in a lab as it was filled."""
+    others = [e for e in events if e.kind == "intent" and e.campaign != began.campaign]
+    before = dict.fromkeys(str(e.campaign) for e in others if e.seq < began.seq)
+    last = max((e.seq for e in events if e.campaign == began.campaign), default=began.seq)
+    beside = dict.fromkeys(str(e.campaign) for e in others if began.seq < e.seq < last)
+    if before:
+        yield (
+            f"not repeated: what {', '.join(before)} had used before; stock and tips are as full as they were "
+            "registered, and places are empty, so other wells may be picked here"
+        )
+    if beside:
+        yield f"not repeated: {', '.join(beside)}, which shared the devices; nothing waits for others here"
 
 
 def _began(events: Sequence[Event], campaign: str | None) -> Event:
@@ -84,9 +102,11 @@ def _scratch_lab(lab: Lab, scratch: Path, began: Event) -> Lab:
     if not (lab.folder / "library" / library).is_dir():
         raise DataError(f"{lab.folder / 'library' / library} is missing; add the same library again, then replay")
     shutil.copytree(lab.folder / "library" / library, scratch / "library" / library)
-    if (profiles := settings.belief.profiles) and (lab.folder / profiles).is_file():
-        (scratch / profiles).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(lab.folder / profiles, scratch / profiles)
+    for named in filter(None, (settings.belief.profiles, settings.deck.offsets)):
+        if not (lab.folder / named).is_file():
+            raise DataError(f"{lab.folder / named} is missing, which the campaign was planned with; put it back")
+        (scratch / named).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(lab.folder / named, scratch / named)
     # Unset keys stay out, so that the journal's settings come out the same again.
     body = settings.model_dump(mode="json", exclude_none=True, exclude={"lab", "nightly"})
     write_text(scratch / "lab.toml", toml_text(body))
@@ -128,15 +148,42 @@ def _set_clock(lab: Lab, when: datetime) -> None:
         hardware.close()
 
 
-def _run(lab: Lab, store: "Store", real: Sequence[Event]) -> None:
-    said = [e.payload for e in real if e.kind == "decision" and e.payload["by"] != "policy"]
+_ASKED = ("approve", "reject", "answer")
+"""What people say only when they are asked; all else they may say at any time."""
+
+
+def _run(lab: Lab, store: "Store", real: Sequence[Event]) -> Iterator[str]:
+    """Run the repetition; yield afterwards what people said in reality and not here."""
+    people = [e for e in real if e.kind == "decision" and e.payload["by"] != "policy"]
+    said = [e.payload for e in people if e.payload["what"] in _ASKED]
     owed = {e.payload["key"] for e in real if e.kind == "outcome"}
-    follower = _Follower(owed, any(e.kind == "campaign.finished" for e in real))
+    is_to_the_end = any(e.kind == "campaign.finished" for e in real)
+    follower = _Follower(owed, is_to_the_end, list(_unasked(real)), store.post_decision)
+    _follow(lab, store, follower, said)
+    for word in (*said, *(word for _, word in follower.later)):
+        about = word.get("fault") or (f"round {word['round'] + 1}" if "round" in word else "")
+        what = " ".join(filter(None, (word["what"], about, word.get("choice", ""))))
+        yield f"not repeated: {what}, said by {word['by']}; it did not come to that here"
+
+
+def _unasked(real: Sequence[Event]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """Yield what people said of themselves, each with the outcome after which they did; None: before any."""
+    after = None
+    for event in real:
+        if event.kind == "outcome":
+            after = event.payload["key"]
+        elif event.kind == "decision" and event.payload["by"] != "policy" and event.payload["what"] not in _ASKED:
+            yield after, event.payload
+
+
+def _follow(lab: Lab, store: "Store", follower: "_Follower", said: list[Mapping[str, Any]]) -> None:
     while True:
         try:
             ending = run_campaign(lab, store, Watcher(follower.heard), follower)
         except PlanError:
             return  # aborted, as in reality
+        if ending.state.is_paused and follower.say_next("resume"):
+            continue
         word = _word_for(ending, said)
         if ending.was_interrupted or ending.state.is_finished or word is None:
             return
@@ -171,15 +218,30 @@ class _Follower:
     """Keys that came to an end in reality, and not yet here."""
     is_to_the_end: bool
     """Reality reached the end of the campaign."""
+    later: list[tuple[str | None, Mapping[str, Any]]]
+    """What people will say of themselves, each with the outcome after which they do."""
+    post: Callable[[str], object]
+    """Say something to the loop."""
+    ended: set[str | None] = field(default_factory=lambda: {None})
+    """Keys that have come to an end here."""
 
     def heard(self, event: Event) -> None:
         """Hear an event of the repetition."""
         if event.kind == "outcome":
             self.owed.discard(event.payload["key"])
+            self.ended.add(event.payload["key"])
 
     def scanned(self) -> bool:
-        """Stop when nothing is owed any more."""
-        return not (self.owed or self.is_to_the_end)
+        """Say what is due; stop when nothing is owed any more."""
+        is_saying = bool(self.later) and self.later[0][0] in self.ended and self.say_next()
+        return not (is_saying or self.owed or self.is_to_the_end)
+
+    def say_next(self, what: str = "") -> bool:
+        """Say what comes next, if it is what is asked for; tell whether it was said."""
+        if not self.later or (what and self.later[0][1]["what"] != what):
+            return False
+        self.post(json.dumps(self.later.pop(0)[1], sort_keys=True))
+        return True
 
     def opens(self, _now: datetime) -> None:
         """Hold nothing: the robots are simulated."""

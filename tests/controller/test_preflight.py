@@ -91,4 +91,4 @@ def test_a_new_campaign_that_lacks_something_is_left_out_and_stops_nobody(tmp_pa
     ended = json.loads(nextplate("run", "--lab", folder, "--json", code=1))
     assert ended["campaigns"] == {"first": "finished"}
     assert "WATER" in ended["left_out"]["second"]
-    assert "WATER" in nextplate("run", "--lab", folder, code=2), "nothing else is left to run"
+    nextplate("run", "--lab", folder, code=2)  # nothing else is left to run

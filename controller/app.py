@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controller.clock import SteadyClock, WallClock
 from controller.devices import make_device
 from controller.lab import Lab
-from controller.settings import DeviceSection, Settings
+from controller.settings import Settings
 from controller.state import AGAIN, fold
 from drivers.ports import Clock, Device
 
@@ -64,7 +64,7 @@ def _real(lab: Lab) -> Hardware:
         devices: dict[str, Device] = {}
         for section in lab.settings.device:
             port = f"{section.kind}:{section.name}" if section.stands_in else section.kind
-            devices[port] = make_device(section, _home(lab, section))
+            devices[port] = make_device(section, lab.folder)
             if close := getattr(devices[port], "close", None):
                 opened.callback(close)
         close_all, clock = opened.pop_all().close, SteadyClock()
@@ -74,15 +74,6 @@ def _real(lab: Lab) -> Hardware:
 def _take_up(clock: SteadyClock, store: "Store") -> None:
     for event in store.events(store.head().seq - 1):
         clock.begin_after(event.time)
-
-
-def _home(lab: Lab, section: DeviceSection) -> Path:
-    """Return the folder of a device: the lab; one that stands in has its own, for two must not share a memory."""
-    if not section.stands_in:
-        return lab.folder
-    folder = lab.folder / "devices" / section.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _simulated(lab: Lab) -> Hardware:
@@ -131,6 +122,7 @@ def sim_settings(settings: Settings) -> Any:
     return SimSettings(
         seed=settings.sim.seed,
         faults=FaultSettings(**settings.sim.faults.model_dump()),
+        field_px=settings.sim.field_px,
         negative_control=settings.assay.negative_control,
         positive_control=settings.assay.positive_control,
         assay_labware=settings.plate.labware,

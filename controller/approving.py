@@ -133,7 +133,7 @@ def beyond(summary: JSON, policy: JSON) -> Iterator[str]:
             yield f"{word} {_said(value)}{unit}, at most {most:g}{unit} allowed ({name})"
     least, hits = policy.get("min_expected_hits"), summary["hits"]
     if least is not None and (hits is None or hits["expected"] < least):
-        yield f"expected hits {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
+        yield f"new hits expected {_said(hits and hits['expected'])}, at least {least:g} wanted (min_expected_hits)"
     if (latest := policy.get("latest_finish")) is not None:
         limit, end = datetime.fromisoformat(latest), datetime.fromisoformat(summary["end"]["p95"])
         if end > limit:
@@ -169,7 +169,7 @@ def in_one_line(summary: JSON) -> str:
     return "; ".join(
         (
             _work_text(summary),
-            f"hits expected {hits_text(summary['hits'])}",
+            f"new hits expected {hits_text(summary['hits'])}",
             f"ends {end_text(summary['end'])}",
             f"cost {cost_text(summary['cost'])}",
         )
@@ -215,7 +215,7 @@ def in_full(summary: JSON) -> list[str]:
         f"compounds: {summary['n_compounds']} by rule {summary['rule']} ({reasons}), {summary['n_wells']} wells",
         f"new scaffolds: {summary['n_new_scaffolds']} of {summary['n_scaffolds']}"
         + (f": {', '.join(named)}{f' and {more} more' if more else ''}" if named else ""),
-        f"hits expected: {hits_text(summary['hits'])}",
+        f"new hits expected: {hits_text(summary['hits'])}",
         f"liquid: {summary['drawn_nl'] / 1000:.6g} ul, {summary['n_tips']} tips, {summary['n_loads']} deck loads",
         *(_source_line(source) for source in summary["sources"]),
         f"last image: {end_text(summary['end'])}, if it is let go at once",

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from controller.devices import GROUP, make_device
 from controller.files import write_bytes
-from controller.secrecy import blanked, cleaned, secrets_named, secrets_of, without
+from controller.secrecy import blanked, cleaned, settings_to_show, without
 from controller.settings import DeviceSection, Settings
 from drivers.ports import Command, Device, FetchPlate, ReadBarcode, Report, ShakePlate, Status, StorePlate
 from drivers.serial_options import wire_log_path
@@ -217,16 +216,15 @@ def write_bundle(path: Path, folder: Path, body: JSON) -> int:
     """
     if path.exists():
         raise DataError(f"{path} exists; name another file")
-    settings = tomllib.loads((folder / "lab.toml").read_text(encoding="utf-8-sig"))
-    secrets = secrets_of(settings) | secrets_named(settings, folder, os.environ)
+    settings, secrets = settings_to_show(folder, os.environ)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bundle:
 
         def add(name: str, data: bytes) -> None:
             bundle.writestr(name, without(secrets, data))
 
-        for name, said in (("examination.json", body), ("lab.json", settings)):
-            add(name, json.dumps(blanked(said), indent=1, default=str, ensure_ascii=False).encode())
+        for name, said in (("examination.json", blanked(body)), ("lab.json", settings)):
+            add(name, json.dumps(said, indent=1, default=str, ensure_ascii=False).encode())
         for place in (folder / "logs" / "wire", folder / "logs" / "devices"):
             for file in sorted(place.rglob("*")):
                 if file.is_file() and not file.name.startswith("."):

@@ -24,9 +24,18 @@ def make_device(section: DeviceSection, lab: Path) -> Device:
     where = f"{lab / 'lab.toml'}: device {section.name!r}, driver {section.driver!r}"
     factory = _factory(section.driver, where)
     try:
-        return factory(section.kind, section.options, lab)
+        return factory(section.kind, section.options, _home(section, lab))
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
+
+
+def _home(section: DeviceSection, lab: Path) -> Path:
+    """Return the folder of a device: the lab; one that stands in has its own, for two must not share a memory."""
+    if not section.stands_in:
+        return lab
+    folder = lab / "devices" / section.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _factory(name: str, where: str) -> Make:

@@ -111,7 +111,7 @@ def _coming(state: LabState, plan: Plan) -> Iterator[dict[str, Any]]:
     """Tell what a campaign's plate does next, and when."""
     view = state.focused(plan.name)
     for intent in view.pending():
-        if view.owner(intent.key) == plan.name and intent.activity:
+        if view.owner(intent.key) == plan.name and intent.activity and not view.doubted(intent.key):
             yield {"at": _running(view, intent)["ends"], "what": f"{intent.activity} done", "key": intent.key}
     place = current(view, plan)
     if place and (when := not_before(view, plan, place[1], place[0])):
@@ -178,7 +178,9 @@ def _running_text(r: JSON) -> str:
 
 
 def _waiting_text(w: JSON) -> str:
-    return f"{w['campaign']} for {w['for']}" + (f": {w['command']}" if w["command"] else "")
+    if not w["command"]:
+        return f"{w['campaign']}, because {w['for']}"
+    return f"{w['campaign']} for {w['for']}: {w['command']}"
 
 
 def _result_text(row: JSON) -> str:

@@ -84,6 +84,11 @@ def _check(r: JSON, _n: int) -> str:
     return f"proven: {s['n_proven']} of {s['n_transfers']} transfers as planned, ledger sound"
 
 
+def _propose(r: JSON, _n: int) -> str:
+    s = r["summary"]
+    return f"proposed as {s['digest'][:16]}: {s['n_new_scaffolds']} new scaffolds, {s['drawn_nl'] / 1000:.6g} ul"
+
+
 def _run(r: JSON, n: int) -> str:
     short = r.get("short", ())
     wells = ", ".join([*dict.fromkeys(well for well, *_ in short)][:_WELLS_SHOWN])
@@ -146,6 +151,7 @@ _OUTCOMES: Mapping[str, Callable[[JSON, int], str | None]] = {
     "pick": _pick,
     "compile": _compile,
     "check": _check,
+    "propose": _propose,
     "run": _run,
     "treat": _treat,
     "acquire": _acquire,

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from controller.settings import BeliefSection, Settings
+from controller.settings import BeliefSection, Settings, deck_of
 from controller.settings.whole import giving_of
 from controller.state import fold
 from nextplate.errors import DataError, NextplateError, PlanError
@@ -75,7 +75,7 @@ def check_ready(
     if problems := list(_problems(settings, wells, known)):
         raise PlanError("; ".join(problems) + kept)
     if settings.deck.offsets:
-        read_offsets(lab / settings.deck.offsets)
+        read_offsets(lab / settings.deck.offsets, deck_of(settings).robot)
     if settings.belief.profiles is not None:
         _check_profiles(lab / settings.belief.profiles, settings.belief, known)
 

@@ -8,6 +8,7 @@ is why settings go out as they were read and not as their text. In logs, what th
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +44,20 @@ _VALUE = r"\\+\"((?:(?!\\+\").)*)\\+\"|\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([^&\s\"
 _PAIR = re.compile(rf"(?i)({_BEGIN}{_NAMED}{_QUOTE}\s*[:=]\s*)(?:{_VALUE})")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _TOLD = frozenset(("notifications", "notify", "alerts"))
-"""Sections whose URLs lead to people, also as people misspell them; a webhook's address is its password."""
-_NAMES = "_env"
-"""Ends the name of an option that tells a variable of the environment, which is no secret."""
+"""Sections whose URLs lead to people; a webhook's address is its password."""
 _SHORTEST = 4
 """A secret of fewer characters is not looked for in logs, where it would be found everywhere."""
+
+
+def settings_to_show(lab: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], frozenset[str]]:
+    """Read what of lab.toml may leave the lab, and the secrets that no other file may hold that does.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not TOML, so nobody can tell its secrets from the rest.
+    """
+    settings = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8-sig"))
+    return blanked(settings), secrets_of(settings) | secrets_named(settings, lab, environ)
 
 
 def blanked(value: Any, name: str = "") -> Any:
@@ -57,7 +67,7 @@ def blanked(value: Any, name: str = "") -> Any:
         value: of an option, or a whole file of them.
         name: Of the option; "" for a whole file.
     """
-    if _SMELL.search(name) and not name.endswith(_NAMES) and not isinstance(value, bool) and value is not None:
+    if _SMELL.search(name) and not isinstance(value, bool) and value is not None:
         return value if isinstance(value, str) and _VARIABLE.fullmatch(value) else BLANK
     if isinstance(value, Mapping):
         return {str(key): _told(inner) if key in _TOLD else blanked(inner, str(key)) for key, inner in value.items()}

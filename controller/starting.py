@@ -50,11 +50,11 @@ def check_stations(lab: Lab, state: LabState, waiting: Sequence[JSON]) -> None:
         waiting: what operators have said that is not in the journal yet; a plate that was carried away is gone.
 
     Raises:
-        PlanError: names every plate, its device, and what to do.
+        PlanError: names every plate, its device, and what to do; also of a device that a campaign may need.
     """
     said = [d for kind, _, d in sort_out(state, waiting) if kind == "decision" and d["what"] == "carried"]
     after = fold([NewEvent("decision", _SOME_TIME, None, told) for told in said], state)
-    if problems := list(_homeless(after, stations_of(lab.settings))):
+    if problems := [*_homeless(after, stations_of(lab.settings)), *_unmanned(state, lab.settings)]:
         raise PlanError("; ".join(problems))
 
 
@@ -68,3 +68,13 @@ def _homeless(state: LabState, stations: Mapping[str, str]) -> Iterator[str]:
                 f"plate {barcode} stands at {place} of {was}, but lab.toml was changed since, {now}; put the device "
                 f"back, or take the plate out and say so: nextplate plate carried {barcode} stack/done"
             )
+
+
+def _unmanned(state: LabState, settings: Settings) -> Iterator[str]:
+    """Tell which devices stood in when a campaign began and do not any more: it may have given them work."""
+    there = {(device.kind, device.name) for device in settings.device if device.stands_in}
+    for campaign in state.campaigns.values():
+        named = (d for d in campaign.settings.get("device", ()) if d.get("stands_in") and not campaign.is_over)
+        for device in named:
+            if (device["kind"], device["name"]) not in there:
+                yield f"{device['name']!r} stood in when campaign {campaign.name!r} began; put it back into lab.toml"

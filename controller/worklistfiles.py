@@ -7,6 +7,7 @@ from pathlib import Path
 from controller.files import write_bytes
 from nextplate.errors import DataError, PlanError
 from protocols.model import DeckLoad, Protocol
+from protocols.offsets import read_offsets
 from protocols.render import render
 from protocols.worklists.account import Account, as_rows, differences
 from protocols.worklists.formats import LISTS, RESULTS, ListSettings, names_of, read_result, read_settings, write_list
@@ -32,19 +33,28 @@ def settings_of(path: Path | None) -> ListSettings:
         raise DataError(f"{path}: {error}") from error
 
 
-def rendered(protocol: Protocol, kind: str, settings: ListSettings) -> dict[str, str]:
+def rendered(protocol: Protocol, kind: str, settings: ListSettings, offsets: Path | None = None) -> dict[str, str]:
     """Return the files of a protocol by name: one a load, and its table of names where labels stand for names.
 
+    Args:
+        protocol: to be written.
+        kind: one of RENDERED.
+        settings: of work lists.
+        offsets: file of labware offsets that an Opentrons file sets; None: it sets none.
+
     Raises:
-        DataError: an unknown format.
+        DataError: an unknown format, or the offsets cannot be used, or not in this format.
         PlanError: what the format cannot say, with the well.
     """
     if kind not in RENDERED:
         raise DataError(f"format {kind!r:.40} is not known; known are {', '.join(RENDERED)}")
+    if offsets is not None and kind != "opentrons":
+        raise DataError(f"--offsets: a file of format {kind} sets no labware offsets; they are for opentrons")
+    measured = () if offsets is None else read_offsets(offsets, protocol.robot)
     files: dict[str, str] = {}
     for load in protocol.loads:
         if kind == "opentrons":
-            files[f"load-{load.index}.py"] = render(protocol, load.index)
+            files[f"load-{load.index}.py"] = render(protocol, load.index, offsets=measured)
             continue
         made = write_list(kind, protocol, load.index, settings)
         files[f"load-{load.index}{LISTS[kind]}"] = made.text

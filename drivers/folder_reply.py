@@ -71,7 +71,8 @@ def _result(request: Request, reply: Mapping[str, Any], lab: Path, *, is_done: b
             transfers = _transfers(command, _promised(result, "transfers"), is_done=is_done)
             return {"transfers": transfers, **_begun(result, transfers)}
         case "move":
-            return {"moved": _moved(command, _promised(result, "moved"), is_done=is_done)}
+            moved = _moved(command, _promised(result, "moved"), is_done=is_done)
+            return {"moved": moved} | ({} if is_done else _occupied(command, result, len(moved)))
         case "store":
             return {"slot": _slot(_promised(result, "slot"))} if is_done or "slot" in result else {}
         case "acquire":
@@ -120,6 +121,19 @@ def _moved(command: Mapping[str, Any], told: Any, *, is_done: bool) -> list[str]
     if _list(told, "moved") != planned[: len(told)] or (is_done and len(told) < len(planned)):
         raise WrongReply(f"moved is {shown(told)}; the plates to move, in order, were {shown(planned)}")
     return list(told)
+
+
+def _occupied(command: Mapping[str, Any], result: Mapping[str, Any], n_moved: int) -> dict[str, list[str]]:
+    """Check the word that a plate stands where the next one was to be put; its barcode may be unknown, ""."""
+    if "occupied" not in result:
+        return {}
+    told, target = result["occupied"], command["moves"][min(n_moved, len(command["moves"]) - 1)]["target"]
+    is_pair = isinstance(told, list) and len(told) == 2 and all(isinstance(item, str) for item in told)
+    if not is_pair or told[0] != target or not told[1].isprintable():
+        raise WrongReply(
+            f"occupied is {shown(told)}; it is [{target!r}, the barcode that stands there or ''], or left out"
+        )
+    return {"occupied": list(told)}
 
 
 def _slot(told: Any) -> str:

@@ -88,7 +88,7 @@ def make(kind: str, options: Mapping[str, Any], lab: Path) -> OpentronsDevice:
     if said["robot"] not in ROBOTS:
         raise SettingsError(f"option robot = {said['robot']!r} should be one of {', '.join(sorted(ROBOTS))}")
     try:
-        offsets = read_offsets(lab / said["offsets"]) if "offsets" in said else ()
+        offsets = read_offsets(lab / said["offsets"], said["robot"]) if "offsets" in said else ()
     except DataError as error:
         raise SettingsError(f"option offsets: {error}") from error
     pace = Pace(**{name: float(said[name]) for name in _PACE if name in said})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nextplate.errors import DataError
-from protocols.labware import labware
+from protocols.labware import ROBOTS, labware
 
 MAX_OFFSET_MM = 10.0
 """Farther off, labware stands wrong or the number is of another unit."""
@@ -59,12 +59,19 @@ class LabwareOffset:
         }
 
 
-def checked_offsets(offsets: Iterable[Offset], where: str) -> tuple[Offset, ...]:
+def checked_offsets(offsets: Iterable[Offset], where: str, robot: str = "") -> tuple[Offset, ...]:
     """Return offsets that can be used.
 
+    Args:
+        offsets: to be checked.
+        where: they stand, for the message.
+        robot: whose slots they are of; empty: nobody says.
+
     Raises:
-        DataError: unknown labware, no finite number, more than MAX_OFFSET_MM, or two for one kind in one slot.
+        DataError: unknown labware, no finite number, more than MAX_OFFSET_MM, a slot that the robot has not, or two
+            for one kind in one slot.
     """
+    slots = (*ROBOTS[robot].slots, *ROBOTS[robot].staging) if robot else ()
     found: dict[tuple[str, str], Offset] = {}
     for n, offset in enumerate(offsets, start=1):
         here = f"{where}, offset {n}"
@@ -72,14 +79,19 @@ def checked_offsets(offsets: Iterable[Offset], where: str) -> tuple[Offset, ...]
         for axis, mm in zip("xyz", offset.vector_mm, strict=True):
             if not math.isfinite(mm) or abs(mm) > MAX_OFFSET_MM:
                 raise DataError(f"{here}: {axis}_mm is {mm:g}; an offset is at most {MAX_OFFSET_MM:g} mm either way")
+        if slots and offset.slot not in slots:
+            known = ", ".join(sorted(slots, key=lambda slot: (len(slot), slot)))
+            raise DataError(f"{here}: the {robot} has no slot {offset.slot!r:.20} for labware; it has {known}")
         if (kind, offset.slot) in found:
             raise DataError(f"{here}: a second one for {kind} in slot {offset.slot}; keep the newer one")
         found[kind, offset.slot] = offset
     return tuple(found.values())
 
 
-def read_offsets(path: Path) -> tuple[Offset, ...]:
+def read_offsets(path: Path, robot: str = "") -> tuple[Offset, ...]:
     """Read offsets from JSON: ``[{"labware": .., "slot": "C2", "x_mm": 0.1, "y_mm": 0.0, "z_mm": -0.3}, ..]``.
+
+    ``robot`` is whose slots they are of; empty: nobody says.
 
     Raises:
         DataError: the file cannot be read, or an offset cannot be used; says where.
@@ -92,7 +104,8 @@ def read_offsets(path: Path) -> tuple[Offset, ...]:
         raise DataError(f"{path}: not JSON: {error!s:.100}") from error
     if not isinstance(body, list):
         raise DataError(f"{path}: offsets are a list of objects with {', '.join(_FIELDS)}")
-    return checked_offsets([_offset(item, f"{path}, offset {n}") for n, item in enumerate(body, start=1)], str(path))
+    offsets = [_offset(item, f"{path}, offset {n}") for n, item in enumerate(body, start=1)]
+    return checked_offsets(offsets, str(path), robot)
 
 
 def _offset(body: Any, where: str) -> Offset:

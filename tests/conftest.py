@@ -14,6 +14,7 @@ import pytest
 def pytest_configure() -> None:
     """Say so before anything loads OpenMP or a BLAS, which look once."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes of ours would each compile everything
 
 
 @pytest.fixture(autouse=True)

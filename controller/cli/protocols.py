@@ -190,6 +190,9 @@ def render(
     file: Annotated[Path, typer.Argument(help="protocol.json of nextplate.")],
     form: Annotated[str, typer.Option("--format", help="opentrons, gwl, echo, csv or pylabrobot.")],
     mapping: MappingNamed = None,
+    offsets: Annotated[
+        Path | None, typer.Option(help="JSON file of labware offsets, for opentrons.", show_default="none")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.", show_default="this folder")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -202,7 +205,7 @@ def render(
     from controller.protocolfile import read_sound
     from controller.worklistfiles import rendered, settings_of, write_files
 
-    paths = write_files(rendered(read_sound(file), form, settings_of(mapping)), out)
+    paths = write_files(rendered(read_sound(file), form, settings_of(mapping), offsets), out)
     say({"files": [str(path) for path in paths]}, "\n".join(f"wrote {path}" for path in paths), as_json)
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import platform
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from controller.evidence.exporting import line_of
+from controller.evidence.exporting import Tally, line_of
 from controller.evidence.tomltext import toml_text
 from controller.files import atomic_file
-from controller.secrecy import blanked, cleaned, secrets_named, secrets_of
-from controller.store.journal import JournalRow
+from controller.secrecy import cleaned, settings_to_show, without
+from controller.store.journal import Head, JournalRow
 from nextplate.errors import DataError
 
 FORMAT = 1
@@ -67,7 +66,7 @@ class _Packing:
     left_out: list[str] = field(default_factory=list)
     room: int = LARGEST_BUNDLE
     secrets: frozenset[str] = frozenset()
-    """Of the settings: logs hold them no longer."""
+    """Of the settings: no file of the lab but the journal holds them any longer."""
 
     def add(self, name: str, content: bytes, note: str = "") -> None:
         """Add a small file."""
@@ -76,15 +75,20 @@ class _Packing:
         self._list(name, hashlib.sha256(content).hexdigest(), len(content), note)
 
     def add_lines(self, name: str, lines: Iterable[str]) -> None:
-        """Add a text file of any length."""
-        digest, size = hashlib.sha256(), 0
+        """Add a text file of any length as it is, and say so should a secret stand in it."""
+        digest, size, is_telling = hashlib.sha256(), 0, False
         with self._open(name) as out:
             for line in lines:
                 raw = line.encode() + b"\n"
+                is_telling = is_telling or without(self.secrets, raw) != raw
                 digest.update(raw)
                 size += len(raw)
                 out.write(raw)
         self._list(name, digest.hexdigest(), size, "")
+        if is_telling:
+            self.left_out.append(
+                f"nothing of {name}: A SECRET OF lab.toml STANDS IN IT; change it before this file leaves"
+            )
 
     def add_file(self, name: str, path: Path, tail_will_do: bool) -> None:
         """Add a file of the lab, within the bounds."""
@@ -101,8 +105,7 @@ class _Packing:
         with path.open("rb") as file:
             file.seek(max(0, size - LARGEST_FILE))
             content = file.read(LARGEST_FILE)
-        if name.startswith("logs/"):
-            content = cleaned(content, self.secrets)
+        content = cleaned(content, self.secrets) if name.startswith("logs/") else without(self.secrets, content)
         self.add(name, content, f"the last {LARGEST_FILE} of {size} bytes" if size > LARGEST_FILE else "")
         self.room -= len(content)
 
@@ -129,12 +132,12 @@ def make_bundle(lab: Path, out: Path, rows: Iterable[JournalRow], about: dict[st
         DiskFull: no room; nothing is left behind.
     """
     with atomic_file(out) as file, zipfile.ZipFile(file, "w") as archive:
-        packing = _Packing(archive, secrets=_secrets(lab))
+        packing = _Packing(archive)
+        _add_settings(packing, lab)
         packing.add_lines("journal.jsonl", _lines(rows))
         for name, body in about.items():
-            packing.add(f"{name}.json", _json(body))
+            packing.add(f"{name}.json", without(packing.secrets, _json(body)))
         packing.add("environment.json", _json(environment()))
-        _add_settings(packing, lab / "lab.toml")
         for path, tail_will_do in _wanted(lab, out):
             _add(packing, lab, path, tail_will_do)
         manifest = {"format": FORMAT, "made_at": now.isoformat(), "lab": lab.name, "nextplate": _version("nextplate")}
@@ -146,26 +149,23 @@ def make_bundle(lab: Path, out: Path, rows: Iterable[JournalRow], about: dict[st
 
 
 def _lines(rows: Iterable[JournalRow]) -> Iterator[str]:
+    tally = Tally()
     for row in rows:
         try:
-            yield line_of(row)
+            line = line_of(row)
         except (TypeError, ValueError):  # a payload that was damaged: as text, which the check will name
-            yield json.dumps(row._asdict(), sort_keys=True, default=repr)
+            line = json.dumps(row._asdict(), sort_keys=True, default=repr)
+        tally.add(line, Head(row.seq, row.hash))
+        yield line
+    yield tally.line()
 
 
-def _secrets(lab: Path) -> frozenset[str]:
+def _add_settings(packing: _Packing, lab: Path) -> None:
+    """Add what was read from lab.toml, not its text: a comment may hold anything."""
     try:
-        settings = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return frozenset()  # then nothing was run with them
-    return secrets_of(settings) | secrets_named(settings, lab, os.environ)
-
-
-def _add_settings(packing: _Packing, path: Path) -> None:
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        packing.add("lab.toml", toml_text(blanked(settings)).encode(), "secrets and comments were taken out")
-    except (OSError, ValueError) as error:  # what cannot be read may hold anything
+        settings, packing.secrets = settings_to_show(lab, os.environ)
+        packing.add("lab.toml", toml_text(settings).encode(), "as it was read, without secrets and comments")
+    except (OSError, ValueError) as error:
         packing.left_out.append(f"lab.toml: {error}")
 
 

@@ -1,26 +1,20 @@
 """The journal as lines of JSON, one event a line, whole or of one campaign; and such a file checked again.
 
-The first line is a header: which campaign, how many events, how the whole journal ended, and a seal: a hash chained
-over every event in the file. So an event that was taken out of it is missed, also where the events of other campaigns
-between were left out from the start.
+Of an event that is left out, number and hash stand in its place, so the chain can be walked from the first event to the
+last. The closing line tells how many events are in the file, where the journal ended, and the sha256 of all lines; what
+was cut off or changed is missed. Who rewrites that line too, to make an event pass as left out, is found out by the
+number of events alone, which `export` prints: note it with the head.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.files import atomic_file
-from controller.store.journal import (
-    GENESIS,
-    Head,
-    JournalRow,
-    canonical_json,
-    check_link,
-    event_hash,
-)
+from controller.store.journal import GENESIS, Head, JournalRow, canonical_json, check_link
 from nextplate.errors import DataError, JournalBroken
 
 
@@ -31,20 +25,48 @@ class Exported:
     n_events: int
     head: Head
     """Of the whole journal, also where one campaign was exported."""
-    seal: str
-    """Of every event in the file, in their order; noted elsewhere it proves that the file is still the same."""
     campaign: str | None = None
-    """The only one in the file; None: all are."""
+    """Whose events alone are in it; None: all."""
+    n_left_out: int = 0
 
 
-FORMAT = "nextplate-journal-2"
-_ROOM = 512
-"""Bytes of the header line beside the campaign's name: it is known in full only when all else is written."""
+class LeftOut(NamedTuple):
+    """An event of another campaign, as an export of one holds it."""
+
+    seq: int
+    hash: str
 
 
 def line_of(row: JournalRow) -> str:
     """Write an event; its payload is JSON in JSON, so that the line can be read by anything."""
-    body = row._asdict() | {"payload": json.loads(row.payload)}
+    return _line(row._asdict() | {"payload": json.loads(row.payload)})
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the closing line of an export tells: counted line by line."""
+
+    n_events: int = 0
+    n_lines: int = 0
+    head: Head = field(default_factory=lambda: Head(0, GENESIS))
+    _digest: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, line: str, head: Head, *, is_in: bool = True) -> None:
+        """Count a line, of an event that is in the export or of one that is left out."""
+        self.n_events, self.n_lines, self.head = self.n_events + is_in, self.n_lines + 1, head
+        self._digest.update(line.encode() + b"\n")
+
+    def said(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        body = {"events": self.n_events, "seq": self.head.seq, "hash": self.head.hash}
+        return body | {"sha256": self._digest.hexdigest()}
+
+    def line(self, campaign: str | None = None) -> str:
+        """Write the closing line."""
+        return _line({"campaign": campaign, "closing": self.said()})
+
+
+def _line(body: Any) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
@@ -61,115 +83,125 @@ def export_journal(rows: Iterable[JournalRow], path: Path, campaign: str | None 
         DataError: the journal has no such campaign; nothing is written.
         DiskFull: no room; nothing is written.
     """
-    head, n, known, seal = Head(0, GENESIS), 0, set[str](), _seal("", campaign or "")
-    room = _ROOM + len(json.dumps(campaign))
+    tally, known = Tally(), set[str]()
     with atomic_file(path) as file:
-        file.write(b" " * room + b"\n")
         for row in rows:
-            head = check_link(row, head)
+            head = check_link(row, tally.head)
             known |= {row.campaign} if row.campaign else set()
-            if campaign is None or row.campaign == campaign:
-                file.write(line_of(row).encode() + b"\n")
-                n, seal = n + 1, _seal(seal, row.hash)
+            is_in = campaign is None or row.campaign == campaign
+            line = line_of(row) if is_in else _line(LeftOut(*head)._asdict())
+            tally.add(line, head, is_in=is_in)
+            file.write(f"{line}\n".encode())
         if campaign is not None and campaign not in known:
             raise DataError(f"the journal has no campaign {campaign!r} (it has: {', '.join(sorted(known)) or 'none'})")
-        made = Exported(n, head, seal, campaign)
-        file.seek(0)
-        file.write(json.dumps(_header(made)).encode().ljust(room))
-    return made
+        file.write(f"{tally.line(campaign)}\n".encode())
+    return Exported(tally.n_events, tally.head, campaign, tally.n_lines - tally.n_events)
 
 
-def _seal(before: str, more: str) -> str:
-    return hashlib.sha256(f"{FORMAT} {before} {more}".encode()).hexdigest()
-
-
-def _header(made: Exported) -> dict[str, Any]:
-    journal = {"journal_seq": made.head.seq, "journal_hash": made.head.hash}
-    return {"format": FORMAT, "campaign": made.campaign, "events": made.n_events, **journal, "seal": made.seal}
-
-
-def read_export(path: Path) -> tuple[Exported | None, Iterator[JournalRow]]:
-    """Read an exported file back: what its header promises, and the rows.
-
-    Returns:
-        (None, rows) for a file of before there were headers.
+def read_export(path: Path) -> Iterator[JournalRow]:
+    """Read the events of an exported file back into rows, unchecked.
 
     Raises:
         DataError: a line is not an event; names it.
     """
-    with path.open(encoding="utf-8") as file:
-        promised = _promise(path, file.readline())
-    return promised, _rows(path, 0 if promised is None else 1)
+    return (one for _, one in _read(path) if isinstance(one, JournalRow))
 
 
-def _promise(path: Path, line: str) -> Exported | None:
-    try:
-        body = json.loads(line)
-        if "format" not in body:
-            return None
-        if body["format"] != FORMAT:
-            raise DataError(f"{path}:1: this nextplate reads {FORMAT}, and the file is {body['format']!r}")
-        head = Head(int(body["journal_seq"]), str(body["journal_hash"]))
-        return Exported(int(body["events"]), head, str(body["seal"]), body["campaign"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}:1: not the header or an event of a journal ({error})") from error
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """The last line of an export."""
+
+    campaign: str | None
+    said: dict[str, Any]
 
 
-def _rows(path: Path, n_before: int) -> Iterator[JournalRow]:
+_Entry = JournalRow | LeftOut | _Closing
+
+
+def _read(path: Path) -> Iterator[tuple[str, _Entry]]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            if number <= n_before:
-                continue
             try:
-                body: Mapping[str, Any] = json.loads(line)
-                yield JournalRow(**{**body, "payload": canonical_json(body["payload"])})
+                yield line.rstrip("\n"), _entry(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(f"{path}:{number}: not an event of a journal ({error})") from error
 
 
-def check_export(path: Path, noted: Head | None = None) -> Exported:
-    """Check an exported file: every link of a whole journal; of one campaign, each event, their order and the seal.
+def _entry(body: dict[str, Any]) -> _Entry:
+    if "closing" in body:
+        return _Closing(body["campaign"], dict(body["closing"]))
+    if body.keys() == {"seq", "hash"}:
+        return LeftOut(int(body["seq"]), str(body["hash"]))
+    return JournalRow(**(body | {"payload": canonical_json(body["payload"])}))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Goes along the chain of an export."""
+
+    tally: Tally = field(default_factory=Tally)
+    campaigns: set[str | None] = field(default_factory=set)
+    closing: _Closing | None = None
+
+    def step(self, line: str, one: _Entry) -> None:
+        """Take a line.
+
+        Raises:
+            JournalBroken: it does not follow the one before.
+        """
+        last = self.tally.head
+        if self.closing is not None:
+            raise JournalBroken("the file goes on after its closing line: something was added")
+        if isinstance(one, _Closing):
+            self.closing = one
+        elif isinstance(one, JournalRow):
+            self.tally.add(line, check_link(one, last))
+            self.campaigns.add(one.campaign)
+        elif one.seq != last.seq + 1:
+            raise JournalBroken(f"journal event {last.seq + 1} is missing: event {one.seq} follows {last.seq}")
+        else:
+            self.tally.add(line, Head(*one), is_in=False)
+
+    def ended(self) -> Exported:
+        """Return what the file holds.
+
+        Raises:
+            JournalBroken: that is not what its closing line says.
+        """
+        here, closing = self.tally.said(), self.closing
+        if closing is None:
+            why = "its end was cut off, or an older nextplate wrote it, which is then to export it again"
+            raise JournalBroken(f"the file has no closing line after event {here['seq']}: {why}")
+        wrong = [
+            f"{name} {closing.said.get(name)}, not {is_}" for name, is_ in here.items() if closing.said.get(name) != is_
+        ]
+        if wrong:
+            raise JournalBroken(f"events were removed or changed: the closing line says {'; '.join(wrong)}")
+        n_left, others = self.tally.n_lines - self.tally.n_events, self.campaigns - {closing.campaign}
+        if closing.campaign is None and n_left:
+            raise JournalBroken(f"{n_left} events are left out of the export of a whole journal")
+        if closing.campaign is not None and others:
+            raise JournalBroken(f"an export of campaign {closing.campaign} holds events of {others.pop() or 'none'}")
+        return Exported(self.tally.n_events, self.tally.head, closing.campaign, n_left)
+
+
+def check_export(path: Path, noted: tuple[int, str] | None = None) -> Exported:
+    """Check an exported file: every event's seal, every link of the chain, and that none was taken out.
 
     Args:
-        path: of the file.
-        noted: number and (the beginning of) the hash of an event noted elsewhere, which has to be there.
+        path: the file.
+        noted: number of an event and its hash, or the hash's beginning, noted earlier; None: none was.
 
     Raises:
-        JournalBroken: names the first event that does not hold, or says how many are gone.
+        JournalBroken: names the first event that does not hold, or is missing.
         DataError: the file is not an export.
     """
-    promised, rows = read_export(path)
-    is_whole = promised is None or promised.campaign is None
-    last, n, seal = Head(0, GENESIS), 0, _seal("", (promised.campaign if promised else None) or "")
-    is_noted = noted is None
-    for row in rows:
-        last = check_link(row, last) if is_whole else _follows(row, last, promised.campaign if promised else None)
-        n, seal = n + 1, _seal(seal, row.hash)
-        is_noted = is_noted or (noted is not None and row.seq == noted.seq and row.hash.startswith(noted.hash))
-    found = Exported(n, last, seal) if promised is None else promised
-    _compare(found, Exported(n, last if is_whole else found.head, seal, found.campaign))
-    if noted is not None and not (is_noted or (found.head.seq, found.head.hash[: len(noted.hash)]) == tuple(noted)):
-        raise JournalBroken(f"event {noted.seq}, noted earlier, is not in {path} as it was noted")
-    return found
-
-
-def _follows(row: JournalRow, last: Head, campaign: str | None) -> Head:
-    """Check an event of a file from which those between were left out."""
-    if event_hash(row.previous_hash, row.seq, row.time, row.kind, row.campaign, row.payload) != row.hash:
-        raise JournalBroken(f"journal event {row.seq} ({row.kind}) was changed after it was written")
-    if row.seq <= last.seq or (row.seq == last.seq + 1 and row.previous_hash != last.hash):
-        raise JournalBroken(f"journal event {row.seq} does not follow event {last.seq}: the chain is cut there")
-    if row.campaign != campaign:
-        raise JournalBroken(
-            f"journal event {row.seq} is not of campaign {campaign!r}, of which this file is said to be"
-        )
-    return Head(row.seq, row.hash)
-
-
-def _compare(promised: Exported, found: Exported) -> None:
-    if found.n_events != promised.n_events:
-        raise JournalBroken(f"the file has {found.n_events} events, and its header promises {promised.n_events}")
-    if found.head != promised.head:
-        raise JournalBroken(f"the file ends with event {found.head.seq}, and its header promises {promised.head.seq}")
-    if found.seal != promised.seal:
-        raise JournalBroken("the events are not those that its header seals: some were taken out, or exchanged")
+    walk, is_noted = _Walk(), noted is None
+    for line, one in _read(path):
+        walk.step(line, one)
+        seq, digest = walk.tally.head
+        is_noted = is_noted or (noted is not None and noted[0] == seq and digest.startswith(noted[1]))
+    done = walk.ended()
+    if noted is not None and not is_noted:
+        raise JournalBroken(f"journal event {noted[0]} of this file is not the one noted earlier, or is gone")
+    return done

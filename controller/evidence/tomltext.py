@@ -1,6 +1,7 @@
 """Write TOML: only what lab.toml needs, as Python reads TOML and does not write it."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
@@ -10,7 +11,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(body: Mapping[str, Any]) -> str:
-    """Write tables and arrays of tables of JSON values and times; None is left out."""
+    """Write tables and arrays of tables of TOML's values; None is left out."""
     lines: list[str] = []
     for name, value in body.items():
         if isinstance(value, Mapping):
@@ -39,6 +40,8 @@ def _value(value: Any) -> str:
         return f"[{', '.join(_value(item) for item in value)}]"
     if isinstance(value, date | time):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return _string(value) if isinstance(value, str) else json.dumps(value)
 
 

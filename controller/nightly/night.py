@@ -85,9 +85,8 @@ def _ended(folder: Path, pulse: PulseWriter, stop: threading.Event) -> tuple[str
     except NextplateError as error:
         return Word.REFUSED, str(error)
     except OSError as error:
-        return Word.WANTING if is_full(
-            error
-        ) else Word.FAILED, f"{error.filename or 'the system'}: {error.strerror or error}"
+        word = Word.WANTING if is_full(error) else Word.FAILED
+        return word, f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 def _run(lab: Lab, pulse: PulseWriter, stop: threading.Event) -> tuple[str, str]:

@@ -26,10 +26,10 @@ STALE = timedelta(hours=24)
 _CHUNK = 20_000
 _FIRST_RETRY_S = 15.0
 _LAST_RETRY_S = 900.0
-_REFUSALS = 3
-"""After so many failures a message lets those behind it pass."""
-_BETWEEN = 2
-"""So often it has to fail while others are sent before it is set aside: a channel may have been away for a while."""
+_ASIDE = 3
+"""After so many tries a message lets those behind it go first: maybe it is refused, and not the channel dead."""
+_REFUSED = "refused"
+"""Subject of a word about a message that was refused: refused itself, it is told no further."""
 
 
 class Books(Protocol):
@@ -54,6 +54,7 @@ class Word:
     kind: MessageKind
     when: datetime
     text: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,60 +84,26 @@ class Notice:
         return self.state in ("sent", "given-up")
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """How a message fared that could not be sent."""
-
-    n_times: int = 0
-    n_between: int = 0
-    """How often after another had been sent since the time before: then it is not the channel that fails."""
-    n_sent: int = 0
-    """What its channel had sent, the last time."""
-
-
 @dataclass(slots=True)
 class _Lane:
     """One channel: one message at a time, so that they arrive in order, and a pause after a failure.
 
-    What the channel refuses again and again lets the others pass; refused when they have passed, it is set aside.
+    A message that failed often is set aside: it has a pause of its own, and holds up none behind it.
     """
 
     sending: Sending | None = None
     notice: str = ""
     """Id of what is on its way."""
     n_failures: int = 0
+    """Since the last message that went through."""
     not_before: float = 0.0
-    n_sent: int = 0
-    failed: dict[str, _Refused] = field(default_factory=dict)
-    """By id."""
+    aside: dict[str, float] = field(default_factory=dict)
+    """Ids of what was set aside, and when each is tried again."""
 
-    def next(self, waiting: Sequence[Notice], monotonic: float) -> Notice | None:
-        """Choose of what waits, in its order, what is tried now; None: nothing."""
-        if self.sending is not None or not waiting:
-            return None
-        if monotonic >= self.not_before:
-            return min(waiting, key=lambda n: max(0, self._n_failed(n) + 1 - _REFUSALS))
-        fresh = [n for n in waiting if n.id not in self.failed]
-        is_refusing = all(one.n_times >= _REFUSALS for one in self.failed.values())
-        # a channel that has taken something need not rest for what it was never asked to take
-        return fresh[0] if fresh and self.n_sent and self.failed and is_refusing else None
-
-    def _n_failed(self, notice: Notice) -> int:
-        return self.failed.get(notice.id, _Refused()).n_times
-
-    def passed(self, notice: Notice) -> None:
-        """Count a message that went out."""
-        self.n_failures, self.not_before, self.n_sent = 0, 0.0, self.n_sent + 1
-        self.failed.pop(notice.id, None)
-
-    def refused(self, notice: Notice, monotonic: float) -> bool:
-        """Count one that did not; tell whether the channel takes others and never this one."""
-        self.n_failures += 1
-        self.not_before = monotonic + min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** (self.n_failures - 1))
-        before = self.failed.get(notice.id, _Refused(n_sent=self.n_sent))
-        n_between = before.n_between + (self.n_sent > before.n_sent)
-        self.failed[notice.id] = _Refused(before.n_times + 1, n_between, self.n_sent)
-        return before.n_times + 1 >= _REFUSALS and n_between >= _BETWEEN
+    def wait_s(self, notice: Notice, monotonic: float) -> float:
+        """Return how long a message waits for itself or for the channel; 0: it may go."""
+        until = self.aside.get(notice.id, 0.0) if notice.attempts >= _ASIDE else self.not_before
+        return max(0.0, until - monotonic)
 
 
 @dataclass(slots=True)
@@ -295,11 +262,16 @@ class Post:
 
     def _ready(self, monotonic: float) -> Iterator[Notice]:
         """Yield the next message of every channel that can take one."""
-        waiting = sorted(self._notices.values(), key=lambda n: (n.due_at, n.event_seq or 0, n.step, n.id))
+
+        def turn(n: Notice) -> tuple[Any, ...]:
+            return (n.attempts >= _ASIDE, n.due_at, n.event_seq or 0, n.step, n.id)
+
+        waiting = sorted(self._notices.values(), key=turn)
         for name in dict.fromkeys(n.channel for n in waiting):
             lane = self._lanes.setdefault(name, _Lane())
-            if chosen := lane.next([n for n in waiting if n.channel == name], monotonic):
-                yield chosen
+            if lane.sending is None:
+                mine = (n for n in waiting if n.channel == name and not lane.wait_s(n, monotonic))
+                yield from islice(mine, 1)
 
     def _send(self, notice: Notice, wall: datetime, monotonic: float) -> None:
         lane = self._lanes[notice.channel]
@@ -325,21 +297,35 @@ class Post:
         lane.sending = None
         notice = self._notices[lane.notice]
         if result.is_ok:
-            lane.passed(notice)
+            if lane.n_failures:  # the channel was dead and is not: what was set aside has its turn
+                lane.aside.clear()
+            lane.n_failures, lane.not_before = 0, 0.0
             self._put(replace(notice, state="sent", told_at=wall.isoformat(), error=""))
         else:
             self._failed(lane, notice, result.said, wall, monotonic)
 
     def _failed(self, lane: _Lane, notice: Notice, why: str, wall: datetime, monotonic: float) -> None:
-        is_refused = lane.refused(notice, monotonic)
-        is_hopeless = is_refused or wall - datetime.fromisoformat(notice.kept_at) >= self.give_up
+        if notice.attempts > _ASIDE:  # alone: the channel goes on
+            if not lane.n_failures and notice.subject != _REFUSED:
+                self.words.append(_refused(notice))
+        else:
+            lane.n_failures += 1
+            lane.not_before = monotonic + _pause_s(lane.n_failures)
+        lane.aside[notice.id] = monotonic + _pause_s(notice.attempts)
+        is_hopeless = wall - datetime.fromisoformat(notice.kept_at) >= self.give_up
         self._put(replace(notice, state="given-up" if is_hopeless else "waiting", error=why))
-        if is_hopeless:
-            lane.failed.pop(notice.id, None)
-        if is_refused and notice.event_seq is not None:  # of a word that is lost no other word is made
-            about = f"the message about {notice.kind} {notice.subject}".rstrip()
-            told = f"{about} is refused by channel {notice.channel!r}, which takes others, and is set aside: {why}"
-            self.words.append(Word("fault", wall, f"{told} (nextplate status)"))
+
+
+def _pause_s(n_failures: int) -> float:
+    return float(min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(n_failures - 1, 10)))
+
+
+def _refused(notice: Notice) -> Word:
+    """Tell of a message that its channel does not take, while it takes others; the same word at every try."""
+    kind: MessageKind = notice.kind  # type: ignore[assignment]  # as it was written, of a MessageKind
+    where = f"message {notice.id} ({notice.kind}) was refused by channel {notice.channel}, which takes others"
+    text = f"{where}; read it: nextplate notify show, nextplate status"
+    return Word(kind, datetime.fromisoformat(notice.due_at), text, _REFUSED)
 
 
 def _spoken(word: Word, channel: str, house: House, wall: datetime) -> Notice:
@@ -348,7 +334,7 @@ def _spoken(word: Word, channel: str, house: House, wall: datetime) -> Notice:
     body = f"{text}\nWhen: {word.when:%Y-%m-%d %H:%M} UTC\n\nlab {house.name}, {plain(house.folder)}; message {name}"
     content = {**Content(title, body, sms(f"{house.name}:", text, f"({name})")).as_json(), "id": name}
     return Notice(
-        name, None, word.kind, "", 0, channel, word.when.isoformat(),
+        name, None, word.kind, word.subject, 0, channel, word.when.isoformat(),
         json.dumps(content), "waiting", 0, wall.isoformat(), None, "",
     )  # fmt: skip
 

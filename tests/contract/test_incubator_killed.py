@@ -123,8 +123,11 @@ def test_a_clean_end_leaves_the_command_to_the_next_process(tmp_path: Path):
     lab.device.submit(COMMANDS["store"], "k")
     while not lab.hotel.is_moving:
         time.sleep(0.002)
+    n_frames = len(lab.server.frames)
     lab.restart()
     assert lab.device.poll("k").status is Status.RUNNING
+    while len(lab.server.frames) < n_frames + 4:
+        time.sleep(0.002)  # until it has looked: what moves then was not moved by a person
     lab.time.run_at(1000.0)
     assert lab.finish("k").status is Status.DONE
     assert lab.moves() == 1

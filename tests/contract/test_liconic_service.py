@@ -113,8 +113,11 @@ def test_a_process_that_ends_on_the_way_leaves_the_plate_to_the_next(lab: Servic
     lab.device.submit(COMMANDS[verb], "k")
     while not lab.hotel.is_moving:
         time.sleep(0.002)
+    n_frames = len(lab.server.frames)
     lab.restart()
     lab.device.poll("k")
+    while len(lab.server.frames) < n_frames + 4:
+        time.sleep(0.002)  # until it has looked: what moves then was not moved by a person
     lab.time.run_at(1000.0)
     report = lab.finish("k")
     assert report.status is Status.DONE, report

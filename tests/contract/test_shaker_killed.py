@@ -62,14 +62,14 @@ def moments(n_all: int, part: int, share: int) -> list[int]:
     return list(range(1 + part, n_all + 2, share))
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 16))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 32))])
 @pytest.mark.parametrize("driver", sorted(WIRED))
 def test_killed_at_any_moment_the_rotor_starts_once_and_stops(driver: str, part: int, tmp_path: Path, fuse: Fuse):
     undisturbed = killed_at(0, fuse, tmp_path / "whole", driver)
     n_all = fuse.n_moments
     assert undisturbed.device.poll("k").status is Status.DONE
     undisturbed.close()
-    for moment in moments(n_all, part, 16):
+    for moment in moments(n_all, part, 32):
         lab = killed_at(moment, fuse, tmp_path / f"{moment}", driver)
         report = taken_up_again(lab, fuse)
         truth_s = lab.shaken_s()

@@ -137,10 +137,11 @@ def test_a_clean_end_leaves_the_program_to_the_next_process(wired: WireLab):
     wired.time.run_at(0.0)
     wired.device.submit(wired.good(), "k")
     wait_until(wired.is_running)
+    n_frames = len(wired.server.frames)
     wired.restart()
     assert wired.device.poll("k").status is Status.RUNNING
-    wait_until(lambda: wired.wire.is_open)
-    time.sleep(0.1)
+    wired.time.run_at(0.1)  # time for the device to answer, and none for a program to end
+    wait_until(lambda: len(wired.server.frames) >= n_frames + 12)  # the new process has seen it run
     wired.time.run_at(SPEED)
     report = wired.finish("k")
     if wired.wired.n_steps == 1:

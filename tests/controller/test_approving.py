@@ -35,7 +35,7 @@ def held(**limits: object) -> list[str]:
         ("max_cost", 100.0, 99.0, "cost 100, at most 99 allowed"),
         ("max_hours", 48.0, 24.0, "h, at most 24 h allowed"),
         ("latest_finish", START + timedelta(days=2), START + timedelta(days=1), "allowed until 2026-01-06 17:00 UTC"),
-        ("min_expected_hits", None, 1.0, "expected hits unknown, at least 1 wanted"),
+        ("min_expected_hits", None, 1.0, "new hits expected unknown, at least 1 wanted"),
     ],
 )
 def test_each_limit_lets_go_what_is_inside_and_holds_what_is_not(limit, inside, beyond_it, why):
@@ -58,7 +58,7 @@ def test_hits_are_expected_with_an_interval_and_held_against_the_least():
     assert hits_text(hits) == "4.2 (90 % interval 1 to 8)"
     assert list(beyond(summary, {"min_expected_hits": 4.0})) == []
     (why,) = beyond(summary, {"min_expected_hits": 5.0})
-    assert why.startswith("expected hits 4.2, at least 5 wanted")
+    assert why.startswith("new hits expected 4.2, at least 5 wanted")
 
 
 def test_the_end_has_a_spread_that_comes_from_what_was_seen():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_lab import make_lab, nextplate, run_lab
+from small_lab import ended_night, make_lab, nextplate
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
 SECOND = '[campaign]\nname = "second"\nrounds = 1\nseed = 9\n[picking]\nrule = "random"\n'
@@ -54,9 +54,9 @@ def test_two_rehearsals_with_one_seed_say_the_same(evening, foreseen):
     assert again == foreseen
 
 
-def test_after_the_last_night_nothing_is_left_to_foresee(evening, foreseen):
-    assert run_lab(evening)["finished"]
-    assert "no campaign is left" in nextplate("preflight", "--lab", evening)
+def test_after_the_last_night_nothing_is_left_to_foresee(tmp_path_factory):
+    folder, _ = ended_night(tmp_path_factory)
+    assert "no campaign is left" in nextplate("preflight", "--lab", folder)
 
 
 def test_a_night_that_would_run_dry_is_told_with_the_bottle(tmp_path):

@@ -43,6 +43,20 @@ def test_render_writes_a_file_a_load(folder: Path, form: str, name: str) -> None
     assert [p.name for p in (folder / "out").iterdir()] == [name]
 
 
+def test_an_opentrons_file_sets_the_offsets_that_are_named(folder: Path) -> None:
+    item = PLAN.loads[0].deck[0]
+    offset = {"labware": item.labware, "slot": item.slot, "x_mm": 0.25, "y_mm": -0.5, "z_mm": 0.125}
+    (folder / "o.json").write_text(json.dumps([offset]))
+    words = ("render", folder / "p.json", "--offsets", folder / "o.json", "--out", folder / "out", "--format")
+    assert cli(*words, "opentrons").exit_code == 0
+    text = (folder / "out" / "load-0.py").read_text()
+    assert "set_offset(" in text
+    assert "0.25, -0.5, 0.125" in text
+    assert "are for opentrons" in str(cli(*words, "gwl").exception)
+    (folder / "o.json").write_text(json.dumps([{**offset, "slot": "5"}]))
+    assert "the flex has no slot '5' for labware" in str(cli(*words, "opentrons").exception)
+
+
 def test_names_that_a_format_cannot_carry_are_told_beside_it(folder: Path) -> None:
     moved = (replace(PLAN.transfers[0], compound_id='"); os.system('), *PLAN.transfers[1:])
     nasty = replace(PLAN, loads=(replace(PLAN.loads[0], steps=moved),))

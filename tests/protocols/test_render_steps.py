@@ -117,12 +117,16 @@ def test_offsets_are_set_for_the_labware_they_are_of(tmp_path: Path):
         ('[{"labware":"nope","slot":"C2","x_mm":0,"y_mm":0,"z_mm":0}]', "labware 'nope' is not known"),
         ('[{"labware":"corning_384_wellplate_112ul_flat","slot":"C2","x_mm":0,"y_mm":0,"z_mm":99}]', "z_mm is 99"),
         ('[{"labware":"corning_384_wellplate_112ul_flat","slot":"C2","x_mm":NaN,"y_mm":0,"z_mm":0}]', "x_mm is nan"),
+        (
+            '[{"labware":"corning_384_wellplate_112ul_flat","slot":"c2","x_mm":0.1,"y_mm":0,"z_mm":0}]',
+            "o.json, offset 1: the flex has no slot 'c2' for labware; it has A1, A2, B1, B2",
+        ),
     ],
 )
 def test_offsets_that_cannot_be_are_refused_with_their_place(tmp_path: Path, body: str, says: str):
     (tmp_path / "o.json").write_text(body)
     with pytest.raises(DataError, match=says):
-        read_offsets(tmp_path / "o.json")
+        read_offsets(tmp_path / "o.json", "flex")
 
 
 def test_any_change_of_the_plan_is_seen_in_the_file_that_was_made_before(tmp_path: Path):

@@ -151,12 +151,16 @@ def copied(calm: Calm, folder: Path, database: str = "") -> Path:
 
 
 def result_of(state: LabState) -> str:
-    """Digest what came of every action, and where the plates are.
+    """Digest how every action ended, what the devices told of theirs, and where the plates are.
 
     Not when: a process that takes over asks the devices, and so learns of a command whose reply was lost half a minute
-    before one that waits and hands it over again.
+    before one that waits and hands it over again. Nor what was computed: cells shine a little less half a minute
+    earlier.
     """
-    outcomes = {key: [outcome.status, outcome.result] for key, outcome in state.outcomes.items()}
+    outcomes = {
+        key: [outcome.status, outcome.result if "device" in state.intents[key].action else {}]
+        for key, outcome in state.outcomes.items()
+    }
     return hashlib.sha256(json.dumps([outcomes, dict(state.places)], sort_keys=True).encode()).hexdigest()
 
 

@@ -51,7 +51,7 @@ class HiddenLab(threading.Thread):
 
     def open(self) -> SimLab:
         labware = "corning_96_wellplate_360ul_flat"
-        sim = SimLab.open(self.world, SimSettings(seed=5, assay_labware=labware, n_threads=1))
+        sim = SimLab.open(self.world, SimSettings(seed=5, assay_labware=labware, n_threads=1, field_px=270))
         with (self.vendor / "library.csv").open(newline="") as file:
             smiles = {row["compound_id"]: row["smiles"] for row in csv.DictReader(file)}
         with (self.vendor / "stock.csv").open(newline="") as file:

@@ -113,17 +113,20 @@ class FakeSending:
 
 @dataclass
 class FakeCourier:
-    """Delivers to ``got``; ``broken`` channels say why not, ``hanging`` ones nothing."""
+    """Delivers to ``got``; ``broken`` channels say why not, ``hanging`` ones nothing; ``refused`` titles go nowhere."""
 
     got: list[tuple[str, Parcel]] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     hanging: set[str] = field(default_factory=set)
+    refused: str | None = None
 
     def send(self, parcel: Parcel, channel: Channel) -> FakeSending:
         if channel.name in self.broken:
             return FakeSending(Sent(False, self.broken[channel.name]))
         if channel.name in self.hanging:
             return FakeSending(None)
+        if self.refused is not None and self.refused in parcel.title:
+            return FakeSending(Sent(False, "552 message too large"))
         self.got.append((channel.name, parcel))
         return FakeSending(Sent(True, ""))
 

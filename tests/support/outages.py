@@ -68,7 +68,7 @@ class Server(Outage):
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     """Give a file system of a few MiB; only root can."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(folder)], check=True)
     try:
         yield folder

@@ -1,14 +1,18 @@
 """A small simulated lab for whole campaigns: 96-well plates, 250 compounds of the WEHI set, seconds a round."""
 
+import fcntl
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from controller.app import connect
 from controller.cli import main
@@ -31,6 +35,7 @@ failed_plate = "use"
 [approval]
 policy = "{policy}"
 [sim]
+field_px = 270
 seed = {seed}
 [sim.faults]
 {faults}
@@ -111,6 +116,24 @@ def run_lab(folder: Path, code: int = 0) -> dict[str, Any]:
     assert done.returncode == code, (called, done.returncode, done.stdout[-2000:], done.stderr[-4000:])
     body: dict[str, Any] = json.loads(done.stdout)
     return body
+
+
+def ended_night(factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return a copy of `make_lab(rounds=1)` whose campaign has ended, and what the run said at its end.
+
+    The night is simulated once for all test processes.
+    """
+    base = factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else factory.getbasetemp()
+    place, said = base / "ended-night", base / "ended-night" / "said.json"
+    with (base / "ended-night.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            body = run_lab(make_lab(place / "lab", rounds=1))
+            said.write_text(json.dumps(body))
+    copied = factory.mktemp("ended") / "night"
+    shutil.copytree(place, copied)
+    return copied / "lab", json.loads(said.read_text())
 
 
 def device_log(folder: Path, device: str) -> tuple[dict[str, Any], ...]:

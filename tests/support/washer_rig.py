@@ -262,9 +262,7 @@ class WireLab:
 
     def rest(self) -> None:
         """Wait until the device stands still."""
-        end = time.monotonic() + 5.0
-        while self.is_running() and time.monotonic() < end:
-            time.sleep(0.002)
+        wait_until(lambda: not self.is_running())
 
     def restart(self) -> None:
         self.device.close()  # type: ignore[attr-defined]
@@ -287,7 +285,7 @@ LABS: Mapping[str, Callable[[Path], WetLab]] = {
 }
 
 
-def wait_until(is_so: Callable[[], object], within_s: float = 8.0) -> None:
+def wait_until(is_so: Callable[[], object], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < end

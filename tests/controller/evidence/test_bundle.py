@@ -14,9 +14,9 @@ from controller.evidence import bundle as bundling
 from controller.evidence.bundle import MANIFEST, check_bundle, make_bundle
 from controller.evidence.parting import part, parting_body, parting_text, run_of
 from controller.evidence.tomltext import toml_text
-from controller.lab import default_settings
 from controller.settings import Settings
-from controller.store import NewEvent
+from controller.store import GENESIS, NewEvent
+from controller.store.journal import Head, seal
 from nextplate.errors import DataError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,8 +34,10 @@ kind = "liquid-handler"
 driver = "opentrons"
 robot = "flex"
 options = { url = "http://192.168.1.20:31950?api_key=hunter9", token_env = "FLEX_TOKEN", password = "hunter10" }
-[approval]
-latest_finish = 2026-03-01T06:00:00Z
+seen = 2026-03-01T12:00:00Z
+limit = inf
+# password = hunter12, token: hunter13
+# once it was hunter14
 [extra]
 note = """
 two lines, "quoted", token-free
@@ -43,48 +45,6 @@ two lines, "quoted", token-free
 api_key = \'\'\'
 hunter11\'\'\'
 '''
-
-
-def bundled_settings(lab: Path, tmp_path: Path, text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the lab.toml of a bundle, and what was left out of it."""
-    (lab / "lab.toml").write_text(text)
-    made = make_bundle(lab, tmp_path / "b.zip", [], {}, NOON)
-    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
-        return (archive.read("lab.toml").decode() if "lab.toml" in archive.namelist() else ""), made.left_out
-
-
-def test_no_secret_is_left_and_the_rest_is(lab: Path, tmp_path: Path):
-    text, _ = bundled_settings(lab, tmp_path, SECRETS)
-    assert "hunter" not in text
-    body = tomllib.loads(text)
-    assert body["lab"]["database"] == "postgresql+psycopg://***@db.local/lab"
-    assert body["notify"]["urls"] == ["mailto://***", "slack://***", "https://***"]
-    assert body["notify"]["when"] == "fault"
-    options = body["device"][0]["options"]
-    assert options["url"] == "http://192.168.1.20:31950?api_key=***"
-    assert (options["token_env"], options["password"]) == ("FLEX_TOKEN", "***")
-    assert body["extra"]["note"] == 'two lines, "quoted", token-free\n'
-    assert body["approval"]["latest_finish"] == datetime(2026, 3, 1, 6, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    "comment", ["password = hunter12", "hunter13", "# url: mailto://me:hunter14@x", "it's hunter15"]
-)
-def test_comments_stay_in_the_house(lab: Path, tmp_path: Path, comment: str):
-    text, _ = bundled_settings(lab, tmp_path, f'[lab]\nname = "ours"  # {comment}\n# {comment}\n')
-    assert text == '[lab]\nname = "ours"\n'
-
-
-def test_settings_that_cannot_be_read_are_left_out_and_told(lab: Path, tmp_path: Path):
-    text, left_out = bundled_settings(lab, tmp_path, "[lab]\npassword = hunter16\n")
-    assert text == ""
-    assert [said.partition(":")[0] for said in left_out if said.startswith("lab.toml")] == ["lab.toml"]
-    assert "hunter16" not in "".join(left_out)
-
-
-def test_an_ordinary_lab_toml_says_the_same(lab: Path, tmp_path: Path):
-    text, _ = bundled_settings(lab, tmp_path, default_settings())
-    assert tomllib.loads(text) == tomllib.loads(default_settings())
 
 
 @pytest.fixture
@@ -127,6 +87,38 @@ def test_two_bundles_of_one_lab_are_the_same_bytes(lab: Path, tmp_path: Path):
     for name in ("a.zip", "b.zip"):
         make_bundle(lab, tmp_path / name, [], {"status": {}}, NOON)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_settings_leave_without_secrets_and_without_comments_and_the_rest_stays(lab: Path, tmp_path: Path):
+    (lab / "lab.toml").write_text(SECRETS)
+    (lab / "protocols" / "compile-1" / "record.json").write_text('{"said": "hunter10 at the door"}')
+    make_bundle(lab, tmp_path / "b.zip", [], {"status": {"fault": "login hunter11 refused"}}, NOON)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert [name for name in archive.namelist() if b"hunter" in archive.read(name)] == []
+        body = tomllib.loads(archive.read("lab.toml").decode())
+    assert body["lab"]["database"] == "postgresql+psycopg://***@db.local/lab"
+    assert body["notify"]["urls"] == ["mailto://***", "slack://***", "https://***"]
+    assert body["notify"]["when"] == "fault"
+    options = body["device"][0]["options"]
+    assert (options["url"], options["password"]) == ("http://192.168.1.20:31950?api_key=***", "***")
+    assert (body["device"][0]["seen"], body["device"][0]["limit"]) == (NOON, float("inf"))
+    assert body["extra"] == {"note": 'two lines, "quoted", token-free\n', "api_key": "***"}
+
+
+def test_settings_whose_secrets_nobody_can_tell_stay_here(lab: Path, tmp_path: Path):
+    (lab / "lab.toml").write_text("password = hunter1\n")
+    made = make_bundle(lab, tmp_path / "b.zip", [], {}, NOON)
+    assert any(said.startswith("lab.toml: ") for said in made.left_out)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert [name for name in archive.namelist() if b"hunter" in archive.read(name)] == []
+
+
+def test_a_secret_in_the_journal_is_told_of_as_the_journal_leaves_as_it_is(lab: Path, tmp_path: Path):
+    (lab / "lab.toml").write_text('[[device]]\noptions = { password = "hunter1" }\n')
+    row = seal(NewEvent("settings.changed", NOON, None, {"password": "hunter1"}), Head(0, GENESIS))
+    made = make_bundle(lab, tmp_path / "b.zip", [row], {}, NOON)
+    assert any("journal.jsonl: A SECRET OF lab.toml STANDS IN IT" in said for said in made.left_out)
+    assert make_bundle(lab, tmp_path / "c.zip", [], {}, NOON).left_out == ("logs/elsewhere: a link",)
 
 
 def test_logs_leave_without_secrets(lab: Path, tmp_path: Path):

@@ -1,22 +1,26 @@
-"""A night on SQLite and on PostgreSQL, and the same night again from its journal."""
+"""A night on SQLite and on PostgreSQL, one that lacks them for a while, and the same night again from its journal."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_lab import make_lab, nextplate, run_lab
+from small_lab import device_log, ended_night, make_lab, nextplate, run_lab
 
 from controller.lab import open_lab
 from controller.store import open_store
+from nextplate.errors import DiskFull, StoreAway
+from tests.support.four_plates import Calm, calm_of, copied
+from tests.support.outages import Ballast, Server, interrupted, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = make_lab(tmp_path_factory.mktemp("night") / "lab", rounds=1)
-    return folder, run_lab(folder)
+    return ended_night(tmp_path_factory)
 
 
 def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path):
@@ -33,19 +37,51 @@ def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path
     nextplate("replay-night", "--lab", folder, "--campaign", "other", code=2)
 
 
-def test_a_person_who_answered_answers_again_and_another_world_is_told(tmp_path: Path):
+def test_a_load_that_breaks_off_is_a_persons_who_answers_again_and_another_world_is_told(tmp_path: Path):
     folder = make_lab(tmp_path / "lab", rounds=1, policy="hand", partial_load="ask", faults="crash = 1.0")
     run_lab(folder, code=1)
     nextplate("approve", 1, "--lab", folder)
     (fault,) = run_lab(folder, code=1)["faults"]
+    assert fault["choices"] == ["accept", "lose-plate", "abort"]
+    dosed = {row["destination_well"] for row in device_log(folder, "handler")}
+    assert 0 < len(dosed) < 96
+    nextplate("answer", fault["fault"], "retry", "--lab", folder, code=2)
     nextplate("answer", fault["fault"], "accept", "--lab", folder)
     run_lab(folder, code=1)  # the imager breaks off as well
+    assert len(device_log(folder, "handler")) == len(dosed), "what was pipetted is not pipetted again"
     assert json.loads(nextplate("replay-night", "--lab", folder, "--json"))["same"]
     text = (folder / "lab.toml").read_text().replace("crash = 1.0", "crash = 0.0")
     (folder / "lab.toml").write_text(text)
     parted = json.loads(nextplate("replay-night", "--lab", folder, "--json"))
     assert not parted["same"]
     assert fault["fault"] in [d["key"] for d in parted["differences"]]
+
+
+@pytest.fixture(scope="module")
+def calm(night, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """The same night undisturbed; what its steps computed lies there already in labs copied from it."""
+    fresh = make_lab(tmp_path_factory.mktemp("fresh") / "lab", rounds=1)
+    return calm_of(fresh, night[0])
+
+
+def test_on_a_full_disk_nothing_is_done_unannounced_and_with_room_again_nothing_twice(calm, tmp_path: Path):
+    if os.getuid() != 0:
+        pytest.skip("a small file system can only be mounted as root")
+    with small_disk(tmp_path / "disk") as disk:
+        lab = copied(calm, tmp_path / "lab", f"sqlite:///{disk}/lab.db")
+        n, wrong = interrupted(lab, calm, 3, Ballast(disk), DiskFull)
+    assert n == 3
+    assert wrong == []
+
+
+@pytest.mark.postgres
+def test_without_its_server_a_night_ends_with_a_word_and_goes_on_when_it_is_back(calm, tmp_path: Path, cluster):
+    lab = make_lab(tmp_path / "lab", rounds=1, database=cluster.new_database())
+    for name in ("models", "measurements", "protocols"):
+        shutil.copytree(calm.fresh / name, lab / name, dirs_exist_ok=True)
+    n, wrong = interrupted(lab, calm, 3, Server(cluster), StoreAway)
+    assert n == 3
+    assert wrong == []
 
 
 @pytest.mark.postgres

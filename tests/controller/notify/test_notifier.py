@@ -132,7 +132,7 @@ def test_events_are_taken_at_once_with_a_dead_server_and_the_end_is_not_held_up(
     status = json.loads(nextplate("status", "--lab", lab.folder, "--json"))
     assert status["untold"]["hook"]["waiting"] == 1
     assert "refused" in status["untold"]["hook"]["error"]
-    assert "messages to hook: 1 not sent" in nextplate("status", "--lab", lab.folder)
+    assert "untold   1 messages to hook" in nextplate("status", "--lab", lab.folder)
 
 
 def test_notify_send_sends_what_waits_and_show_tells_it(hook, tmp_path):
@@ -256,9 +256,16 @@ def test_of_a_services_happenings_only_the_grave_ones_are_told():
             said.append((kind, text))
 
     tell = teller(Listener())
-    for kind in ("service-started", "night-over", "refused", "hang", "crash", "given-up", "a word of next year"):
+    for kind in ("service-started", "night-over", "a word of next year", *GRAVE):
         tell(Happening(kind))
-    assert said == [("fault", "words"), ("stall", "words"), ("restarted", "words"), ("fault", "words")]
+    assert said == [(kind, "words") for kind in GRAVE.values()]
+
+
+GRAVE = {
+    "refused": "fault", "given-up": "fault", "clock-question": "fault", "not-kept": "fault", "wanting": "fault",
+    "left-out": "fault",
+    "hang": "stall", "crash": "restarted", "failed": "restarted", "stop-forced": "restarted",
+}  # fmt: skip
 
 
 def test_a_service_tells_while_its_database_is_gone_and_of_the_journal_when_it_is_back(hook, tmp_path, monkeypatch):

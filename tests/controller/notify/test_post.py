@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from notify_lab import START, Books, Diary, FakeCourier, FakeSending, Sent, at, make_post
+from notify_lab import START, Books, Diary, FakeCourier, FakeSending, at, make_post
 from notify_rules import ESCALATION, KEY, MOVES, asked, rules, write
 
+from controller.notify.courier import Sent
 from controller.notify.matters import Desk, hear
 from controller.notify.rules import due
 from nextplate.errors import StoreError
@@ -34,7 +35,7 @@ def settle(post, minute: float) -> None:
     steps=st.lists(st.sampled_from(["grow", "turn", "restart", "break", "mend"]), max_size=40),
     seed=st.integers(0, 5),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_every_fault_is_told_once_per_channel_and_step_whatever_the_interleaving(moves, steps, seed):
     diary = write(moves)
     books, courier = Books(diary, n_visible=1), FakeCourier()
@@ -129,7 +130,7 @@ def test_a_dead_channel_waits_longer_and_longer_and_holds_up_no_other():
     tries = []
     for second in range(0, 900, 5):
         turn(post, 11 + second / 60)
-        tries.append(sum(row["attempts"] for row in books.rows.values() if row["channel"] == "mail"))
+        tries.append(max((row["attempts"] for row in books.rows.values() if row["channel"] == "mail"), default=0))
     changes = [5 * n for n in range(1, len(tries)) if tries[n] != tries[n - 1]]
     gaps = [b - a for a, b in pairwise(changes)]
     assert gaps == sorted(gaps)
@@ -143,6 +144,47 @@ def test_a_dead_channel_waits_longer_and_longer_and_holds_up_no_other():
     assert sorted(name for name, _ in courier.got) == ["chat", "mail", "mail"]
 
 
+def test_a_message_that_is_refused_holds_up_none_behind_it_and_is_told_of_once():
+    diary = asked()  # night-started, then a fault
+    books, courier = Books(diary), FakeCourier(refused="night started")
+    post = make_post(books, courier, rules(fault=("mail", "chat")))
+    for second in range(0, 300, 5):
+        turn(post, 11 + second / 60)
+    assert [(name, p.title.split()[2]) for name, p in courier.got] == [
+        ("chat", "fault"), ("mail", "fault"), ("mail", "message"),
+    ]  # fmt: skip
+    post = make_post(books, courier, rules(fault=("mail", "chat")))  # which of the two was refused is known again
+    diary.answer(17, KEY).fault(18, KEY)
+    for minute in range(20, 60 * 20):
+        turn(post, minute)
+    (refused,) = [r for r in books.rows.values() if r["kind"] == "night-started" and r["subject"] == "1"]
+    assert (refused["state"], refused["error"]) == ("waiting", "552 message too large")
+    words = [p for _, p in courier.got if "was refused by channel mail" in p.body]
+    assert len(words) == 1
+    assert f"message {refused['id']} (night-started)" in words[0].body
+    assert len([1 for name, p in courier.got if name == "mail" and "fault" in p.title]) == 2
+    courier.refused = None
+    settle(post, 60 * 20)
+    assert courier.got[-1][1].id == refused["id"]
+
+
+def test_a_word_about_a_refused_message_that_is_refused_itself_begets_no_other():
+    class Picky(FakeCourier):
+        def send(self, parcel, channel):
+            is_fault = "fault" in parcel.title
+            return super().send(parcel, channel) if is_fault else FakeSending(Sent(False, "no"))
+
+    diary = asked()
+    books, courier = Books(diary), Picky()
+    post = make_post(books, courier, rules())
+    for minute in range(11, 60 * 20):
+        turn(post, minute)
+        if minute % 30 == 0:
+            diary.answer(minute, KEY).fault(minute, KEY)
+    assert Counter(row["kind"] for row in books.rows.values() if row["kind"] != "fault") == {"night-started": 2}
+    assert sum("fault" in p.title for _, p in courier.got) >= 39, "and every fault was told"
+
+
 def test_what_cannot_be_delivered_for_a_day_is_given_up_and_stays_told():
     books, courier = Books(asked()), FakeCourier(broken={"mail": "refused"})
     post = make_post(books, courier, rules())
@@ -154,56 +196,6 @@ def test_what_cannot_be_delivered_for_a_day_is_given_up_and_stays_told():
     post = make_post(books, FakeCourier(), rules())
     turn(post, 12 + 60 * 30)
     assert post.is_idle, "and is not begun again by the next process"
-
-
-class PickyCourier(FakeCourier):
-    """Its mail never takes the message about the fault."""
-
-    def send(self, parcel, channel):
-        if channel.name == "mail" and "What happened" in parcel.body:
-            return FakeSending(Sent(False, "552 message refused"))
-        return super().send(parcel, channel)
-
-
-def fail_again(diary: Diary, n: int, minute: float) -> None:
-    """Let other things happen that people are told of."""
-    diary.add(minute, "proposal", round=n, question=f"round {n + 1} waits")
-
-
-def test_one_message_that_a_channel_refuses_holds_up_no_other_and_is_set_aside_and_told():
-    diary = asked()
-    books, courier = Books(diary), PickyCourier()
-    post = make_post(books, courier, rules(fault=("mail", "chat")))
-    for minute in range(11, 20):
-        turn(post, minute)
-    fail_again(diary, 0, 20)
-    turn(post, 20)
-    turn(post, 20.1)
-    assert any("approval" in p.title for name, p in courier.got if name == "mail"), "at once, though mail rests"
-    for n in range(1, 5):
-        fail_again(diary, n, 20 + 30 * n)
-        for m in range(20):
-            turn(post, 20 + 30 * n + m)
-    (aside,) = [r for r in books.rows.values() if r["state"] == "given-up"]
-    assert (aside["kind"], aside["channel"], aside["error"]) == ("fault", "mail", "552 message refused")
-    told = [p.body for name, p in courier.got if name == "chat" and "set aside" in p.body]
-    assert len(told) == 1
-    assert "552 message refused" in told[0]
-    mails = [p.id for name, p in courier.got if name == "mail"]
-    assert len(mails) == len(set(mails)) == 1 + 5 + 1, "the night's start, five proposals, and the word about it"
-
-
-def test_a_channel_that_was_away_for_an_hour_loses_nothing_though_messages_come_meanwhile():
-    diary = asked()
-    books, courier = Books(diary), FakeCourier(broken={"mail": "connection refused"})
-    post = make_post(books, courier, rules())
-    for n in range(5):
-        fail_again(diary, n, 15 + 12 * n)
-        for m in range(12):
-            turn(post, 15 + 12 * n + m)
-    courier.broken.clear()
-    settle(post, 80)
-    assert {r["state"] for r in books.rows.values()} == {"sent"}
 
 
 def test_a_channel_that_was_taken_out_of_the_settings_is_told_of():

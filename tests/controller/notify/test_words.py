@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from controller_fakes import FakeLab
 from hypothesis import given
 from hypothesis import strategies as st
 from notify_lab import Diary, at
@@ -14,6 +15,7 @@ from controller.notify.matters import Desk, hear
 from controller.notify.plain import SMS_LENGTH, plain, sms
 from controller.notify.rules import due, following
 from controller.notify.words import House, compose
+from controller.settings import ApprovalSection, Settings
 from controller.state import fold
 
 HOUSE = House("lab1", Path("/labs/night shift"))
@@ -77,12 +79,49 @@ def test_a_nights_end_has_the_plates_figures_and_its_picture():
     assert content.plate == "NP-0001"
 
 
+SENSED = {"device": "incubator", "reading": "temperature_c", "value": 41.5, "band": [36.0, 38.0]}
+CHANGED = {"digest": "a" * 64, "began": "b" * 64, "differs": ["plate.n_confirm"], "mistake": ""}
+STRANGER = {
+    "fault": KEY, "key": KEY, "kind": "stranger", "question": "deck/C2 is taken by plate X", "choices": ["replan"],
+}  # fmt: skip
+
+
 def test_an_approval_says_what_waits_and_what_to_type():
     diary = Diary().begin().add(1, "proposal", round=0, question="round 1: 40 compounds on plate NP-0001")
     content, _ = write(diary, 2, "approval-wanted")
     assert "40 compounds on plate NP-0001" in content.body
     assert "nextplate approve 1 --lab" in content.body
     assert "nextplate reject 1 --lab" in content.body
+
+
+def test_an_approval_says_what_is_asked_for_with_its_digest():
+    fake = FakeLab(settings=Settings(approval=ApprovalSection(max_new_scaffolds=2)))
+    fake.run()
+    asked = next(e.payload for e in fake.journal.events if e.kind == "proposal")
+    content, _ = write(Diary().begin().add(1, "proposal", **asked), 2, "approval-wanted")
+    assert "Held: new scaffolds 3, at most 2 allowed (max new scaffolds)" in content.body.replace("_", " ")
+    assert "SRC-0: 20 ul out of 4 wells; least is left in A01: 5 ul" in content.body
+    assert "nextplate approve 1 --digest first.r0.propose --lab" in content.body
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "words"),
+    [
+        (
+            "device.suspended",
+            SENSED,
+            "goes on by itself: incubator: temperature c is 41.5, allowed 36 to 38",
+        ),
+        ("device.resumed", {**SENSED, "value": 37.0}, "goes on: incubator: temperature c is 37, allowed 36 to 38"),
+        ("settings.changed", CHANGED, "lab.toml was changed (plate.n confirm); this night goes on with the settings"),
+        ("fault", STRANGER, "deck/C2 is taken by plate X"),
+    ],
+)
+def test_what_nobody_has_to_answer_is_told_all_the_same(event, facts, words):
+    diary = Diary().begin().operate(1, KEY, "deck-0").add(2, event, **facts)
+    content, _ = write(diary, 3, "notice")
+    assert words in content.body.replace("_", " ")
+    assert "Nobody has to answer." in content.body
 
 
 def test_a_restart_says_what_was_in_flight():

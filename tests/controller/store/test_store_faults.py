@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from controller.store import NewEvent, RowWrite, engine, glance, open_store, read_journal
 from controller.store.address import file_fault
 from controller.store.store import Store
-from nextplate.errors import DiskFull, LabBusy, StoreError
+from nextplate.errors import DiskFull, LabBusy, StoreAway, StoreError
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -209,3 +209,18 @@ def test_a_restarted_server_is_found_again(cluster):
             )
         killer.dispose()
         assert store.append([event()], expected_seq=1)[0].seq == 2
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_gone_is_no_broken_journal_and_loses_nothing(cluster):
+    with open_store(cluster.new_database(), create=True) as store:
+        store.append([event()])
+        cluster.stop()
+        try:
+            for use in (lambda: store.append([event()]), store.verify, store.head):
+                with pytest.raises(StoreAway, match="cannot reach postgresql"):
+                    use()
+        finally:
+            cluster.start()
+        assert store.append([event()], expected_seq=1)[0].seq == 2
+        assert store.verify().seq == 2

@@ -18,7 +18,7 @@ from controller.store.address import parse_address
 from controller.store.schema import alembic_config, migrations_folder
 from controller.store.store import Store
 from controller.store.tables import METADATA
-from nextplate.errors import SchemaMismatch, StoreError
+from nextplate.errors import SchemaMismatch, StoreAway, StoreError
 
 ROOT = Path(__file__).parents[3]
 
@@ -206,7 +206,7 @@ def test_other_addresses_are_refused(url: str):
 
 def test_an_unreachable_server_is_named_without_its_password():
     pytest.importorskip("psycopg")
-    with pytest.raises(StoreError, match="cannot reach postgresql") as caught:
+    with pytest.raises(StoreAway, match="cannot reach postgresql") as caught:
         open_store("postgresql://lab:secret@127.0.0.1:1/lab")
     assert "secret" not in str(caught.value)
 

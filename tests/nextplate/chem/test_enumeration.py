@@ -93,7 +93,7 @@ def test_what_was_there_is_known_again_whatever_the_chunks(chunks):
     assert len(seen) == len(known)
 
 
-@pytest.mark.parametrize("n_done", [1, 137, 300])
+@pytest.mark.parametrize("n_done", [137, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 300))])
 def test_a_draw_goes_on_where_it_was_cut(blocks, n_done):
     whole = list(recombine(blocks, 300, seed=1))
     assert whole[:n_done] + list(recombine(blocks, 300, seed=1, done=whole[:n_done])) == whole

@@ -423,7 +423,13 @@ def plate_listing(folder: Path) -> Listing:
 
 
 @pytest.mark.parametrize(
-    ("moment", "n_kept"), [("plane", 3), ("array", 2), ("record", 2), ("well", 6), ("plate", 6), ("publish", 6)]
+    ("moment", "n_kept"),
+    [
+        ("plane", 3),
+        ("record", 2),
+        ("publish", 6),
+        *(pytest.param(*more, marks=pytest.mark.long) for more in (("array", 2), ("well", 6), ("plate", 6))),
+    ],
 )
 def test_killed_at_any_moment_the_same_call_goes_on(tmp_path: Path, moment: str, n_kept: int) -> None:
     listing = plate_of(tmp_path / "source")

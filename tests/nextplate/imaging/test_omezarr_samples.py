@@ -22,7 +22,9 @@ SAMPLES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in ("3420", "bbbc013") else []) for name in SAMPLES]
+)
 def test_a_real_plate_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
     parts, how = SAMPLES[name]
     folder, target = sample(*parts), tmp_path / "plate.ome.zarr"

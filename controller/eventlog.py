@@ -8,12 +8,12 @@ fails anything: whoever feeds it is told of a full disk, and the next event catc
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from controller.chains import Chain
 from controller.narrate import Narrator
@@ -64,9 +64,8 @@ class EventLog:
     chain_of: Callable[[Event], Chain]
     now: Callable[[], datetime]
     narrator: Narrator
-    _last: int = 0
-    """Number of the last event in the file, when it was as `_mark` says."""
-    _mark: tuple[int, int] | None = (0, 0)
+    _last: tuple[tuple[int, int], int] | None = None
+    """The file as this process left it, and the number of its last line."""
 
     def last_seq(self) -> int:
         """Return the number of the last event that was written, 0 for none; drop a line that a kill has torn.
@@ -74,30 +73,50 @@ class EventLog:
         Raises:
             OSError: the files cannot be read.
         """
-        for path in (self.path, self._old(1)):
-            if path.exists() and (seq := _last_seq(path)) is not None:
-                return seq
-        return 0
+        with self._alone() as handle:
+            return self._written(handle)
 
     def take(self, event: Event) -> None:
-        """Write an event, unless another process that follows the same journal has.
+        """Write an event, unless it is there: another process of this lab may have followed the journal meanwhile.
 
         Raises:
             OSError: there is no room, or no such place; nothing of the line is left.
         """
         line = log_line(event, self.chain_of(event), self._said(event), self.now())
         text = json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
+        while True:
+            with self._alone() as handle:
+                if event.seq <= self._written(handle):
+                    return
+                size = os.fstat(handle).st_size
+                if not size or not size + len(text) > self.max_bytes > 0:
+                    _append(handle, text)
+                    self._last = (_stamp_of(handle), event.seq)
+                    return
+                self._put_away()
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Hold the file that has the name now; it may be put away while it is waited for."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a night that waits for a person lets go of the lab, and follows on
-            if self._mark != _mark(self.path):
-                self._last = self.last_seq()
-            if event.seq > self._last:
-                if self.path.exists() and self.path.stat().st_size + len(text) > self.max_bytes > 0:
-                    self._put_away()
-                _append(self.path, text)
-                self._last = event.seq
-            self._mark = _mark(self.path)
+        while True:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if self.path.exists() and os.path.samestat(os.fstat(handle), self.path.stat()):
+                    yield handle
+                    return
+            finally:
+                os.close(handle)
+
+    def _written(self, handle: int) -> int:
+        """Return the number of the last line; read again only where somebody else has written."""
+        if self._last is None or self._last[0] != _stamp_of(handle):
+            seq = _last_seq(self.path)
+            if seq is None and self._old(1).exists():
+                seq = _last_seq(self._old(1))
+            self._last = (_stamp_of(handle), seq or 0)
+        return self._last[1]
 
     def learn(self, event: Event) -> None:
         """Hear of an event that may be in the file already: later lines speak of what it began."""
@@ -122,18 +141,19 @@ class EventLog:
         self.path.replace(self._old(1))
 
 
-def _append(path: Path, text: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _stamp_of(handle: int) -> tuple[int, int]:
+    found = os.fstat(handle)
+    return found.st_ino, found.st_size
+
+
+def _append(handle: int, text: bytes) -> None:
+    before = os.fstat(handle).st_size
     try:
-        before = os.fstat(handle).st_size
-        try:
-            _write_all(handle, text)
-        except OSError:
-            with suppress(OSError):  # the first error is the one to tell
-                os.ftruncate(handle, before)
-            raise
-    finally:
-        os.close(handle)
+        _write_all(handle, text)
+    except OSError:
+        with suppress(OSError):  # the first error is the one to tell
+            os.ftruncate(handle, before)
+        raise
 
 
 def _write_all(handle: int, text: bytes) -> None:
@@ -141,27 +161,25 @@ def _write_all(handle: int, text: bytes) -> None:
         text = text[os.write(handle, text) :]
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_size
-
-
 def _last_seq(path: Path) -> int | None:
     with path.open("r+b") as file:
-        size, n_read, whole = file.seek(0, os.SEEK_END), _TAIL, b""
-        while True:
-            file.seek(max(0, size - n_read))
-            tail = file.read()
-            whole = tail[: tail.rfind(b"\n") + 1]
-            for line in reversed(whole.splitlines()):
-                with suppress(ValueError, KeyError, TypeError):  # a line that a person has edited, or its end only
-                    seq = int(json.loads(line)["seq"])
-                    file.truncate(size - len(tail) + len(whole))
-                    return seq
-            if n_read >= size:
-                file.truncate(size - len(tail) + len(whole))
-                return None
-            n_read *= 16
+        size = file.seek(0, os.SEEK_END)
+        tail = _tail(file, size)
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if len(whole) < len(tail):
+            file.truncate(size - len(tail) + len(whole))
+    for line in reversed(whole.splitlines()):
+        with suppress(ValueError, KeyError, TypeError):  # a line that a person has edited
+            return int(json.loads(line)["seq"])
+    return None
+
+
+def _tail(file: BinaryIO, size: int) -> bytes:
+    """Read the end of a file, with a whole line at least; of a long line more is read."""
+    length = _TAIL
+    while True:
+        file.seek(max(0, size - length))
+        tail = file.read()
+        if length >= size or tail.count(b"\n") > 1:
+            return tail
+        length *= 4

@@ -78,15 +78,16 @@ class Meter:
     images: int = 0
     rounds: int = 0
     restarts: int = 0
-    faults: set[str] = field(default_factory=set)
+    faults: dict[str, str] = field(default_factory=dict)
+    """Key by name of an open question."""
+    running: set[str | None] = field(default_factory=set)
+    """Campaigns that are not over."""
     faults_opened: int = 0
     proposals: set[tuple[str | None, int]] = field(default_factory=set)
     plates: dict[_Night, str] = field(default_factory=dict)
     begun: dict[str, _Begun] = field(default_factory=dict)
     nights: dict[str, _Night] = field(default_factory=dict)
     """Campaign and round by key, also of what is over."""
-    over: set[str | None] = field(default_factory=set)
-    """Campaigns that were finished or ended."""
     durations: dict[tuple[str, str, str], Durations] = field(default_factory=dict)
     last_time: datetime | None = None
     last_heard: float = 0.0
@@ -112,13 +113,18 @@ class Meter:
 
 
 def _campaign_started(m: Meter, event: Event) -> None:
-    """Forget what nobody has to answer any more: of campaigns that are over, but for actions of unknown fate."""
-    m.over.discard(event.campaign)
-    m.faults = {f for f in m.faults if f in m.begun or m.nights.get(f, (None, 0))[0] not in {*m.over, None}}
+    """Drop questions about what is done of campaigns that are over, as the state does."""
+    m.faults = {fault: key for fault, key in m.faults.items() if not _is_left(m, key)}
+    m.running.add(event.payload["name"])
 
 
-def _finished(m: Meter, event: Event) -> None:
-    m.over.add(event.campaign)
+def _is_left(m: Meter, key: str) -> bool:
+    return key in m.nights and key not in m.begun and m.nights[key][0] not in m.running
+
+
+def _over(m: Meter, event: Event) -> None:
+    m.running.discard(event.campaign)
+    m.proposals = {proposal for proposal in m.proposals if proposal[0] != event.campaign}
 
 
 def _started(m: Meter, _event: Event) -> None:
@@ -142,7 +148,7 @@ def _outcome(m: Meter, event: Event) -> None:
     p = event.payload
     result, is_told = p["result"], "told_by" in p["result"]
     if not is_told:
-        m.faults.discard(p["key"])
+        m.faults.pop(p["key"], None)
     m.transfers += len(result.get("transfers", ()))
     began = m.begun.pop(p["key"], None)
     if began is None:
@@ -165,11 +171,11 @@ def _advance(m: Meter, began: _Begun, result: JSON) -> None:
 
 
 def _accepted(m: Meter, event: Event) -> None:
-    m.faults.discard(event.payload["key"])
+    m.faults.pop(event.payload["key"], None)
 
 
 def _fault(m: Meter, event: Event) -> None:
-    m.faults.add(event.payload["fault"])
+    m.faults[event.payload["fault"]] = event.payload["key"]
     m.faults_opened += 1
 
 
@@ -181,13 +187,13 @@ def _decision(m: Meter, event: Event) -> None:
     p = event.payload
     if p["what"] in ("approve", "reject"):
         m.proposals.discard((event.campaign, p["round"]))
-    if p["what"] in ("reject", "abort") or p.get("choice") == "abort":
-        m.over.add(event.campaign)
-    if p["what"] == "answer":
-        m.faults.discard(p["fault"])
+    elif p["what"] == "answer":
+        m.faults.pop(p["fault"], None)
         night = m.nights.get(p["fault"])
         if p["choice"] == "lose-plate" and night is not None:
             m.plates[night] = "lost"
+    if p["what"] in ("reject", "abort") or p.get("choice") == "abort":
+        _over(m, event)
 
 
 _HANDLERS: Mapping[str, Callable[[Meter, Event], None]] = {
@@ -199,7 +205,7 @@ _HANDLERS: Mapping[str, Callable[[Meter, Event], None]] = {
     "fault": _fault,
     "proposal": _proposal,
     "decision": _decision,
-    "campaign.finished": _finished,
+    "campaign.finished": _over,
 }
 
 

@@ -8,6 +8,7 @@ from controller.sensing import sensor_text
 from controller.settingswatch import changed_text
 from controller.state import EventLike
 from controller.told_beside import beside_text
+from protocols.sentences import plain
 
 JSON = Mapping[str, Any]
 _WELLS_SHOWN = 5
@@ -42,7 +43,8 @@ class Narrator:
 
 
 def _stamp(time: datetime, text: str) -> str:
-    return f"{time:%Y-%m-%d %H:%M}  {text}"
+    """Write the line; a device's words in it can neither begin another nor steer a terminal."""
+    return f"{time:%Y-%m-%d %H:%M}  {plain(text)}"
 
 
 def _outcome(task: str, p: JSON) -> str | None:

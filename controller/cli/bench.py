@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, for_terminal, say
+from controller.cli.common import HERE, JsonOption, LabOption, lined, say
+from protocols.sentences import plain
 
 _TAIL_S = 0.2
 _POLL_S = 0.2
@@ -61,10 +62,10 @@ def device_test(
     with lab_lock(here.folder, f"nextplate device test {name}", here.database), opened(section, here.folder) as device:
         look = looked_at(device, section)
         if move is None:
-            say({"name": name, "look": look}, spelled_look(look), as_json)
+            say({"name": name, "look": look}, spelled_look(lined(look)), as_json)
             return
         if not as_json:
-            typer.echo(for_terminal(spelled_look(look)))
+            typer.echo(spelled_look(lined(look)))
         _move(device, section.kind, move, yes, as_json)
 
 
@@ -88,19 +89,13 @@ def _move(device: object, kind: str, barcode: str, is_sure: bool, as_json: bool)
     if not (is_sure or typer.confirm(trial.question.format(barcode=barcode), err=True)):
         raise DataError("nothing was moved")
     key = fresh_key(datetime.now(UTC))
-    reports = tried(
-        cast(Device, device),
-        trial,
-        key,
-        barcode,
-        lambda: time.sleep(_POLL_S),
-        lambda text: typer.echo(for_terminal(text), err=True),
-    )
+    tell = lambda text: typer.echo(plain(text), err=True)  # noqa: E731
+    reports = tried(cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S), tell)
     verb, last = reports[-1]
     if last.status is not Status.DONE:
-        raise NeedsOperator(f"{verb} {last.status.value}: {last.message}")
+        raise NeedsOperator(f"{verb} {last.status.value}: {plain(last.message)}")
     told = {verb: dict(report.result) for verb, report in reports}
-    text = "\n".join(f"{verb} {barcode}: done{_spelled(result)}" for verb, result in told.items())
+    text = "\n".join(f"{verb} {barcode}: done{_spelled(lined(result))}" for verb, result in told.items())
     say({"plate": barcode, "done": told}, text, as_json)
 
 
@@ -150,10 +145,10 @@ def device_watch(
     here = open_lab(lab)
     path = log_of(section_of(here.settings, name), here.folder)
     for line in path.read_text(errors="replace").splitlines()[-last:] if last else ():
-        typer.echo(for_terminal(line))
+        typer.echo(plain(line))
     if not once:
         for line in _followed(path):
-            typer.echo(for_terminal(line))
+            typer.echo(plain(line))
 
 
 def _followed(path: Path) -> Iterator[str]:

@@ -38,6 +38,18 @@ def say(body: Mapping[str, Any], text: str, as_json: bool) -> None:
     typer.echo(json.dumps(body, sort_keys=True, default=str) if as_json else for_terminal(text))
 
 
+def lined(body: Any) -> Any:
+    """Return JSON values of which every text stays on one line, for sentences to be made of them.
+
+    What a device says may hold line ends: told among other lines it would pass for a line of nextplate's own.
+    """
+    if isinstance(body, str):
+        return plain(body)
+    if isinstance(body, Mapping):
+        return {lined(name): lined(value) for name, value in body.items()}
+    return [lined(value) for value in body] if isinstance(body, list | tuple) else body
+
+
 def for_terminal(text: str) -> str:
     """Return text whose lines and tabs stay, and whose other signs that a terminal obeys are escaped."""
     return "\n".join("\t".join(map(plain, line.split("\t"))) for line in text.split("\n"))

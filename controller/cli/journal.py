@@ -195,6 +195,5 @@ def replay_night(
     text = f"campaign {done.campaign}: {parting_text(parting)}"
     if done.was_adopted:
         text += "\nnote: lab.toml changed while the campaign ran; the repetition kept the settings it began with"
-    text = "\n".join([text, *done.not_repeated])
-    body |= {"settings_adopted": done.was_adopted, "not_repeated": list(done.not_repeated)}
-    say(body, text, as_json)
+    text += "".join(f"\nnot repeated: {what}" for what in done.not_repeated)
+    say(body | {"settings_adopted": done.was_adopted, "not_repeated": list(done.not_repeated)}, text, as_json)

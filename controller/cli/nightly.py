@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli.common import HERE, JsonOption, LabOption, for_terminal, say
+from controller.cli.common import HERE, JsonOption, LabOption, say
+from protocols.sentences import plain
 
 if TYPE_CHECKING:
     from controller.lab import Lab
@@ -97,8 +98,8 @@ def _serve(folder: Path, start_now: bool, as_json: bool) -> None:
 
     def hear(told: "Happening") -> None:
         body: dict[str, Any] = {"time": told.time.isoformat(), "kind": told.kind, "message": told.message}
-        text = f"{told.time:%Y-%m-%d %H:%M:%S} {told.kind}: {told.message}"
-        typer.echo(json.dumps({**body, **told.facts}) if as_json else for_terminal(text))
+        text = plain(f"{told.time:%Y-%m-%d %H:%M:%S} {told.kind}: {told.message}")
+        typer.echo(json.dumps({**body, **told.facts}) if as_json else text)
 
     with telling(open_lab(folder)) as tell:
         serve(folder, [hear, tell], start_now=start_now)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli.common import HERE, Bars, JsonOption, LabOption, for_terminal, say
+from controller.cli.common import HERE, Bars, JsonOption, LabOption, say
+from protocols.sentences import plain
 
 if TYPE_CHECKING:
     from controller.campaign import Ending, Watcher
@@ -114,8 +115,8 @@ def ending_text(ending: "Ending") -> str:
         lines += [f"  nextplate answer {fault.fault} {choice}" for choice in fault.choices]
     for view in ending.views:
         lines += _proposals(view, len(ending.campaigns) > 1)
-    lines.append(_last_line(ending))
-    return "\n".join(lines)
+    lines += dict.fromkeys(_how_it_ended(ending, view) for view in ending.views)
+    return "\n".join(map(plain, lines))
 
 
 def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
@@ -125,11 +126,6 @@ def _proposals(state: "LabState", is_one_of_several: bool) -> list[str]:
         lines.append(f"waits for approval: {state.proposals[number]}")
         lines.append(f"  nextplate approve {number + 1}{which}   or   nextplate reject {number + 1}{which}")
     return lines
-
-
-def _last_line(ending: "Ending") -> str:
-    told = [_how_it_ended(ending, view) for view in ending.views]
-    return "\n".join(dict.fromkeys(told))
 
 
 def _how_it_ended(ending: "Ending", state: "LabState") -> str:
@@ -167,9 +163,9 @@ class _Told:
 
     def line(self, text: str) -> None:
         if self._bars:
-            self._bars.line(for_terminal(text))
+            self._bars.line(text)
         elif not self._is_quiet:
-            typer.echo(for_terminal(text), err=True)
+            typer.echo(text, err=True)
 
     def watcher(self) -> "Watcher":
         from controller.campaign import Watcher

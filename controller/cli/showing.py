@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.common import HERE, CampaignOption, JsonOption, LabOption, progress_bar, say
+from controller.cli.common import HERE, CampaignOption, JsonOption, LabOption, lined, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def status(
     body = status_body(state.focused(campaign) if campaign else state, *head, now) | untold_body(read_untold(url))
     seen = glimpse(state, head, now) | {"untold": body["untold"]}
     is_full = full or campaign is not None or state.campaign is None
-    say(body | {"glimpse": seen}, status_text(body) if is_full else "\n".join(ten_lines(seen)), as_json)
+    say(body | {"glimpse": seen}, status_text(lined(body)) if is_full else "\n".join(ten_lines(lined(seen))), as_json)
 
 
 def lab_database(lab: Path) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli.common import HERE, LabOption, for_terminal
+from controller.cli.common import HERE, LabOption
+from protocols.sentences import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +118,7 @@ class _View:
         from controller.glimpse import glimpse, ten_lines
 
         seen = ten_lines(glimpse(self.state, self.head, self.now))
-        return [for_terminal(line) for line in (*seen, *([f"trouble  {self.trouble}"] if self.trouble else []))]
+        return [plain(line) for line in (*seen, *([f"trouble  {self.trouble}"] if self.trouble else []))]
 
 
 def _print(view: _View) -> None:
@@ -163,7 +164,7 @@ def _picture(view: _View) -> "Table":
         said = said.strip()
         grid.add_row(Text(title, "bold"), Text(said, "" if said in _CALM else _STYLES.get(title, "")))
     for line in view.latest:
-        grid.add_row("", Text(for_terminal(line), "dim", no_wrap=True, overflow="ellipsis"))
+        grid.add_row("", Text(line, "dim", no_wrap=True, overflow="ellipsis"))
     grid.add_row("", Text("q ends the watching; the lab goes on", "dim"))
     return grid
 

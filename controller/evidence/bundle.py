@@ -172,7 +172,7 @@ def _add_settings(packing: _Packing, lab: Path) -> None:
 def _wanted(lab: Path, out: Path) -> Iterator[tuple[Path, bool]]:
     for folder, pattern, tail_will_do in _FOLDERS:
         for path in sorted((lab / folder).glob(pattern)):
-            if path.is_file() and path.resolve() != out.resolve() and not path.name.endswith((".tmp", ".lock")):
+            if path.is_file() and path.resolve() != out.resolve() and not path.name.endswith(".tmp"):
                 yield path, tail_will_do
 
 

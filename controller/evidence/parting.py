@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.state import EventLike
+from protocols.sentences import plain
 
 JSON = Mapping[str, Any]
 _SHOWN = 200
@@ -149,7 +150,7 @@ def _told(outcome: JSON | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = plain(str(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}.."
 
 

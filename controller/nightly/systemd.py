@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from protocols.sentences import plain
+
 _SERIAL_GROUPS = ("dialout", "uucp")
 """Who may open serial ports, by distribution."""
 _SERIAL = ("char-ttyUSB", "char-ttyACM", "char-ttyS")
@@ -32,7 +34,7 @@ class Notifier:
             line.setblocking(False)
             try:
                 # a device's words may have lines of their own, which systemd would take for orders
-                line.sendto("\n".join(" ".join(text.split()) for text in lines).encode(), address)
+                line.sendto("\n".join(map(plain, lines)).encode(), address)
             except OSError:
                 return  # systemd itself restarts, or its queue is full; the next one tells as much
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
 
@@ -23,15 +23,18 @@ class Quiet:
 
     def after(self, when: datetime, kind: MessageKind) -> datetime:
         """Return `when`, or the end of the quiet hours it lies in."""
-        local = when.astimezone(self.zone)
-        now, over = local.time(), self.start > self.end
-        is_quiet = (now >= self.start or now < self.end) if over else self.start <= now < self.end
-        if kind not in self.kinds or not is_quiet:
+        if kind not in self.kinds:
             return when
-        day = local.date() + timedelta(days=1 if over and now >= self.start else 0)
-        # Where the clocks go back, the earlier of two, once it has passed quiet is over though the hour comes again;
-        # where they go forward, the moment after the gap.
-        return max(when, datetime.combine(day, self.end, self.zone).astimezone(when.tzinfo))
+        today, over = when.astimezone(self.zone).date(), timedelta(days=int(self.start > self.end))
+        for day in (today - timedelta(days=1), today):
+            begins, ends = self._moment(day, self.start), self._moment(day + over, self.end)
+            if begins <= when.astimezone(UTC) < ends:
+                return ends.astimezone(when.tzinfo)
+        return when
+
+    def _moment(self, day: date, clock: time) -> datetime:
+        """Return when the clock on the wall says so (UTC): the earlier of two, or the moment after the gap."""
+        return datetime.combine(day, clock, self.zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

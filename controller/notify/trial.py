@@ -12,6 +12,7 @@ from controller.notify.courier import Courier, Parcel, ProcessCourier, Sending
 from controller.notify.notifier import LOCK, LabNow, alone, make_post, wall_now
 from controller.notify.plain import plain, sms
 from nextplate.errors import DataError, SettingsError
+from protocols.sentences import plain as one_line
 
 if TYPE_CHECKING:
     from controller.store.store import Store
@@ -67,7 +68,7 @@ def _trial(lab: Lab, channel: str, is_short: bool) -> Parcel:
 def trial_text(results: Mapping[str, JSON]) -> str:
     """Tell people what became of the test messages."""
     said = {name: "delivered" if r["delivered"] else f"NOT delivered: {r['said']}" for name, r in results.items()}
-    return "\n".join(f"{name}: {text}" for name, text in said.items())
+    return "\n".join(one_line(f"{name}: {text}") for name, text in said.items())
 
 
 def notices_body(store: "Store", last: int) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def notices_body(store: "Store", last: int) -> dict[str, Any]:
 def notices_text(body: JSON) -> str:
     """Tell them to people."""
     lines = [_notice_line(row) for row in body["messages"]]
-    return "\n".join(lines) or "nothing had to be told yet"
+    return "\n".join(map(one_line, lines)) or "nothing had to be told yet"
 
 
 def _notice_line(row: JSON) -> str:

@@ -4,15 +4,12 @@ import json
 import sqlite3
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
 
 import pytest
 
-from controller.cli.running import _Told
 from controller.lab import init_lab
 from controller.lock import lab_lock
-from controller.notify.notifier import tell_stderr
 
 LIBRARY = "id,smiles\nC1,CCO\nC2,c1ccccc1O\nC3,CC(=O)Nc1ccccc1\n"
 STOCK = "source_plate,source_well,compound_id,volume_ul,concentration_um\nS1,A01,C1,60,100\nS1,A02,C2,60,100\n"
@@ -218,13 +215,3 @@ def test_a_journal_that_was_changed_is_noticed_by_run_and_status(run, lab: Path,
         code, _, err = run(command, "--lab", lab)
         assert code == 1
         assert "journal event 1 is missing" in err
-
-
-def test_what_a_device_says_cannot_steer_the_terminal_that_a_night_is_watched_on(capsys):
-    evil = "the arm says \x1b[2J\x1b]0;owned\x07 \u202egnihton\r"
-    with _Told(False) as told:
-        told.line(evil)
-    tell_stderr(evil)
-    said = capsys.readouterr().err
-    assert "the arm says" in said
-    assert not {c for c in said if unicodedata.category(c)[0] == "C"} - {"\n"}

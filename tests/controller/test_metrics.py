@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.lab import init_lab, open_lab
 from controller.metrics import BUCKETS_S, Durations, Exporter, Meter, serving
 from controller.observed import observed
+from controller.state import fold
 from controller.store import NewEvent, open_store
 
 
@@ -81,26 +82,6 @@ def test_a_restart_resets_nothing(campaign):
     )  # fmt: skip
 
 
-def test_a_campaign_that_starts_forgets_no_fault_of_one_that_goes_on():
-    def asked(meter: Meter) -> Meter:
-        for name in ("first", "other", "past"):
-            diary = (
-                Diary(campaign=name)
-                .begin()
-                .operate(0, f"{name}.r0.run-0", "run-0")
-                .end(1, f"{name}.r0.run-0", "failed")
-            )
-            diary.add(2, "fault", fault=f"{name}.r0.run-0", key=f"{name}.r0.run-0", question="what", choices=["retry"])
-            for event in diary.events:
-                meter.hear(event)
-        return meter
-
-    meter = asked(Meter(is_virtual=True))
-    meter.hear(Diary(campaign="past").add(3, "decision", what="abort", by="ann").events[0])
-    meter.hear(Diary(campaign="next").begin(4).events[0])
-    assert meter.faults == {"first.r0.run-0", "other.r0.run-0"}
-
-
 def test_faults_and_proposals_open_and_close():
     key = "first.r0.run-0"
     diary = Diary().begin().add(1, "proposal", round=0, question="?").operate(2, key, "run-0").fault(3, key)
@@ -114,6 +95,28 @@ def test_faults_and_proposals_open_and_close():
     assert meter.faults_opened == 1
     assert meter.plate_states()["lost"] == 1
     assert meter.durations == {}, "what a person told has no duration"
+
+
+def test_a_campaign_that_begins_takes_no_question_of_one_that_runs():
+    lab = FakeLab(rounds=1)
+    lab.begin("second", beside=True)
+    lab.device.unknown.add("second.r0.run-0")
+    lab.run()
+    lab.begin("third", beside=True)
+    events = list(lab.journal.events)
+    for n in range(1, len(events) + 1):
+        open_now = {fault.fault for fault in fold(events[:n]).open_faults()}
+        assert metered(events[:n]).faults.keys() == open_now
+    assert open_now == {"second.r0.run-0"}
+
+
+def test_what_is_left_of_a_campaign_that_was_aborted_is_open_no_longer():
+    diary = Diary().begin().operate(0, "first.r0.run-0", "run-0").end(1, "first.r0.run-0", "failed")
+    diary.fault(2, "first.r0.run-0").add(2, "proposal", round=1, question="?").decide(3, "abort")
+    meter = metered(diary.events)
+    assert (len(meter.faults), len(meter.proposals)) == (1, 0)
+    diary.campaign = "second"
+    assert len(metered(diary.begin(4).events).faults) == 0
 
 
 def test_the_age_of_the_last_event_is_the_walls_in_a_real_lab_and_since_it_was_told_in_a_simulated_one():

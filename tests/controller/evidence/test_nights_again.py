@@ -37,9 +37,20 @@ def test_the_same_night_again_is_the_same_to_the_last_hash(night, tmp_path: Path
     nextplate("replay-night", "--lab", folder, "--campaign", "other", code=2)
 
 
-def test_a_load_that_breaks_off_is_a_persons_who_answers_again_and_another_world_is_told(tmp_path: Path):
-    folder = make_lab(tmp_path / "lab", rounds=1, policy="hand", partial_load="ask", faults="crash = 1.0")
+OFFSETS = [{"labware": "corning_96_wellplate_360ul_flat", "slot": "C2", "x_mm": 0.1, "y_mm": 0.0, "z_mm": -0.3}]
+
+
+def test_what_people_said_is_said_again_a_second_campaign_begins_where_it_began_and_another_world_is_told(
+    tmp_path: Path,
+):
+    deck = '[deck]\noffsets = "measured/offsets.json"\n'
+    folder = make_lab(tmp_path / "lab", rounds=1, policy="hand", partial_load="ask", faults="crash = 1.0", assay=deck)
+    (folder / "measured").mkdir()
+    (folder / "measured" / "offsets.json").write_text(json.dumps(OFFSETS))
     run_lab(folder, code=1)
+    nextplate("pause", "--lab", folder)
+    run_lab(folder, code=1)
+    nextplate("resume", "--lab", folder)
     nextplate("approve", 1, "--lab", folder)
     (fault,) = run_lab(folder, code=1)["faults"]
     assert fault["choices"] == ["accept", "lose-plate", "abort"]
@@ -49,12 +60,23 @@ def test_a_load_that_breaks_off_is_a_persons_who_answers_again_and_another_world
     nextplate("answer", fault["fault"], "accept", "--lab", folder)
     run_lab(folder, code=1)  # the imager breaks off as well
     assert len(device_log(folder, "handler")) == len(dosed), "what was pipetted is not pipetted again"
-    assert json.loads(nextplate("replay-night", "--lab", folder, "--json"))["same"]
-    text = (folder / "lab.toml").read_text().replace("crash = 1.0", "crash = 0.0")
-    (folder / "lab.toml").write_text(text)
-    parted = json.loads(nextplate("replay-night", "--lab", folder, "--json"))
+    nextplate("abort", "--lab", folder)
+    config = folder / "lab.toml"
+    config.write_text(config.read_text().replace("[campaign]", '[campaign]\nname = "second"'))
+    run_lab(folder, code=1)  # with other tips, what is left of the stock and another plate
+    again = json.loads(nextplate("replay-night", "--lab", folder, "--keep", tmp_path / "again", "--json"))
+    assert (again["campaign"], again["same"], again["not_repeated"]) == ("second", True, [])
+    assert again["tasks"]["real"] > 5
+    with open_store(open_lab(tmp_path / "again").database) as store:
+        told = [(e.campaign, e.payload["what"]) for e in store.events() if e.kind == "decision"]
+    assert told == [("first", what) for what in ("pause", "resume", "approve", "answer", "abort")]
+    config.write_text(config.read_text().replace("crash = 1.0", "crash = 0.0"))
+    parted = json.loads(nextplate("replay-night", "--lab", folder, "--campaign", "first", "--json"))
     assert not parted["same"]
     assert fault["fault"] in [d["key"] for d in parted["differences"]]
+    assert any(what.startswith("answer by") for what in parted["not_repeated"])
+    (folder / "measured" / "offsets.json").unlink()
+    nextplate("replay-night", "--lab", folder, code=2)
 
 
 @pytest.fixture(scope="module")

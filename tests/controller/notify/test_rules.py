@@ -169,8 +169,11 @@ ALL = frozenset(get_args(MessageKind))
         ("22:00", "06:00", BERLIN, "2026-07-05T21:30", "2026-07-06T04:00"),
         ("22:00", "02:30", BERLIN, "2026-03-28T23:00", "2026-03-29T01:30"),  # 02:30 does not exist that night
         ("22:00", "02:30", BERLIN, "2026-10-24T22:00", "2026-10-25T00:30"),  # and here it comes twice: the first
-        ("22:00", "02:30", BERLIN, "2026-10-25T01:15", "2026-10-25T01:15"),  # the hour again: quiet was over
-        ("02:10", "02:30", BERLIN, "2026-10-25T01:15", "2026-10-25T01:15"),
+        ("22:00", "02:30", BERLIN, "2026-10-25T00:45", "2026-10-25T00:45"),  # 02:45, for the first time: over
+        ("22:00", "02:30", BERLIN, "2026-10-25T01:10", "2026-10-25T01:10"),  # 02:10, again: they are over still
+        ("02:30", "06:00", BERLIN, "2026-10-25T01:10", "2026-10-25T05:00"),  # and here they have begun
+        ("02:00", "02:30", BERLIN, "2026-10-25T00:10", "2026-10-25T00:30"),
+        ("02:00", "02:30", BERLIN, "2026-10-25T01:10", "2026-10-25T01:10"),
     ],
 )
 def test_quiet_hours_end_when_the_clock_on_the_wall_says_so(start, end, zone, when, expected):
@@ -179,6 +182,19 @@ def test_quiet_hours_end_when_the_clock_on_the_wall_says_so(start, end, zone, wh
     moment = datetime.fromisoformat(when).replace(tzinfo=UTC)
     assert quiet.after(moment, "fault") == datetime.fromisoformat(expected).replace(tzinfo=UTC)
     assert Quiet(quiet.start, quiet.end, zone, frozenset()).after(moment, "fault") == moment
+
+
+@given(
+    minute=st.integers(0, 3 * 24 * 60), start=st.integers(0, 1439), end=st.integers(0, 1439),
+    day=st.sampled_from(["2026-03-28", "2026-10-24"]),
+)  # fmt: skip
+def test_quiet_hours_never_send_a_message_back_in_time_and_end_once(minute, start, end, day):
+    clock = [time(n // 60, n % 60) for n in (start, end)]
+    quiet = Quiet(clock[0], clock[1], BERLIN, ALL)
+    when = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(minutes=minute)
+    until = quiet.after(when, "fault")
+    assert when <= until <= when + timedelta(hours=25)
+    assert quiet.after(until, "fault") == until or start == end
 
 
 def test_settings_become_rules():

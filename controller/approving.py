@@ -16,6 +16,8 @@ from controller.timing import IMAGE, Closed, foreseen, kept_out
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
+_FEWEST = 3
+"""Durations from which a spread is taken, as controller.durations does."""
 _ENDS = (0.05, 0.5, 0.95)
 
 
@@ -189,7 +191,8 @@ def end_text(end: JSON) -> str:
     """Say when the last image is taken, how sure that is, and whence it is known."""
     low, middle, high = (datetime.fromisoformat(end[name]) for name in ("p05", "p50", "p95"))
     far = "%H:%M" if low.date() == middle.date() == high.date() else "%m-%d %H:%M"
-    known = f"durations seen {end['n_seen']} times or more" if end["n_seen"] else "guessed in part, not seen here yet"
+    known = f"seen {end['n_seen']} times here" if end["n_seen"] else "guessed"
+    known += ", the spread is guessed" if 0 < end["n_seen"] < _FEWEST else ""
     return f"{middle:%Y-%m-%d %H:%M} UTC (9 times in 10 {low:{far}} to {high:{far}}; {known})"
 
 

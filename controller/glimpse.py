@@ -7,7 +7,18 @@ from typing import Any
 
 from controller.durations import GUESSES_S
 from controller.floor import why_wait
-from controller.recipe import Plan, current, judged_task, not_before, plan_of, running_plans, stops
+from controller.recipe import (
+    BELIEF,
+    PLANNING,
+    Plan,
+    activity_of,
+    current,
+    judged_task,
+    not_before,
+    plan_of,
+    running_plans,
+    stops,
+)
 from controller.sensing import sensor_text
 from controller.state import Intent, LabState
 from controller.status import round_line, round_row, state_word
@@ -101,6 +112,14 @@ def _waiting(state: LabState, plan: Plan, plans: Sequence[Plan]) -> Iterator[dic
     place = current(state, plan)
     if place and (why := why_wait(state, plan, plans, place[1])):
         yield _wait(plan, why, "")
+    if place and (device := _device_of(plan, place[1])) in state.suspended:
+        yield _wait(plan, f"the {device} is suspended; it goes on by itself", "")
+
+
+def _device_of(plan: Plan, task: str) -> str | None:
+    """Name the device that a task is given to; None: it is computed, or decided."""
+    computed = (*BELIEF, *PLANNING, "measure", "normalise", "admit", "evaluate")
+    return None if task in computed else activity_of(plan, task).partition(" ")[0]
 
 
 def _wait(plan: Plan, whom: str, command: str) -> dict[str, Any]:

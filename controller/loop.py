@@ -91,6 +91,9 @@ class Loop:
             running = self._observe()
             if self.is_stopping:
                 return
+            if self.clock.is_virtual and self._is_computing(running):
+                self.executor.wait(_SCAN_S)  # nothing may happen meanwhile: in virtual time there is no meanwhile
+                continue
             waits, is_idle = self._take_turns()
             if is_idle and not self._rest(waits, running):
                 return
@@ -129,7 +132,7 @@ class Loop:
     def _computing(self) -> dict[str, Report]:
         """Return the computing steps that still run: in virtual time they take none, and are waited for together.
 
-        So two runs of several campaigns write the same journal, whichever step ends first.
+        So two runs of several campaigns write the same journal, whichever step ends first, and however long it takes.
         """
         asked = {i.key: self._ask(i) for i in self.state.pending() if "step" in i.action}
         return {key: report for key, report in asked.items() if report.status is Status.RUNNING}
@@ -287,8 +290,7 @@ class Loop:
 
     def _rest(self, waits: Sequence[Wait], running: Mapping[str, Report]) -> bool:
         """Wait for whatever comes first; False when nothing can come without a person, or nothing is left."""
-        computing = [k for k in running if "step" in self.state.intents[k].action]
-        if computing:
+        if self._is_computing(running):
             self.executor.wait(_SCAN_S)
             return True
         times = [wait.until for wait in waits]
@@ -300,6 +302,9 @@ class Loop:
             return False
         self.clock.wait_until(self._wake(min(times)))
         return True
+
+    def _is_computing(self, running: Mapping[str, Report]) -> bool:
+        return any("step" in self.state.intents[key].action for key in running)
 
     def _soon(self, key: str, now: datetime) -> datetime:
         """Return when a device is asked again that is later than it said: in a moment, later the longer it takes."""

@@ -85,7 +85,7 @@ def enters_to_draw(reader: Reader, number: int, head: Head, keys: Sequence[WellK
             wrong.append((key, tip, words))
         if key in reader.stock and key not in head.given_to:
             _serves(reader, key)
-        before = past or Past(key, frozenset(), key)
+        before = past or Past(key, frozenset(), key, first=there)
         touched = before.touched if before.met else key
         news.append(replace(before, source=key, drew=before.drew | there, touched=touched))
     head.pasts = news
@@ -115,7 +115,7 @@ def enters_to_give(reader: Reader, number: int, head: Head, keys: Sequence[WellK
             continue
         there = reader.liquids.get(key, frozenset())
         # A reagent that comes straight from its bottle is meant; what has been elsewhere is not.
-        allowed = there if head.is_filler else there | past.drew
+        allowed = there if head.is_filler else there | past.first
         if key in reader.stock and (words := why_fresh(past, key, allowed)):
             wrong.append((key, tip, words))
         if (met := there - past.drew - past.met) and not head.is_over:

@@ -28,6 +28,8 @@ class Past:
     """The well in which it met other liquid, else the one it was in last."""
     met: frozenset[Liquid] = frozenset()
     """What else it stood in, that may not come into a source."""
+    first: frozenset[Liquid] = frozenset()
+    """What it drew first, of a file written by hand: what it was taken for."""
 
 
 def why_fresh(past: Past, well: WellKey, there: frozenset[Liquid], what: str = "") -> str:

@@ -4,6 +4,7 @@ Networks of a few thousand weights take five times the processor on two threads 
 process is at work. Commands that tests start inherit it. Set OMP_NUM_THREADS to have it otherwise.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ def pytest_configure() -> None:
     """Say so before anything loads OpenMP or a BLAS, which look once."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes of ours would each compile everything
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look no more at what stays to the end: thousands of tests and the modules they use."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -159,7 +159,8 @@ def _show(folder: Path, number: int, campaign: str | None, as_json: bool) -> Non
     proposal, said = view.proposals.get(number), view.approvals.get(number)
     if proposal is None or not proposal.summary:
         waiting = ", ".join(str(r + 1) for r in view.open_proposals()) or "none"
-        raise DataError(f"round {number + 1} was not put before anybody (waiting: {waiting})")
+        why = f"approved by {said.by}: {said.reason}" if said and said.is_approved else f"waiting: {waiting}"
+        raise DataError(f"round {number + 1} was not put before anybody ({why})")
     word = f"{'approved' if said.is_approved else 'rejected'} by {said.by}" if said else "waits for approval"
     text = "\n  ".join([f"round {number + 1} of {meant}: {word}", *in_full(proposal.summary)])
     body = {"round": number + 1, "campaign": meant, "state": word, **proposal.summary}

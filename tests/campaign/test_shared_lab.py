@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_lab import command, device_log, environment, make_lab, nextplate, planned_transfers, run_lab
 
-from tests.support.four_plates import LOSSY, Calm, calm_of, copied, killed_in_process, result_of, wrongs
+from tests.support.four_plates import LOSSY, Calm, calm_of, copied, killed_in_process, play, result_of, wrongs
 
 pytestmark = [pytest.mark.slow, pytest.mark.opentrons]
 
@@ -86,6 +86,10 @@ def test_killed_again_and_again_both_end_with_everything_once(shared, tmp_path):
 def calm(shared, tmp_path_factory) -> Calm:
     """The same night undisturbed; what its steps computed lies there already in labs copied from it."""
     return calm_of(shared_lab(tmp_path_factory.mktemp("fresh") / "lab"), shared[0])
+
+
+def test_the_journal_does_not_tell_how_long_computing_took(calm, tmp_path):
+    assert play(copied(calm, tmp_path / "lab")).head.hash == calm.head
 
 
 @pytest.mark.parametrize("seed", range(2))

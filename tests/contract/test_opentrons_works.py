@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[Callable[[OpentronsLab], Any], str]] = {
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
 def test_refused_and_nothing_moved(opened: Open, case: str) -> None:
-    lab = opened(pace=replace(PACE, patience_s=0.5))
+    lab = opened(pace=replace(PACE, patience_s=2.0))
     spoil, said = REFUSED[case]
     spoil(lab)
     report = lab.run()
@@ -161,6 +161,8 @@ def test_a_full_disk_is_told(opened: Open) -> None:
     assert report.status is Status.FAILED
     assert "answered 500" in report.message
     lab.robot.shelf.is_disk_full = False
+    lab.pace = PACE
+    lab.restart()
     lab.assert_done_once(lab.run("again"))
 
 

@@ -57,7 +57,7 @@ def run(lab: WireLab, key: str = "k") -> Report:
     began = time.monotonic()
     lab.device.submit(lab.good(), key)
     report = lab.finish(key)
-    assert time.monotonic() - began < MOST_S + 1.0
+    assert time.monotonic() - began < MOST_S + 30.0
     return report
 
 

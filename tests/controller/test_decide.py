@@ -204,7 +204,7 @@ def test_what_stays_unknown_becomes_a_question(choice):
     lab = FakeLab()
     lab.device.unknown.add("first.r0.deck-0")
     (fault,) = lab.run().open_faults()
-    assert fault.choices == ("done", "not-done", "abort")
+    assert fault.choices == ("done", "not-done", "half-done", "abort")
     assert lab.run().open_faults() == (fault,), "waiting does not answer it"
     lab.decide(what="answer", fault=fault.fault, choice=choice)
     state = lab.run()

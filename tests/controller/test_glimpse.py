@@ -146,3 +146,16 @@ def test_watch_draws_on_a_terminal_and_a_key_ends_it(tmp_path: Path, key: bytes,
     drawn = picture.replace("^C", "").replace("\r", "").splitlines()
     assert [line for line in drawn if len(line) > columns] == []
     assert not re.search(rb"\x1b\[3[0-7]m", seen), "NO_COLOR means no colour"
+
+
+def test_a_suspended_device_is_named_with_its_reading_and_who_waits_for_it():
+    lab = FakeLab(rounds=1)
+    lab.run()
+    cleared = next(e.seq for e in lab.journal.events if e.kind == "outcome" and e.payload["key"] == "first.r0.clear")
+    told = {"device": "incubator", "reading": "temperature_c", "value": 41.5, "band": [36.0, 38.0]}
+    del lab.journal.events[cleared:]
+    event = NewEvent("device.suspended", lab.clock.now(), None, told)
+    lab.journal.append([event], expected_seq=len(lab.journal.events))
+    said = lines(lab)
+    assert said["devices"].startswith("SUSPENDED incubator: temperature_c is 41.5, allowed 36 to 38; ")
+    assert said["waits"] == "first, because the incubator is suspended; it goes on by itself"

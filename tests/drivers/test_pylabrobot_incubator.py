@@ -1,6 +1,8 @@
 """The incubator bridge on PyLabRobot's own chatterbox, and on backends that fail, hang or die where they are told."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from pylabrobot_rig import finish
+from small_lab import environment
 
 from drivers import pylabrobot
 from drivers.inventory import Inventory
@@ -357,4 +360,51 @@ def test_the_backends_of_the_package_move_plates(backend: str, tmp_path: Path, d
         assert report.status is Status.UNKNOWN
         assert "look where plate P1 is" in report.message
         assert emulator.hotel.moves() == 2
+        assert not emulator.hotel.violations
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from drivers import pylabrobot
+from drivers.ports import StorePlate
+said = {"backend": "cytomat", "model": "C6000", "port": sys.argv[1], "racks": ["cytomat_rack_69mm_7"]}
+pylabrobot.make("incubator", said, Path(sys.argv[2])).submit(StorePlate("P1"), "k")
+sys.stdin.read()
+"""
+"""A process that stores a plate over PyLabRobot, until it is killed."""
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:.*racks need to be configured:UserWarning")
+def test_killed_in_motion_on_the_wire_the_plate_is_a_persons_and_moved_once(
+    tmp_path: Path, devices: list[WorkerDevice]
+) -> None:
+    emulator = CytomatEmulator(EmulatedTime(5.0), false_busy=0.0)
+    emulator.hotel.put_on_station("P1")
+    with WireServer(emulator, tmp_path) as server:
+        port = str(server.pty_path.resolve())
+        words = [sys.executable, "-c", KILLED, port, str(tmp_path / "lab")]
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
+        end = time.monotonic() + 120.0
+        while not any(frame.startswith(b"mv:") for frame in server.frames):
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+        options = {"backend": "cytomat", "model": "C6000", "port": port, "racks": ["cytomat_rack_69mm_7"]}
+        device = pylabrobot.make("incubator", options, tmp_path / "lab")
+        assert isinstance(device, WorkerDevice)
+        devices.append(device)
+        report = finish(device, "k")
+        assert report.status is Status.UNKNOWN
+        assert "killed while it moved the plate; look where plate P1 is" in report.message
+        emulator.time.skip(60.0)
+        inventory = Inventory(tmp_path / "lab" / "logs" / "devices" / "incubator" / "inventory.json", 7)
+        assert inventory.contents().doubts == {1: "P1"}
+        inventory.confirm(1, "P1")  # a person looked: it went in by itself
+        assert run(device, FetchPlate("P1"), "out") == Report(Status.DONE)
+        assert [(act.what, act.place) for act in emulator.hotel.log] == [
+            ("pick", "station"), ("put", "slot 1"), ("pick", "slot 1"), ("put", "station"),
+        ]  # fmt: skip
         assert not emulator.hotel.violations

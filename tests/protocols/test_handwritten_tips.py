@@ -126,6 +126,10 @@ def test_each_of_eight_tips_has_its_own_past() -> None:
     own = [*moved("A1", "A1", "A1")[:3], at("aspirate", "S", "A1", 50), at("dispense", "S", "A1", 50), TRASH]
     assert books(*EIGHT, *own, tool="p1000_multi_flex").problems == []
     other = [*moved("A1", "A1", "A1")[:3], at("aspirate", "S", "A2", 50), at("dispense", "D", "A2", 50), TRASH]
+    mixed = [*own[:3], at("aspirate", "D", "A1", 20), at("dispense", "D", "A1", 20), at("blowout", "S", "A1"), TRASH]
+    reagent = holds("D", **{f"{row}1": 50.0 for row in "ABCDEFGH"})
+    (found,) = books(*EIGHT, reagent, *mixed, tool="p1000_multi_flex").problems
+    assert "drew liquid from A01 of D and is used again for A01 of S; take a fresh tip (7 more" in found.message
     (found,) = books(*EIGHT, *other, tool="p1000_multi_flex").problems
     assert (found.plate, found.well) == ("S", "A02")
     assert found.message.endswith("used again for A02 of S; take a fresh tip (7 more of its tips likewise)")

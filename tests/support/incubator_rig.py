@@ -203,7 +203,7 @@ class WireLab:
             return int(self.hotel.moves())
 
     def finish(self, key: str) -> Report:
-        end = time.monotonic() + MOST_S + 6.0
+        end = time.monotonic() + MOST_S + 60.0
         while time.monotonic() < end:
             if (report := self.device.poll(key)).status is not Status.RUNNING:
                 return report

@@ -81,6 +81,8 @@ def warm_engine() -> None:
         "hardware_control.ot3api", "protocol_api",
     ):  # fmt: skip
         import_module(f"opentrons.{name}")
+    gc.collect()
+    gc.freeze()  # `OpentronsLab.close` collects garbage, and what is loaded is none
 
 
 class OpentronsLab:

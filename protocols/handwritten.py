@@ -19,7 +19,7 @@ from protocols.handwritten_books import (
     wells_named,
     wells_under,
 )
-from protocols.handwritten_tips import drop, enters_to_draw, enters_to_give, mixed_in, pick_up, set_tips
+from protocols.handwritten_tips import MEDIUM, drop, enters_to_draw, enters_to_give, mixed_in, pick_up, set_tips
 from protocols.handwritten_wells import WHOLE, nanolitres, nozzles_of, padded, plates_filled, slot_of
 from protocols.labware import LABWARE, PIPETTES
 from protocols.problems import ProblemKind
@@ -195,7 +195,7 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
         wells = {(plate.name, padded(well)): reader.fill_nl for well in plate.max_nl}
         reader.account.volumes |= wells
         reader.given |= wells.keys()
-        reader.liquids |= dict.fromkeys(wells, frozenset())
+        reader.liquids |= dict.fromkeys(wells, MEDIUM)
     placed = Placed(plate.name, plate.load_name, slot_of(params["location"]), number)
     reader.account.placed.append(placed)
 

@@ -182,6 +182,35 @@ def test_plates_that_a_file_fills_hold_what_the_lab_says() -> None:
     assert "nothing says that it was filled" in found.message
 
 
+def test_a_tip_that_drew_from_cells_gives_nothing_back_into_stock() -> None:
+    """It poured what it drew from the cells into the lab's only stock, and nobody said a word."""
+    out = moved("A1", "A1", "A1")[:3]
+    back = [at("aspirate", "D", "A1", 10), at("dispense", "S", "A1", 10), TRASH]
+    (found,) = books(FULL, *out, *back, fill_nl=100_000).problems
+    assert "the tip of A01 of T drew liquid from A01 of D and is used again for A01 of S; take a fresh" in found.message
+    mixed = [at("aspirate", "D", "A1", 10), at("dispense", "D", "A1", 10)]
+    (found,) = books(FULL, *out, *mixed, *moved("A1", "A1", "B1")[1:], fill_nl=100_000).problems
+    assert "the tip of A01 of T drew liquid from A01 of D and is used again for A01 of S; take a fresh" in found.message
+    assert books(FULL, *out, *mixed, TRASH, fill_nl=100_000).problems == []
+    (found,) = books(FULL, holds("D", A1=100.0), *out, *back).problems
+    assert "drew liquid from A01 of D and is used again for A01 of S" in found.message
+
+
+def test_a_tip_that_stood_in_cells_and_draws_again_is_noted() -> None:
+    again = [*moved("A1", "A1", "A1")[:3], *moved("A1", "A1", "B1")[1:]]
+    found = books(FULL, *again, fill_nl=100_000)
+    assert found.problems == []
+    (note,) = found.notes
+    assert "the tip of A01 of T was in A01 of D and goes into A01 of S: what stood there before can be carr" in note
+    rest = [*moved("A1", "A1", "A1")[:2], at("dispense", "D", "A1", 40), at("dispense", "S", "A1", 10), TRASH]
+    assert [n.partition("was in")[2] for n in books(FULL, *rest, fill_nl=100_000).notes] == [
+        note.partition("was in")[2]
+    ]
+    assert books(FULL, *again).notes == [], "nothing stood in an empty plate"
+    (note,) = books(*EIGHT, *again, fill_nl=100_000, tool="p1000_multi_flex").notes
+    assert note.endswith("can be carried over (7 more of its tips likewise)")
+
+
 def test_eight_channels_beside_the_plate_are_told_with_the_well() -> None:
     steps = [at("pickUpTip", "T", "A1"), at("aspirate", "S", "B1", 50)]
     found = books(FULL, *steps, tool="p1000_multi_flex").problems

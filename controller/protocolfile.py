@@ -14,6 +14,7 @@ from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
 from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
+from protocols.handwritten_failure import failures
 from protocols.handwritten_lab import lab_problems, not_known
 from protocols.handwritten_source import asks_whether_it_is_real, may_differ
 from protocols.handwritten_time import time_of
@@ -208,12 +209,10 @@ def _by_hand(
     except AnalysisEndless:
         said = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
         return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, said),), ())
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""  # else the analysis told
     problems: list[Problem] = []
     if not analysis.is_ok:
-        problems = [
-            Problem(ProblemKind.STEP, f"{path.name}: {error}") for error in analysis.errors or (analysis.result,)
-        ]
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""  # else the analysis told
+        problems = failures(path.name, analysis.errors or (analysis.result,), analysis.commands, text)
     if line := asks_whether_it_is_real(text):
         said = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
         problems.append(Problem(ProblemKind.STEP, said))
@@ -222,6 +221,7 @@ def _by_hand(
         analysis.commands, {key: w.volume_nl for key, w in wells.items()}, is_attended=is_attended,
         least_nl=analysis.least_nl, fill_nl=lab.fill_nl,
         liquids={key: Liquid((w.compound_id, w.concentration_um), w.compound_id) for key, w in wells.items()},
+        is_whole=analysis.is_ok,
     )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
     if analysis.is_ok:

@@ -72,6 +72,8 @@ WRONG: dict[str, tuple[list[Command], str]] = {
         [*moved("A1", "A1", "A1")[:2], at("dispense", "D", "A1", 2), at("dispense", "D", "B1", 48), TRASH],
         "2000 nl into A01 of D are under the 5000 nl minimum",
     ),
+    "drawn in no volume": (moved("A1", "A1", "A1", 0), "0 nl from A01 of S is not above 0"),
+    "given in no volume": ([*moved("A1", "A1", "A1")[:3], at("dispense", "D", "C1", 0), TRASH], "0 nl into C01 of D"),
     "declared anew": ([*moved("A1", "A1", "A1"), FULL], "A01 of S is declared anew after liquid was moved there"),
     "declared under nothing": ([holds("S", C1=-50.0)], "C01 of S is declared to hold -50.0 ul, which is no volume"),
     "declared as no number": ([holds("S", C1=None)], "C01 of S is declared to hold None ul, which is no volume"),
@@ -221,6 +223,8 @@ def test_eight_channels_beside_the_plate_are_told_with_the_well() -> None:
 def test_what_failed_is_told_by_the_analysis_alone() -> None:
     failed = do("loadLabware", {"location": {"slotName": "5"}, "loadName": "nosuch"})
     assert books({**failed, "status": "failed"}).problems == []
+    # Where the file failed the tip is still on: that is no second mistake.
+    assert books(FULL, *moved("A1", "A1", "A1")[:3], is_whole=False).problems == []
 
 
 def test_the_time_of_a_file_grows_with_what_it_does_and_holds_its_waits() -> None:

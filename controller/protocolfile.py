@@ -21,11 +21,14 @@ from protocols.handwritten_time import time_of
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
+from protocols.sentences import named, plain
 from protocols.stock import PlateCare, StockWell, TipRack
 from protocols.tip_past import Liquid
 
 MAX_BYTES = 100_000_000
 """Of a protocol file; 3,000 transfers are half a megabyte."""
+_LONGEST = 1_000
+"""Of a line for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,19 @@ def read_protocol(path: Path) -> Protocol:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_sound(path: Path) -> Protocol:
+def read_sound(path: Path, *more: ProblemKind) -> Protocol:
     """Read a protocol of ours whose numbers can be shown: whether it may run is another question.
+
+    Args:
+        path: of the protocol.
+        more: kinds of problems that are refused too; none: those of volumes, numbers and robots alone.
 
     Raises:
         DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
     """
     protocol = read_protocol(path)
     require_known_labware(path, protocol)
-    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
+    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT, *more)
     wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
     if wrong:
         raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
@@ -154,7 +161,8 @@ def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime
     known = {plate for plate, _ in ledger.wells}
     dry = tuple(str(i) for i in shortages(ledger, [protocol]) if not isinstance(i, Refill) or i.plate in known)
     n_loads, n = len(protocol.loads), len(protocol.steps)
-    what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
+    name, s = named(protocol.name), "s" if n_loads != 1 else ""
+    what = f"{name}: {n} steps in {n_loads} deck load{s}, digest {protocol.digest}"
     if not problems and n_loads:
         what += f"; about {words(estimate(protocol))}"
     return Checked(what, problems, (*notes, *map(str, carry_over(protocol))), dry)
@@ -255,7 +263,13 @@ def as_text(checked: Checked, n_shown: int = 20) -> str:
         lines += ["to fill:", *_some(checked.shortages, n_shown)]
     if checked.notes:
         lines += ["notes:", *_some(checked.notes, n_shown)]
-    return "\n".join(lines)
+    return "\n".join(map(_line, lines))
+
+
+def _line(text: str) -> str:
+    """Return text as one line, of which no name makes two, and a very long one is cut in the middle."""
+    line, half = plain(text), _LONGEST // 2 - 1
+    return line if len(line) <= _LONGEST else f"{line[:half]}..{line[-half:]}"
 
 
 def _some(lines: Iterable[str], n_shown: int) -> Sequence[str]:

@@ -77,7 +77,7 @@ def measured(strides: Sequence[int] = STRIDES, n_single: int = N_SINGLE, n_rando
     each = ", ".join(str(n) for n, _ in chains)
     return [
         _figure(
-            f"SIGKILL after every commit and hand-over of a four-plate night; every {list(strides)[-1]}th",
+            f"SIGKILL so many commits and hand-overs after a process took over: {list(strides)}; one night each",
             chains,
             f"kills by night: {each}; {told}",
         ),

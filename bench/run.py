@@ -91,6 +91,7 @@ LONG = (
     "plates",
     "networks",
     "killed",
+    "outages",
     "liquid",
     "acquisition",
     "conformal",

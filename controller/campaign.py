@@ -29,6 +29,7 @@ from controller.snapshots import resolve
 from controller.starting import check_clock, check_stations, stations_of
 from controller.state import Campaign, LabState, fold
 from controller.store import Event, Head, NewEvent, RowWrite
+from controller.timing import always_open
 from drivers.ports import Clock
 from nextplate.errors import PlanError
 
@@ -230,7 +231,7 @@ def _loop(
         rim=rim,
         state=state,
         head=store.head().seq,
-        closed=overseer.closed if overseer else lambda _now: (),
+        closed=overseer.closed if overseer else always_open,
         facts={"settings": settings_digest(lab.campaigns), "stations": stations_of(lab.settings)},
     )
 

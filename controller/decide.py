@@ -9,7 +9,7 @@ from controller.faults import TELLING, about, policy_answer, stalled, told, unre
 from controller.floor import why_busy, why_wait
 from controller.recipe import Plan, build, current, not_before
 from controller.state import LabState, Outcome
-from controller.timing import Closed, Due, due
+from controller.timing import Due, Shut, always_open, due
 
 
 def decide(
@@ -18,7 +18,7 @@ def decide(
     plan: Plan,
     plans: Sequence[Plan] = (),
     due_at: Due = due,
-    closed: Closed = (),
+    closed: Shut = always_open,
 ) -> tuple[Action, ...]:
     """Return the actions of one campaign to take now.
 
@@ -71,13 +71,13 @@ def _work(
 
 
 def _let_go(
-    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int, closed: Closed
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], round_number: int, closed: Shut
 ) -> tuple[Action, ...]:
     """Approve a round by the policy, or ask, once for what is planned now."""
     asked, planned = state.proposals.get(round_number), state.outcome("propose", round_number)
     if asked is not None and planned is not None and asked.digest == planned.result["summary"]["digest"]:
         return ()
-    return (approval_word(state, now, plan, plans, round_number, closed),)
+    return (approval_word(state, now, plan, plans, round_number, closed(now)),)
 
 
 def _again(state: LabState, now: datetime, plan: Plan, key: str) -> tuple[Action, ...]:

@@ -15,7 +15,7 @@ from controller.floor import turns
 from controller.recipe import Plan
 from controller.state import Intent, LabState, fold
 from controller.store import Event, NewEvent, RowWrite
-from controller.timing import Closed, Due, Remembered
+from controller.timing import Due, Remembered, Shut, always_open
 from drivers.ports import Clock, Device, Report, Status
 from nextplate.errors import NeedsOperator, Transient
 
@@ -71,8 +71,7 @@ class Loop:
     """Sequence number of the last event folded."""
     facts: JSON = field(default_factory=dict)
     """What the journal is told of this start."""
-    closed: Callable[[datetime], Closed] = lambda _now: ()
-    """Tell when robots may not move, from a time on."""
+    closed: Shut = always_open
     is_stopping: bool = False
     """Set from a signal handler: end after the present scan."""
     _known: set[str] = field(default_factory=set)
@@ -102,10 +101,9 @@ class Loop:
         """Let every campaign do what it can now; return what they wait for, and whether nobody did anything."""
         waits: list[Wait] = []
         is_idle = True
-        closed = self.closed(self.clock.now())
         for plan in turns(self.state, self.clock.now(), self.plans):
             view = self.state.focused(plan.name)
-            for action in decide(view, self.clock.now(), plan, self.plans, self._due, closed):
+            for action in decide(view, self.clock.now(), plan, self.plans, self._due, self.closed):
                 if isinstance(action, Wait):
                     waits.append(action)
                 else:

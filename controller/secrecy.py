@@ -23,10 +23,16 @@ _SMELL = re.compile(
     r"pass(?!es\b|age)|pwd|\bpw\b|secret|token|key(?!ence|board)|credential|auth(?!ors?$)|bearer|cookie|webhook|\bpin\b|licen[cs]e",
     re.IGNORECASE,
 )
+_SIGNED = re.compile(rf"{_SMELL.pattern}|^(?:sig|signature)$", re.IGNORECASE)
+"""Names of secrets in the query of a URL."""
 _PLAIN = frozenset({"http", "https", "socket", "replay", "loop", "file", "tcp", "rfc2217", "spy", "sqlite"})
 """URLs of these schemes say where something is; what else has a scheme may be a login itself."""
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s\"']+", re.IGNORECASE)
 _LOGIN = re.compile(r"(?<=://)[^/\s\"']*@")
+_MESSENGER = re.compile(
+    r"(?i)https?://(?:hooks\.slack\.com|[\w.-]+\.webhook\.office\.com|(?:\w+\.)?discord(?:app)?\.com/api/webhooks)/"
+)
+"""Addresses that are their own password, of messengers whose names are known."""
 _QUERY = re.compile(r"([?&;]([^=&;\s]+)=)[^&;#\s\"']+")
 _NAMED = (
     r"[\w-]*(?:passw|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|session[-_]?id"
@@ -150,8 +156,10 @@ def _url(url: str, scheme: str) -> str:
     base = scheme.lower().split("+")[0]
     if base not in _PLAIN and not base.startswith(("postgres", "mysql")):
         return f"{scheme}://{BLANK}"
+    if found := _MESSENGER.match(url):
+        return f"{found[0]}{BLANK}"
     url = _LOGIN.sub(f"{BLANK}@", url)
-    return _QUERY.sub(lambda found: f"{found[1]}{BLANK}" if _SMELL.search(found[2]) else found[0], url)
+    return _QUERY.sub(lambda found: f"{found[1]}{BLANK}" if _SIGNED.search(found[2]) else found[0], url)
 
 
 def _secrets(value: Any, *, is_secret: bool) -> Iterator[str]:

@@ -40,8 +40,15 @@ DISPENSE, INCUBATE, IMAGE = "dispense", "incubate", "image"
 
 Closed = Sequence[tuple[datetime, datetime]]
 """From when until when robots may begin nothing, in order; nothing is known of later."""
+Shut = Callable[[datetime], Closed]
+"""Tells, when it is asked for, when robots may not move from a time on."""
 Due = Callable[[LabState, datetime, Plan, Sequence[Plan], str], datetime | None]
 """What `due` is."""
+
+
+def always_open(_now: datetime) -> Closed:
+    """Close nothing: robots may always move."""
+    return ()
 
 
 @dataclass(slots=True)
@@ -50,8 +57,7 @@ class Remembered:
 
     head: Callable[[], int]
     """Sequence number of the journal's last event."""
-    closed: Callable[[datetime], Closed] = lambda _now: ()
-    """Tell when robots may not move, from a time on."""
+    closed: Shut = always_open
     _known: dict[tuple[str, str], tuple[int, datetime, datetime]] = field(default_factory=dict)
 
     def __call__(self, state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str) -> datetime | None:
@@ -59,14 +65,14 @@ class Remembered:
         head, made, then = self._known.get((plan.name, task), (-1, now, now))
         if head == self.head() and made <= now < min(then, made + _KEPT):
             return then
-        found = due(state, now, plan, plans, task, self.closed(now))
+        found = due(state, now, plan, plans, task, self.closed)
         if found is not None:
             self._known[plan.name, task] = self.head(), now, found
         return found
 
 
 def due(
-    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str, closed: Closed = ()
+    state: LabState, now: datetime, plan: Plan, plans: Sequence[Plan], task: str, closed: Shut = always_open
 ) -> datetime | None:
     """Return when a task may begin, so that no window is broken that can be kept; None: at once.
 
@@ -91,7 +97,7 @@ def due(
     here = next((r for r in begun if r.plate == mine), None)
     if here is None or here.is_begun == (task == "deck-0"):
         return None
-    nearest = _scheduled(state, now, begun, closed).of(mine)[len(here.done)]
+    nearest = _scheduled(state, now, begun, closed(now)).of(mine)[len(here.done)]
     away_s = floor.arm.move_s + (round(_usual_s(state, "incubator fetch")) if here.is_begun else 0)
     then = now + timedelta(seconds=nearest.arrive_s - away_s)
     return then if then > now + timedelta(seconds=1) else None

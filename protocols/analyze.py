@@ -6,6 +6,7 @@ does no accounting of volumes at all; that is protocols.ledger's work.
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -29,7 +30,16 @@ __all__ = ["Analysis", "AnalysisEndless", "SeenTransfer", "analyze", "analyze_ma
 # for each. The command ends by SystemExit; anything else is told on stderr and leaves no output. A protocol is any
 # Python there is: it shall not reach the network from here, and a verdict shall not depend on one.
 _RUNNER = """
-import json, os, sys
+import json, os, resource, signal, sys, threading
+
+def end_with_parent():
+    try:
+        os.read(int(sys.argv[2]), 1)  # the caller never writes: this returns when it is gone, however it went
+    finally:
+        os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)
 
 def offline(event, args):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
@@ -84,6 +94,8 @@ for number in range(len(json.loads(sys.argv[1]))):
 with open("least.json", "w") as file:
     json.dump(volumes, file)
 """
+_CPU_PER_S = 4
+"""Seconds of processor for each second of the limit: several threads at full speed; beyond it nobody is waiting."""
 _NOISE = re.compile(
     r"^version: |^least: |Loading defaults|calibration not found|Belt calibration|[Dd]eck.calibration"
     r"|robot_settings\.json"
@@ -176,13 +188,18 @@ def _run(asked: Sequence[tuple[Path, Mapping[str, Path]]], python: Path, folder:
     files = [
         (str(path.resolve()), {name: str(table.resolve()) for name, table in tables.items()}) for path, tables in asked
     ]
+    alive, held = os.pipe()
+    arguments = [str(python), "-c", _RUNNER, json.dumps(files), str(alive), str(_CPU_PER_S * math.ceil(timeout_s))]
     try:
         process = subprocess.Popen(
-            [str(python), "-c", _RUNNER, json.dumps(files)], cwd=work, env=env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+            arguments, cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace", start_new_session=True, pass_fds=(alive,),
         )  # fmt: skip
     except OSError as error:
+        os.close(held)
         raise StepError(f"cannot start {python}: {error.strerror}; {INSTALL}") from error
+    finally:
+        os.close(alive)
     try:
         _, said = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
@@ -193,6 +210,8 @@ def _run(asked: Sequence[tuple[Path, Mapping[str, Path]]], python: Path, folder:
             f"the analysis of {len(asked)} protocol file(s) took over {timeout_s:g} s; look for a loop without end in "
             f"{asked[0][0].name}, or raise proof.timeout_s of the lab"
         ) from error
+    finally:
+        os.close(held)
     _refuse(said, process.returncode, python)
     return said
 

@@ -111,9 +111,18 @@ def _shortage(demand: Demand, wells: Sequence[StockWell]) -> str:
     )
     dose = "" if demand.dose_um is None else f" at {demand.dose_um:g} uM"
     none = "not in stock" if demand.strengths is None else "not in stock at the strength that makes it"
-    what = f"{demand.compound_id}{dose} for {into}: {_missing_nl(demand, wells)} nl missing ({held or none})"
-    roomy = max(wells, key=lambda w: labware(w.labware).max_volume_nl - w.volume_nl, default=None)
-    return what if roomy is None else f"{what}; fill up {roomy.source_well} on {roomy.source_plate}"
+    held += " .." if len(wells) > 6 else ""
+    missing_nl = _missing_nl(demand, wells)
+    what = f"{demand.compound_id}{dose} for {into}: {missing_nl} nl missing ({held or none})"
+    roomy = max(wells, key=_room_nl, default=None)
+    if roomy is None:
+        return what
+    more = "" if missing_nl <= _room_nl(roomy) else f", where only {_room_nl(roomy)} nl fit, and set up further wells"
+    return f"{what}; fill up {roomy.source_well} on {roomy.source_plate}{more}"
+
+
+def _room_nl(item: StockWell) -> int:
+    return labware(item.labware).max_volume_nl - item.volume_nl
 
 
 def _missing_nl(demand: Demand, wells: Sequence[StockWell]) -> int:

@@ -10,11 +10,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 
 def pytest_configure() -> None:
     """Say so before anything loads OpenMP or a BLAS, which look once."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A busy machine is slow at whatever it is asked; how fast something is, `make bench` tells.
+    settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any-machine")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes of ours would each compile everything
 
 

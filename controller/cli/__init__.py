@@ -40,6 +40,7 @@ from nextplate.errors import (
     StepError,
     StoreAway,
 )
+from protocols.sentences import plain
 
 _NEEDS_PERSON = (DeviceError, DiskFull, JournalBroken, LabBusy, StoreAway, StepError, ModelError)
 
@@ -106,7 +107,8 @@ def _explain_os(error: OSError) -> int:
 
 def _explain(error: NextplateError) -> int:
     is_ours = isinstance(error, _NEEDS_PERSON) and not isinstance(error, DataError)
-    return _say(str(error), 1 if is_ours else 2)
+    said = plain(str(error)) if isinstance(error, DeviceError) else str(error)  # its words forge no further line
+    return _say(said, 1 if is_ours else 2)
 
 
 def _say(message: str, code: int) -> int:

@@ -93,7 +93,7 @@ def _move(device: object, kind: str, barcode: str, is_sure: bool, as_json: bool)
     reports = tried(cast(Device, device), trial, key, barcode, lambda: time.sleep(_POLL_S), tell)
     verb, last = reports[-1]
     if last.status is not Status.DONE:
-        raise NeedsOperator(f"{verb} {last.status.value}: {plain(last.message)}")
+        raise NeedsOperator(f"{verb} {last.status.value}: {last.message}")
     told = {verb: dict(report.result) for verb, report in reports}
     text = "\n".join(f"{verb} {barcode}: done{_spelled(lined(result))}" for verb, result in told.items())
     say({"plate": barcode, "done": told}, text, as_json)

@@ -112,7 +112,9 @@ KINDS: Mapping[str, Kind] = {
     "el406": Kind("BioTek EL406", lambda t, _: _of("el406").El406(t), _on_carrier),
     "imx": Kind("ImageXpress Micro", lambda t, c: _of("imx").ImxEmulator(t, c.folder), _on_stage),
     "inheco": Kind("Inheco Incubator Shaker", lambda t, _: _of("inheco").IncubatorShaker(t), _on_rotor),
-    "liconic": Kind("LiCONiC STX", lambda t, _: _of("liconic").LiconicStx(t), _on_station),
+    "liconic": Kind(
+        "LiCONiC STX with cassettes = 3, levels = 4", lambda t, _: _of("liconic").LiconicStx(t), _on_station
+    ),
     "liconic-service": Kind(
         "LiCONiC STX Driver service", lambda t, _: _of("liconic_service").StxService(t), _on_station, _calls
     ),

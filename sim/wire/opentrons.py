@@ -373,9 +373,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--model", choices=("flex", "ot2"), default="flex")
     parser.add_argument("--command-s", type=float, default=0.0, help="seconds that each command takes")
+    parser.add_argument(
+        "--swap-mounts", action="store_true", help="the small pipette on the left, as a lab's [deck] has it"
+    )
     chosen = parser.parse_args(arguments)
     robot = OpentronsRobot("OT-3 Standard" if chosen.model == "flex" else "OT-2 Standard")
     robot.mechanics.command_s = chosen.command_s
+    if chosen.swap_mounts:
+        robot.pipettes = {"left": robot.pipettes["right"], "right": robot.pipettes["left"]}
     with HttpServer(robot, port=chosen.port) as server:
         print(server.url, flush=True)
         try:

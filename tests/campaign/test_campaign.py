@@ -180,10 +180,11 @@ def test_a_dropped_plate_is_put_before_a_person_and_every_answer_leads_on(tmp_pa
     folder = make_lab(tmp_path / "lab", rounds=1, faults="plate_dropped = 0.3\nout_of_focus = 0.0")
     answers: list[str] = []
     body = run_lab(folder, code=1)
-    assert body["faults"][0]["choices"] == ["retry", "done", "abort"]
     while body["faults"]:
         (fault,) = body["faults"]
-        assert [c for c in fault["choices"] if c != "lose-plate"] == ["retry", "done", "abort"]
+        # what else is offered depends on how many plates the move has, and on whether the assay plate stands there
+        offered = [c for c in fault["choices"] if c not in ("lose-plate", "half-done")]
+        assert offered == ["retry", "done", "abort"]
         assert "look on the floor" in fault["question"]
         answers.append(("retry", "done")[len(answers) % 2])
         nextplate("answer", fault["fault"], answers[-1], "--lab", folder)

@@ -247,6 +247,7 @@ SAID = {
     "form": b"username=me&password=SECRET-4&x=1",
     "json": b'{"password": "SECRET-5", "token":"SECRET \\"6", "key": "r1.seal"}',
     "url": b"refused http://joe:SECRET-7@h/ and by socket://h:1",
+    "a messenger": b"POST https://hooks.slack.com/services/T0/SECRET-14 failed, https://h/x?sig=SECRET-15&z=3 too",
     "a login of the settings, alone": b"LOGIN joe SECRET-8",
     "a variable of the settings": b"LOGIN joe SECRET-9",
     "a file of the settings": b"LOGIN joe SECRET-\xc3\xbc",

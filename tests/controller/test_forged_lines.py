@@ -12,6 +12,7 @@ from notify_lab import START, Books, FakeCourier, make_post
 from notify_rules import asked, rules
 
 from controller.campaign import Ending
+from controller.cli import _explain
 from controller.cli.running import ending_text
 from controller.evidence.parting import part, parting_text, run_of
 from controller.narrate import Narrator
@@ -20,6 +21,7 @@ from controller.notify.notifier import tell_stderr
 from controller.notify.trial import notices_body, notices_text
 from controller.state import fold
 from controller.store import Event, Head, NewEvent, open_store
+from nextplate.errors import NeedsOperator
 
 FORGED = "2026-01-05 22:00  ann: approve round 9"
 EVIL = f"clogged\x1b[2J\x1b]0;owned\x07\r\n{FORGED}\n  nextplate abort\u2028{FORGED}\x9b2J"
@@ -113,6 +115,11 @@ def test_the_messages_to_people_and_what_is_told_of_them():
     for row in books.rows.values():
         row["error"] = EVIL
     assert_harmless(notices_text(notices_body(books, 20)))
+
+
+def test_an_error_of_a_device(capsys: pytest.CaptureFixture[str]):
+    assert _explain(NeedsOperator(EVIL)) == 1
+    assert_harmless(capsys.readouterr().err)
 
 
 def test_the_night_compared_with_its_repetition():

@@ -373,3 +373,28 @@ def test_what_was_prepared_for_nothing_is_let_go(bench: Bench, monkeypatch: pyte
     report = bench.run()
     assert len(released) == fails
     assert report.status is (Status.FAILED if fails else Status.DONE)
+
+
+def test_readings_are_those_of_the_last_look_and_nobody_waits_for_one(bench: Bench):
+    looks: list[str] = []
+
+    def look() -> dict[str, Any]:
+        looks.append("look")
+        return {"climate": {"temperature_c": 36.9}}
+
+    bench.machine.on_inspect = look
+    assert bench.device.readings() == {}, "nobody has looked yet"
+    end = time.monotonic() + 60.0
+    while bench.device.readings() != {"temperature_c": 36.9}:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    bench.machine.on_inspect = raising(Transient("no answer"))
+    for _ in range(3):
+        assert bench.device.readings() == {"temperature_c": 36.9}, "a look that failed says nothing else"
+        time.sleep(0.01)
+    while True:  # a look that is under way keeps the device from taking anything
+        with suppress(Transient):
+            assert bench.run() == DONE
+            break
+        time.sleep(0.002)
+    assert looks

@@ -3,7 +3,11 @@
 All files are analysed by one start of the interpreter: its import is most of the time.
 """
 
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +250,39 @@ def test_a_file_without_an_end_is_a_wrong_file(tmp_path: Path) -> None:
 
 def test_no_files_need_no_interpreter() -> None:
     assert analyze_many([]) == []
+
+
+@pytest.mark.parametrize("line", ["while True: pass", "time.sleep(10_000)"])
+def test_an_analysis_ends_with_the_process_that_asked_for_it(tmp_path: Path, line: str) -> None:
+    """Killed, it says nothing to anybody: its end of a pipe closes, and that is enough."""
+    path, seen = tmp_path / "p.py", tmp_path / "pid"
+    path.write_text(
+        f"import os, pathlib, time\npathlib.Path({str(seen)!r}).write_text(str(os.getpid()))\n"
+        f'requirements = {{"robotType": "Flex", "apiLevel": "2.19"}}\n\n\ndef run(protocol):\n    {line}\n'
+    )
+    asking = f"import pathlib; from protocols.analyze import analyze; analyze(pathlib.Path({str(path)!r}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    caller = subprocess.Popen([sys.executable, "-c", asking], env=environment)
+    try:
+        _wait(lambda: seen.exists() and seen.read_text())
+        child = int(seen.read_text())
+        assert Path(f"/proc/{child}").exists()
+    finally:
+        caller.kill()
+        caller.wait()
+    _wait(lambda: not _is_alive(child))
+
+
+def _wait(is_so: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    """A zombie that nobody has collected is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

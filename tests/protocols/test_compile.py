@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from nextplate.errors import DataError, PlanError
 from nextplate.plate import PLATE_384, PLATE_1536, Layout, LayoutWell, Role
 from protocols.compile import compile_protocol
+from protocols.draws import Demand, Portion, choose_draws
 from protocols.labware import labware, pipette, robot_deck
 from protocols.ledger import Ledger
 from protocols.loads import pack
 from protocols.model import DeckRole, Protocol
-from protocols.stock import TipRack
+from protocols.stock import StockWell, TipRack
 from tests.support.protocol_lab import CONTROLS, PLATE, RESERVOIR, SmallLab, full_rack, small_layout, stock_well
 
 
@@ -210,3 +211,10 @@ def test_an_empty_layout_needs_nothing() -> None:
 def test_deck_roles(lab: SmallLab) -> None:
     roles = Counter(item.role for item in lab.protocol().loads[0].deck)
     assert roles == {DeckRole.DESTINATION: 1, DeckRole.TIPS: 2, DeckRole.SOURCE: 3}
+
+
+def test_what_does_not_fit_into_one_well_is_not_advised_to_be_filled_in() -> None:
+    full = [StockWell("CTRL", f"A0{n}", "DMSO", 30_000, 10_000.0, "corning_384_wellplate_112ul_flat") for n in (1, 2)]
+    wanted = Demand("DMSO", tuple(Portion("P1", ("A01",), 5_000) for _ in range(48)), is_control=True)
+    with pytest.raises(PlanError, match="fill up A01 on CTRL, where only 82000 nl fit, and set up further wells"):
+        choose_draws([wanted], full)

@@ -61,12 +61,13 @@ def test_what_people_said_is_said_again_a_second_campaign_begins_where_it_began_
     run_lab(folder, code=1)  # the imager breaks off as well
     assert len(device_log(folder, "handler")) == len(dosed), "what was pipetted is not pipetted again"
     nextplate("abort", "--lab", folder)
+    run_lab(folder, code=1)
     config = folder / "lab.toml"
     config.write_text(config.read_text().replace("[campaign]", '[campaign]\nname = "second"'))
     run_lab(folder, code=1)  # with other tips, what is left of the stock and another plate
     again = json.loads(nextplate("replay-night", "--lab", folder, "--keep", tmp_path / "again", "--json"))
     assert (again["campaign"], again["same"], again["not_repeated"]) == ("second", True, [])
-    assert again["tasks"]["real"] > 5
+    assert again["tasks"]["real"] >= 5
     with open_store(open_lab(tmp_path / "again").database) as store:
         told = [(e.campaign, e.payload["what"]) for e in store.events() if e.kind == "decision"]
     assert told == [("first", what) for what in ("pause", "resume", "approve", "answer", "abort")]

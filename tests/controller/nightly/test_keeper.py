@@ -316,3 +316,10 @@ def test_the_logs_rotate(tmp_path: Path):
         other.write_text(f"{n}" * 10)
         rotate(other, max_bytes=10, n_kept=2)
     assert {p.name: p.read_text()[0] for p in tmp_path.glob("night.log*")} == {"night.log.1": "4", "night.log.2": "3"}
+
+
+def test_a_campaign_that_is_left_out_is_told_of(bench: Bench):
+    bench.go(3)
+    bench.nights[0].say("left-out", "campaign second is left out")
+    bench.go(1)
+    assert (bench.kinds()[-1], bench.told[-1].message) == ("left-out", "campaign second is left out")

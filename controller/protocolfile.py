@@ -14,17 +14,21 @@ from protocols.check import Problem, ProblemKind, check
 from protocols.duration import estimate, words
 from protocols.forecast import Refill, shortages
 from protocols.handwritten import account
+from protocols.handwritten_failure import failures
 from protocols.handwritten_lab import lab_problems, not_known
 from protocols.handwritten_source import asks_whether_it_is_real, may_differ
 from protocols.handwritten_time import time_of
 from protocols.labware import LABWARE, RobotDeck
 from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckRole, Dispense, Protocol, Wash
+from protocols.sentences import named, plain
 from protocols.stock import PlateCare, StockWell, TipRack
 from protocols.tip_past import Liquid
 
 MAX_BYTES = 100_000_000
 """Of a protocol file; 3,000 transfers are half a megabyte."""
+_LONGEST = 1_000
+"""Of a line for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,19 @@ def read_protocol(path: Path) -> Protocol:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_sound(path: Path) -> Protocol:
+def read_sound(path: Path, *more: ProblemKind) -> Protocol:
     """Read a protocol of ours whose numbers can be shown: whether it may run is another question.
+
+    Args:
+        path: of the protocol.
+        more: kinds of problems that are refused too; none: those of volumes, numbers and robots alone.
 
     Raises:
         DataError: as read_protocol, or a volume, a number or a robot is none; names the well.
     """
     protocol = read_protocol(path)
     require_known_labware(path, protocol)
-    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT)
+    unsound = (ProblemKind.VOLUME, ProblemKind.STEP, ProblemKind.ROBOT, *more)
     wrong = [p for p in _ours(protocol, LabNow(), None, None).problems if p.kind in unsound]
     if wrong:
         raise DataError(f"{path}: {wrong[0]}; all that is wrong with it: nextplate protocol check {path}")
@@ -153,7 +161,8 @@ def _ours(protocol: Protocol, lab: LabNow, robot: RobotDeck | None, at: datetime
     known = {plate for plate, _ in ledger.wells}
     dry = tuple(str(i) for i in shortages(ledger, [protocol]) if not isinstance(i, Refill) or i.plate in known)
     n_loads, n = len(protocol.loads), len(protocol.steps)
-    what = f"{protocol.name}: {n} steps in {n_loads} deck load{'s' if n_loads != 1 else ''}, digest {protocol.digest}"
+    name, s = named(protocol.name), "s" if n_loads != 1 else ""
+    what = f"{name}: {n} steps in {n_loads} deck load{s}, digest {protocol.digest}"
     if not problems and n_loads:
         what += f"; about {words(estimate(protocol))}"
     return Checked(what, problems, (*notes, *map(str, carry_over(protocol))), dry)
@@ -208,12 +217,10 @@ def _by_hand(
     except AnalysisEndless:
         said = f"{path.name}: the vendor's interpreter came to no end of it in time: look for a loop without end"
         return Checked(f"{path.name}: no end", (Problem(ProblemKind.STEP, said),), ())
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""  # else the analysis told
     problems: list[Problem] = []
     if not analysis.is_ok:
-        problems = [
-            Problem(ProblemKind.STEP, f"{path.name}: {error}") for error in analysis.errors or (analysis.result,)
-        ]
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""  # else the analysis told
+        problems = failures(path.name, analysis.errors or (analysis.result,), analysis.commands, text)
     if line := asks_whether_it_is_real(text):
         said = f"{path.name}, line {line}: it asks is_simulating(): what it does on the robot, no simulation tells"
         problems.append(Problem(ProblemKind.STEP, said))
@@ -222,6 +229,7 @@ def _by_hand(
         analysis.commands, {key: w.volume_nl for key, w in wells.items()}, is_attended=is_attended,
         least_nl=analysis.least_nl, fill_nl=lab.fill_nl,
         liquids={key: Liquid((w.compound_id, w.concentration_um), w.compound_id) for key, w in wells.items()},
+        is_whole=analysis.is_ok,
     )  # fmt: skip
     what = f"{path.name}: the vendor's interpreter ended {analysis.result}; {books.n_draws} draws followed"
     if analysis.is_ok:
@@ -255,7 +263,13 @@ def as_text(checked: Checked, n_shown: int = 20) -> str:
         lines += ["to fill:", *_some(checked.shortages, n_shown)]
     if checked.notes:
         lines += ["notes:", *_some(checked.notes, n_shown)]
-    return "\n".join(lines)
+    return "\n".join(map(_line, lines))
+
+
+def _line(text: str) -> str:
+    """Return text as one line, of which no name makes two, and a very long one is cut in the middle."""
+    line, half = plain(text), _LONGEST // 2 - 1
+    return line if len(line) <= _LONGEST else f"{line[:half]}..{line[-half:]}"
 
 
 def _some(lines: Iterable[str], n_shown: int) -> Sequence[str]:

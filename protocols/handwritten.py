@@ -19,8 +19,8 @@ from protocols.handwritten_books import (
     wells_named,
     wells_under,
 )
-from protocols.handwritten_tips import drop, enters_to_draw, enters_to_give, mixed_in, pick_up, set_tips
-from protocols.handwritten_wells import WHOLE, nanolitres, nozzles_of, padded, plates_filled, slot_of
+from protocols.handwritten_tips import MEDIUM, drop, enters_to_draw, enters_to_give, mixed_in, pick_up, set_tips
+from protocols.handwritten_wells import WHOLE, label_of, nanolitres, nozzles_of, padded, plates_filled, slot_of
 from protocols.labware import LABWARE, PIPETTES
 from protocols.problems import ProblemKind
 from protocols.proof_reader import PAUSES, said_by
@@ -55,6 +55,7 @@ def account(
     least_nl: Mapping[str, int] | None = None,
     fill_nl: int = 0,
     liquids: Mapping[WellKey, Liquid] | None = None,
+    is_whole: bool = True,
 ) -> Account:
     """Go through the commands of an analysis.
 
@@ -66,6 +67,7 @@ def account(
         least_nl: least that pipettes move, by the engine's name, where ours are not known (Analysis.least_nl).
         fill_nl: what stands in every well of the plates that the file fills and says nothing of.
         liquids: in the wells of ``known``; one that is not named is like no other.
+        is_whole: the commands go to the file's end; False: it failed before, and nothing is said of how it ends.
     """
     books = Account(volumes=dict(known or {}))
     stock = {key for key, volume_nl in (known or {}).items() if volume_nl > 0}
@@ -85,7 +87,7 @@ def account(
             kind = command.get("commandType") if isinstance(command, Mapping) else command
             reader.report(ProblemKind.STEP, number, f"a {kind!r:.60} command cannot be followed ({error!r:.100})")
     for head in reader.heads.values():
-        if head.tips:
+        if head.tips and is_whole:
             words = f"the file ends with the tip of {wells_named(head.tips)} on {head.name}; drop it"
             reader.report(ProblemKind.TIP, len(commands), words, head.tips[0])
     return reader.account
@@ -195,7 +197,7 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
         wells = {(plate.name, padded(well)): reader.fill_nl for well in plate.max_nl}
         reader.account.volumes |= wells
         reader.given |= wells.keys()
-        reader.liquids |= dict.fromkeys(wells, frozenset())
+        reader.liquids |= dict.fromkeys(wells, MEDIUM)
     placed = Placed(plate.name, plate.load_name, slot_of(params["location"]), number)
     reader.account.placed.append(placed)
 
@@ -203,8 +205,7 @@ def _load(reader: Reader, number: int, params: Mapping[str, Any], result: Mappin
 def _plate(params: Mapping[str, Any], definition: Mapping[str, Any]) -> Plate:
     load_name = str(definition["parameters"]["loadName"])
     wells = {str(w): nanolitres(item.get("totalLiquidVolume", 0)) for w, item in definition["wells"].items()}
-    name = str(params.get("displayName") or f"{load_name} in {slot_of(params['location']) or 'its place'}")
-    return Plate(name, load_name, definition["ordering"], wells)
+    return Plate(label_of(params, definition), load_name, definition["ordering"], wells)
 
 
 def _leave(reader: Reader) -> None:
@@ -267,7 +268,9 @@ def _aspirate(reader: Reader, number: int, head: Head, params: Mapping[str, Any]
         head.held.append((volume_nl, ()))
         return
     keys = wells_under(head)
-    if 0 < volume_nl < head.least_nl:
+    if volume_nl <= 0:
+        reader.report(ProblemKind.VOLUME, number, f"{volume_nl} nl from {wells_named(keys)} is not above 0", keys[0])
+    elif volume_nl < head.least_nl:
         words = f"{volume_nl} nl from {wells_named(keys)} are under the {head.least_nl} nl minimum of {head.name}"
         reader.report(ProblemKind.VOLUME, number, words, keys[0])
     dead_nl = LABWARE[head.at[0].load_name].dead_volume_nl if head.at[0].load_name in LABWARE else 0
@@ -328,6 +331,8 @@ def _dispense(reader: Reader, number: int, head: Head, volume_nl: int, *, is_mea
     if head.at is None:
         return
     keys = wells_under(head)
+    if is_measured and volume_nl <= 0:
+        reader.report(ProblemKind.VOLUME, number, f"{volume_nl} nl into {wells_named(keys)} is not above 0", keys[0])
     enters_to_give(reader, number, head, keys)
     if not liquid_nl:
         return

@@ -11,8 +11,8 @@ from protocols.sentences import well_on
 from protocols.tip_past import Liquid, Past, why_fresh
 from protocols.volumes import WellKey
 
-_MEDIUM = frozenset({Liquid("medium")})
-"""What stands in the lab's assay plates before: a tip may meet it, as in protocols of ours."""
+MEDIUM = frozenset({Liquid("medium")})
+"""What stands in the lab's assay plates before: a tip may meet it, as in protocols of ours, and draws it for good."""
 
 _Wrong = tuple[WellKey, WellKey, str]
 """A well, the place of the tip that goes into it, and why it may not."""
@@ -79,6 +79,7 @@ def enters_to_draw(reader: Reader, number: int, head: Head, keys: Sequence[WellK
     """Enter what the tips are wet with from a draw on; tell whether they may draw from these wells."""
     news: list[Past | None] = []
     wrong: list[_Wrong] = []
+    carried: list[str] = []
     for past, key, tip in _channels(head, keys):
         there = _drawn(reader, key)
         if past is not None and (words := why_fresh(past, key, there)):
@@ -87,16 +88,36 @@ def enters_to_draw(reader: Reader, number: int, head: Head, keys: Sequence[WellK
             _serves(reader, key)
         before = past or Past(key, frozenset(), key, first=there)
         touched = before.touched if before.met else key
+        if words := _carries(before, key, tip):
+            carried.append(words)
+            before = replace(before, stood_in=None)
         news.append(replace(before, source=key, drew=before.drew | there, touched=touched))
     head.pasts = news
     _refuse(reader, number, wrong)
+    if not wrong:
+        _note(reader, number, carried)
     return not wrong
+
+
+def _carries(past: Past, key: WellKey, tip: WellKey) -> str:
+    """Say what of the lab's medium a tip may bring into a well, '' for nothing."""
+    if past.stood_in is None or past.stood_in == key:
+        return ""
+    return f"the tip of {well_on(*tip)} was in {well_on(*past.stood_in)} and goes into {well_on(*key)}"
+
+
+def _note(reader: Reader, number: int, carried: Sequence[str]) -> None:
+    """Note where carry-over is possible: the first of a motion, and how many are like it."""
+    if carried:
+        more = f" ({len(carried) - 1} more of its tips likewise)" if len(carried) > 1 else ""
+        words = f"{carried[0]}: what stood there before can be carried over{more}"
+        reader.account.notes.append(f"command {number}: {words}")
 
 
 def _drawn(reader: Reader, key: WellKey) -> frozenset[Liquid]:
     """Return what a draw from a well brings up; where nobody says what is in it, that is like nothing else."""
     there = reader.liquids.get(key)
-    return frozenset({Liquid(key)}) if there is None else there or _MEDIUM
+    return frozenset({Liquid(key)}) if there is None else there
 
 
 def _serves(reader: Reader, key: WellKey) -> None:
@@ -110,6 +131,7 @@ def _serves(reader: Reader, key: WellKey) -> None:
 def enters_to_give(reader: Reader, number: int, head: Head, keys: Sequence[WellKey]) -> None:
     """Look whether tips that were in other liquid may give into wells, and enter what they meet there."""
     wrong: list[_Wrong] = []
+    carried: list[str] = []
     for channel, (past, key, tip) in enumerate(_channels(head, keys)):
         if past is None:
             continue
@@ -118,13 +140,20 @@ def enters_to_give(reader: Reader, number: int, head: Head, keys: Sequence[WellK
         allowed = there if head.is_filler else there | past.first
         if key in reader.stock and (words := why_fresh(past, key, allowed)):
             wrong.append((key, tip, words))
-        if (met := there - past.drew - past.met) and not head.is_over:
-            head.pasts[channel] = replace(past, touched=key, met=past.met | met)
+        if head.is_over:
+            continue
+        if key in reader.stock and (words := _carries(past, key, tip)):
+            carried.append(words)
+        if met := there - past.drew - past.met - MEDIUM:
+            past = replace(past, touched=key, met=past.met | met)
+        head.pasts[channel] = replace(past, stood_in=key) if there >= MEDIUM else past
     head.is_filler |= reader.stock.isdisjoint(keys)
     for key, tip, words in wrong:
         if key not in reader.sources:
             reader.spoiled.setdefault(key, (number, _words(tip, words)))
     _refuse(reader, number, [found for found in wrong if found[0] in reader.sources])
+    if not wrong:
+        _note(reader, number, carried)
 
 
 def mixed_in(reader: Reader, head: Head, keys: Sequence[WellKey]) -> None:

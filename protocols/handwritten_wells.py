@@ -110,6 +110,12 @@ def slot_of(location: Any) -> str:
     return str(location.get("slotName") or location.get("addressableAreaName") or "")
 
 
+def label_of(params: Mapping[str, Any], definition: Mapping[str, Any]) -> str:
+    """Return the name of loaded labware: its label, else its kind and slot."""
+    load_name = definition["parameters"]["loadName"]
+    return str(params.get("displayName") or f"{load_name} in {slot_of(params['location']) or 'its place'}")
+
+
 def padded(well: str) -> str:
     """Return a well of the vendor, A1, as ours are named: A01."""
     return well_name(*parse_well(well))

@@ -17,6 +17,9 @@ from protocols.problems import Problem, ProblemKind
 from protocols.stock import PlateCare
 from protocols.volumes import Tally, WellKey
 
+MAX_BARCODE = 64
+"""Longest barcode of a plate or rack."""
+
 
 @dataclass(slots=True)
 class Lab:
@@ -139,6 +142,8 @@ def _slot_problems(item: DeckItem, robot: str, here: RobotDeck | None) -> Iterat
 
 def _item_problems(item: DeckItem, known: Mapping[str, str]) -> Iterator[str]:
     kind = LABWARE.get(item.labware)
+    if not 0 < len(item.barcode) <= MAX_BARCODE or not item.barcode.isprintable() or set(item.barcode) & set("/\\"):
+        yield f"{item.barcode!r:.80} is no barcode: 1 to {MAX_BARCODE} printable characters, neither / nor \\"
     if kind is None:
         yield f"labware {item.labware!r} of {item.barcode} is not known"
     elif kind.is_tip_rack != (item.role is DeckRole.TIPS):

@@ -36,6 +36,8 @@ class Books:
     """Labware of this load's deck that was carried out of the pipettes' reach."""
     load: int = 0
     ids: set[int] = field(default_factory=set)
+    last_id: int = 0
+    """Highest number of a transfer so far."""
     reported: set[tuple[ProblemKind, WellKey]] = field(default_factory=set)
     """Wells already found overdrawn or overfilled: one message each is enough."""
     held: dict[WellKey, Past] = field(default_factory=dict)

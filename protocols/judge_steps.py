@@ -52,9 +52,15 @@ def _number_problems(step: Step, books: Books) -> Iterator[Found]:
     place = (step.destination_plate, step.destination_well) if isinstance(step, Transfer) else (plate_of(step), "")
     if not is_volume(number):
         yield ProblemKind.STEP, f"the number {number!r} is no whole number above 0", place
-    elif number in books.ids:
+        return
+    if number in books.ids:
         yield ProblemKind.STEP, f"the number {number} is used twice", place
+    elif isinstance(step, Transfer) and number < books.last_id:
+        words = f"the number {number} comes after {books.last_id}: transfers are numbered in the order they are done"
+        yield ProblemKind.STEP, words, place
     books.ids.add(number)
+    if isinstance(step, Transfer):
+        books.last_id = max(books.last_id, number)
 
 
 def _transfer_problems(t: Transfer, books: Books) -> Iterator[Found]:

@@ -21,6 +21,7 @@ from protocols.steps import (
     Step,
     Transfer,
     Wash,
+    is_text,
     read_fields,
     read_step,
     step_body,
@@ -170,10 +171,12 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of JSON pairs; of a key that is there twice nobody knows which value is meant.
 
     Raises:
-        ValueError: one is; names it.
+        ValueError: one is, or is no text; names it.
     """
     body: dict[str, Any] = {}
     for key, value in pairs:
+        if not is_text(key):
+            raise ValueError(f"{key!r:.60} is no name: half of a surrogate pair")
         if key in body:
             raise ValueError(f"{key!r:.60} twice in one object")
         body[key] = value

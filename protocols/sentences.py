@@ -5,8 +5,8 @@ import re
 from protocols.steps import Dispense, Incubate, Mix, PlateMove, Read, Seal, Step, Transfer, Wash
 
 _SHOWN = 4
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""Signs that move a terminal's cursor, clear it, or turn its text round."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Signs that move a terminal's cursor, clear it, turn its text round, or cannot be written at all."""
 _LONGEST = 60
 
 

@@ -202,9 +202,16 @@ def _hints(kind: Any) -> Mapping[str, Any]:
     return {f.name: hints[f.name] for f in fields(kind)}
 
 
+def is_text(value: str) -> bool:
+    """Tell whether text can be written as UTF-8: JSON can spell half of a surrogate pair, which cannot."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
 def _value(value: Any, hint: Any, where: str) -> Any:
     if hint is str and not isinstance(value, str):
         raise DataError(f"{where} is {value!r:.60}, not text")
+    if isinstance(value, str) and not is_text(value):
+        raise DataError(f"{where} is {value!r:.60}, which no file can hold: half of a surrogate pair")
     if hint in (int, float, float | None) and not isinstance(value, int | float | None):
         raise DataError(f"{where} is {value!r:.60}, not a number")
     if hint is int and value is None:
@@ -212,7 +219,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if hint is bool and not isinstance(value, bool):
         raise DataError(f"{where} is {value!r:.60}, not true or false")
     if hint == tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not all(isinstance(v, str) and is_text(v) for v in value):
             raise DataError(f"{where} is {value!r:.60}, not a list of texts")
         return tuple(value)
     return value

@@ -30,6 +30,8 @@ class Past:
     """What else it stood in, that may not come into a source."""
     first: frozenset[Liquid] = frozenset()
     """What it drew first, of a file written by hand: what it was taken for."""
+    stood_in: WellKey | None = None
+    """Well of a file written by hand in which it met the lab's medium since it drew; None: none."""
 
 
 def why_fresh(past: Past, well: WellKey, there: frozenset[Liquid], what: str = "") -> str:

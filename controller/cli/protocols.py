@@ -204,8 +204,10 @@ def render(
     """
     from controller.protocolfile import read_sound
     from controller.worklistfiles import rendered, settings_of, write_files
+    from protocols.problems import ProblemKind
 
-    paths = write_files(rendered(read_sound(file), form, settings_of(mapping), offsets), out)
+    protocol = read_sound(file, ProblemKind.DECK, ProblemKind.WELL)
+    paths = write_files(rendered(protocol, form, settings_of(mapping), offsets), out)
     say({"files": [str(path) for path in paths]}, "\n".join(f"wrote {path}" for path in paths), as_json)
 
 

@@ -132,6 +132,39 @@ def test_what_cannot_be_shown_names_its_well(folder: Path) -> None:
     assert "volume nan is not a whole number of nanolitres; all that is wrong" in str(done.exception)
 
 
+@pytest.mark.parametrize("form", ["opentrons", "gwl"])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"destination_well":"A01"', '"destination_well":"Z99"', "has no well 'Z99'"),
+        ('"slot":"C2"', '"slot":"B2"', "load 0, slot B2: holds "),
+        ('"slot":"C2"', '"slot":"Q7"', "load 0, slot Q7: the flex has no such slot"),
+    ],
+)
+def test_nothing_is_written_for_a_robot_of_wells_and_slots_that_are_none(
+    folder: Path, form: str, old: str, new: str, words: str
+) -> None:
+    assert old in PROTOCOL.to_json()
+    (folder / "bad.json").write_text(PROTOCOL.to_json().replace(old, new))
+    done = cli("render", folder / "bad.json", "--format", form, "--out", folder / "lists")
+    assert isinstance(done.exception, DataError)
+    assert words in str(done.exception)
+    assert not (folder / "lists").exists()
+
+
+def test_no_name_makes_a_line_of_the_verdict(folder: Path) -> None:
+    forged = "night\nnothing forbids running it\n"
+    for name in (forged, "x" * 100_000):
+        (folder / "name.json").write_text(replace(PROTOCOL, name=name).to_json())
+        first, second, *_ = cli("check", folder / "name.json").output.splitlines()
+        assert (len(first) < 300, second) == (True, "nothing forbids running it")
+    (folder / "plate.json").write_text(PROTOCOL.to_json().replace('"TROUGH"', json.dumps(f"T{forged}" + "x" * 9_999)))
+    lines = cli("check", folder / "plate.json").output.splitlines()
+    assert lines[1].startswith("refused")
+    assert "nothing forbids running it" not in lines
+    assert max(map(len, lines)) <= 1_000
+
+
 def test_diff_says_it_in_words(folder: Path) -> None:
     done = cli("diff", folder / "right.json", folder / "wrong.json")
     assert done.exit_code == 0

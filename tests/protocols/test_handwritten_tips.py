@@ -72,6 +72,8 @@ WRONG: dict[str, tuple[list[Command], str]] = {
         [*moved("A1", "A1", "A1")[:2], at("dispense", "D", "A1", 2), at("dispense", "D", "B1", 48), TRASH],
         "2000 nl into A01 of D are under the 5000 nl minimum",
     ),
+    "drawn in no volume": (moved("A1", "A1", "A1", 0), "0 nl from A01 of S is not above 0"),
+    "given in no volume": ([*moved("A1", "A1", "A1")[:3], at("dispense", "D", "C1", 0), TRASH], "0 nl into C01 of D"),
     "declared anew": ([*moved("A1", "A1", "A1"), FULL], "A01 of S is declared anew after liquid was moved there"),
     "declared under nothing": ([holds("S", C1=-50.0)], "C01 of S is declared to hold -50.0 ul, which is no volume"),
     "declared as no number": ([holds("S", C1=None)], "C01 of S is declared to hold None ul, which is no volume"),
@@ -182,6 +184,35 @@ def test_plates_that_a_file_fills_hold_what_the_lab_says() -> None:
     assert "nothing says that it was filled" in found.message
 
 
+def test_a_tip_that_drew_from_cells_gives_nothing_back_into_stock() -> None:
+    """It poured what it drew from the cells into the lab's only stock, and nobody said a word."""
+    out = moved("A1", "A1", "A1")[:3]
+    back = [at("aspirate", "D", "A1", 10), at("dispense", "S", "A1", 10), TRASH]
+    (found,) = books(FULL, *out, *back, fill_nl=100_000).problems
+    assert "the tip of A01 of T drew liquid from A01 of D and is used again for A01 of S; take a fresh" in found.message
+    mixed = [at("aspirate", "D", "A1", 10), at("dispense", "D", "A1", 10)]
+    (found,) = books(FULL, *out, *mixed, *moved("A1", "A1", "B1")[1:], fill_nl=100_000).problems
+    assert "the tip of A01 of T drew liquid from A01 of D and is used again for A01 of S; take a fresh" in found.message
+    assert books(FULL, *out, *mixed, TRASH, fill_nl=100_000).problems == []
+    (found,) = books(FULL, holds("D", A1=100.0), *out, *back).problems
+    assert "drew liquid from A01 of D and is used again for A01 of S" in found.message
+
+
+def test_a_tip_that_stood_in_cells_and_draws_again_is_noted() -> None:
+    again = [*moved("A1", "A1", "A1")[:3], *moved("A1", "A1", "B1")[1:]]
+    found = books(FULL, *again, fill_nl=100_000)
+    assert found.problems == []
+    (note,) = found.notes
+    assert "the tip of A01 of T was in A01 of D and goes into A01 of S: what stood there before can be carr" in note
+    rest = [*moved("A1", "A1", "A1")[:2], at("dispense", "D", "A1", 40), at("dispense", "S", "A1", 10), TRASH]
+    assert [n.partition("was in")[2] for n in books(FULL, *rest, fill_nl=100_000).notes] == [
+        note.partition("was in")[2]
+    ]
+    assert books(FULL, *again).notes == [], "nothing stood in an empty plate"
+    (note,) = books(*EIGHT, *again, fill_nl=100_000, tool="p1000_multi_flex").notes
+    assert note.endswith("can be carried over (7 more of its tips likewise)")
+
+
 def test_eight_channels_beside_the_plate_are_told_with_the_well() -> None:
     steps = [at("pickUpTip", "T", "A1"), at("aspirate", "S", "B1", 50)]
     found = books(FULL, *steps, tool="p1000_multi_flex").problems
@@ -192,6 +223,8 @@ def test_eight_channels_beside_the_plate_are_told_with_the_well() -> None:
 def test_what_failed_is_told_by_the_analysis_alone() -> None:
     failed = do("loadLabware", {"location": {"slotName": "5"}, "loadName": "nosuch"})
     assert books({**failed, "status": "failed"}).problems == []
+    # Where the file failed the tip is still on: that is no second mistake.
+    assert books(FULL, *moved("A1", "A1", "A1")[:3], is_whole=False).problems == []
 
 
 def test_the_time_of_a_file_grows_with_what_it_does_and_holds_its_waits() -> None:

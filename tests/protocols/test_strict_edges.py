@@ -1,12 +1,16 @@
 """Edges that were accepted, shown or a traceback once: a key told twice, a name that steers a terminal, and more."""
 
+from dataclasses import replace
+
 import pytest
 
 from nextplate.errors import DataError, PlanError
+from protocols.check import check
 from protocols.compile import compile_orders
 from protocols.describe import describe
 from protocols.difference import diff
 from protocols.labware import robot_deck, vendor_well
+from protocols.ledger import Ledger
 from protocols.model import DeckItem, DeckLoad, DeckRole, Protocol, Transfer
 from protocols.orders import Order, Rules, Target
 from protocols.problems import Problem, ProblemKind
@@ -53,6 +57,43 @@ def test_names_do_not_steer_a_terminal() -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
     assert plain("µ-Ω 日本") == "µ-Ω 日本"
+
+
+@pytest.mark.parametrize(("old", "new"), [('"name":"n"', r'"name":"\ud800"'), ('"name":', r'"n\udfffame":')])
+def test_half_of_a_surrogate_pair_is_refused_as_text(old: str, new: str) -> None:
+    assert old in small().to_json()
+    with pytest.raises(DataError, match=r"ud[8f].*half of a surrogate pair"):
+        Protocol.from_json(small().to_json().replace(old, new, 1))
+    assert plain("a\ud800").encode() == rb"a\ud800"
+
+
+def verdict(protocol: Protocol) -> list[str]:
+    racks = [TipRack("T", TIPS, ("A01", "B01"))]
+    stock = [StockWell("S", "A01", "C1", 300_000, 1e4, KIND)]
+    ledger = Ledger.of(stock, racks, {protocol.loads[0].deck[0].barcode: (KIND, 0)})
+    return list(map(str, check(protocol, ledger)))
+
+
+@pytest.mark.parametrize("barcode", ["", "P1\nimport os", "../../P1", "..\\P1", "P" * 65, "P\u202e"])
+def test_a_barcode_that_no_label_can_say_is_refused_with_its_slot(barcode: str) -> None:
+    (found,) = verdict(small(barcode=barcode))
+    assert "load 0, slot C2" in found
+    assert "is no barcode: 1 to 64 printable characters" in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize("barcode", ["P" * 64, "µ-Ω 日本", "A-001_b.2"])
+def test_one_that_a_label_can_say_is_not(barcode: str) -> None:
+    assert verdict(small(barcode=barcode)) == []
+
+
+def test_transfers_are_numbered_in_the_order_they_are_done() -> None:
+    (load,) = small().loads
+    again = replace(load.transfers[0], transfer_id=2, destination_well="B01", tip_well="B01")
+    right = replace(small(), loads=(replace(load, steps=(*load.steps, again)),))
+    assert verdict(right) == []
+    (found,) = verdict(replace(right, loads=(replace(load, steps=(again, *load.steps)),)))
+    assert "transfer 1 (A01 on S to A01 on P): the number 1 comes after 2" in found
 
 
 def ordered(order: Order, racks: list[TipRack], robot: str = "flex", source: str = KIND) -> Protocol:

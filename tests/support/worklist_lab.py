@@ -1,5 +1,6 @@
 """Protocols for the tests of work lists: names of every kind, wells anywhere, tips where the format needs them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -47,8 +48,13 @@ def protocols(draw: st.DrawFn, step_nl: int = 10) -> Protocol:
 
 
 def for_sound(protocol: Protocol) -> Protocol:
-    """Return a protocol as if it had been compiled for an acoustic dispenser."""
-    return replace(protocol, robot="echo", pipette="echo_550")
+    """Return a protocol as if it had been compiled for an acoustic dispenser, but for the tips it names."""
+    loads = (replace(load, deck=tuple(_in_echo(load.deck))) for load in protocol.loads)
+    return replace(protocol, robot="echo", pipette="echo_550", loads=tuple(loads))
+
+
+def _in_echo(deck: tuple[DeckItem, ...]) -> Iterator[DeckItem]:
+    return (replace(item, slot=item.role.value) for item in deck if item.role is not DeckRole.TIPS)
 
 
 def small_protocol(n: int = 12, volume_nl: int = 5_000) -> Protocol:

@@ -69,13 +69,14 @@ def _device_rows(
 def _moves(status: str, intent: Intent, result: JSON) -> Rows:
     """Keep every move that is known to have been made; where only a person's word is known, done means all of them."""
     moves = intent.action["command"]["moves"]
-    is_whole = status == "done" and "moved" not in result
-    made = {barcode for barcode, _, _ in moves} if is_whole else set(result.get("moved", ()))
+    moved = result.get("moved", [barcode for barcode, _, _ in moves] if status == "done" else [])
+    # a device tells its moves in their order, and may have moved one plate twice; a person says which plates arrived
+    made = [n for n, m in enumerate(moves) if m[0] in moved] if "told_by" in result else list(range(len(moved)))
     rows = [
         {"key": intent.key, "number": number, "barcode": barcode, "source": source, "target": target}
         | {"begun_at": intent.time.isoformat()}
         for number, (barcode, source, target) in enumerate(moves)
-        if barcode in made
+        if number in made
     ]
     return [RowWrite("plate_moves", rows, mode="upsert")] if rows else []
 

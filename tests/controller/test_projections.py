@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from controller_fakes import FakeLab
 
 from controller.faults import about
 from controller.projections import rows_of
-from controller.state import Intent, Outcome
+from controller.state import Intent, LabState, Outcome
 from protocols.model import DeckItem, DeckLoad, DeckRole, Mix, Protocol, Transfer
 
 
@@ -84,7 +85,7 @@ def test_only_certain_words_say_that_a_load_never_began(lab: Path):
         rows, _ = rows_of(lab, "first", "failed", load_intent(), result, message)
         assert any(r.table == "tips_used" for r in rows) == is_begun, (result, message)
         outcome = Outcome("k", "failed", result, message, datetime(2026, 1, 5, tzinfo=UTC))
-        asked = about("run-0", load_intent(), outcome).payload
+        asked = about(LabState(), FakeLab().plan, "run-0", load_intent(), outcome).payload
         assert ("retry" in asked["choices"]) != is_begun, (result, message)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LOOK_S = 1.0
 _LATEST = 6
 _STYLES = {"waits": "yellow", "faults": "red", "result": "green", "trouble": "red"}
+_ENDS = ("q", "Q", "\x03")
 _CALM = ("nobody", "none", "no plate is judged yet")
 
 
@@ -143,7 +144,7 @@ def _live(view: _View) -> None:
     console = Console(highlight=False)
     with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         size, is_news, key = None, True, ""
-        while key not in ("q", "Q"):
+        while key not in _ENDS:
             if is_news or console.size != size:
                 size = console.size
                 live.update(_picture(view), refresh=True)
@@ -181,6 +182,9 @@ def _keys() -> Iterator[Callable[[float], str]]:
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
+    mode = termios.tcgetattr(fd)
+    mode[6][termios.VINTR] = b"\0"  # Ctrl-C comes as a key: as an interrupt it can strike where Python drops it
+    termios.tcsetattr(fd, termios.TCSANOW, mode)
     try:
         yield lambda seconds: os.read(fd, 1).decode(errors="replace") if select.select([fd], [], [], seconds)[0] else ""
     finally:

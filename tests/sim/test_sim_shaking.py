@@ -1,5 +1,6 @@
 """The simulated shaker and barcode reader: what they did is in their logs once, and in their words honestly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_a_plate_is_shaken_once_for_as_long_as_it_was_asked(lab: SimLab) -> None
     brought(lab, "shaker")
     before = lab.clock.now()
     report = do(lab, lab.shaker, SHAKE, "s")
-    assert report == Report(Status.DONE, {"shaken_s": 60.0})
+    assert replace(report, ended_at=None) == Report(Status.DONE, {"shaken_s": 60.0})
     assert 60 < (lab.clock.now() - before).total_seconds() < 70
     do(lab, lab.shaker, SHAKE, "s")
     assert [(row["barcode"], row["speed_rpm"], row["shaken_s"]) for row in lab.log("shaker")] == [("P1", 600, 60.0)]
@@ -45,7 +46,9 @@ def test_another_plate_or_none_is_not_shaken(lab: SimLab) -> None:
     assert "no plate stands on the shaker, not P1" in do(lab, lab.shaker, SHAKE, "none").message
     brought(lab, "shaker", "P2")
     report = do(lab, lab.shaker, SHAKE, "other")
-    assert report == Report(Status.FAILED, {"shaken_s": 0.0}, "P2 stands on the shaker, not P1; nothing moved")
+    assert replace(report, ended_at=None) == Report(
+        Status.FAILED, {"shaken_s": 0.0}, "P2 stands on the shaker, not P1; nothing moved"
+    )
     assert not lab.log("shaker")
 
 
@@ -90,7 +93,7 @@ def test_where_nothing_stands_or_the_laser_is_off_nothing_is_read(lab: SimLab) -
     )
     brought(lab, "reader").break_device("barcode_reader", FaultKind.CRASH)
     report = do(lab, lab.barcode_reader, ReadBarcode("P1"), "off")
-    assert report == Report(Status.FAILED, {}, "nothing was read: the laser is off")
+    assert replace(report, ended_at=None) == Report(Status.FAILED, {}, "nothing was read: the laser is off")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tell an event in one line, for people who watch."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,7 @@ class Narrator:
             self._tasks[p["key"]] = (p["task"], p["round"])
             return None
         if event.kind == "outcome":
-            task, number = self._tasks.get(p["key"], (p["key"], 0))
+            task, number = self._tasks.get(p["key"]) or _named_by(p["key"])
             said = _outcome(task, p)
             name = "closing" if self._rounds.get(event.campaign) == number else f"round {number + 1}"
             return said and _stamp(event.time, f"{self._of(event)}{name}  {said}")
@@ -40,6 +41,12 @@ class Narrator:
     def _of(self, event: EventLike) -> str:
         """Name the campaign where there are several."""
         return f"{event.campaign}  " if event.campaign and len(self._rounds) > 1 else ""
+
+
+def _named_by(key: str) -> tuple[str, int]:
+    """Read task and round out of a key that was announced before this process began."""
+    found = re.search(r"\.r(\d+)\.([a-z]+(?:-\d+)?)(?:\.\d+)?$", key)
+    return (found[2], int(found[1])) if found else (key, 0)
 
 
 def _stamp(time: datetime, text: str) -> str:

@@ -157,15 +157,20 @@ class SilaMachine:
             if step.responses is not None:
                 continue
             if step.execution is None:
-                raise NeedsOperator(f"{call.feature}.{call.command} was sent, and its reply is lost")
+                return self._lost(f"{call.feature}.{call.command} was sent, and its reply is lost")
             try:
                 self._wait(n, call, step.execution, record, until)
             except Failed as error:
                 self._note(record, n, failure=str(error))
                 return self._failed(command, record, str(error), until)
+            except NeedsOperator as error:
+                return self._lost(str(error))  # the server answers, and will never know more
         if len(record.steps) < len(calls):
             return self._failed(command, record, "the process that sent it was killed; the rest was not sent", until)
         return self._done(command, record)
+
+    def _lost(self, said: str) -> Report:
+        return Report(Status.UNKNOWN, {}, f"{said}; look at the {self.name}")
 
     def inspect(self, until: Deadline) -> JSON:
         """Return who the server is, and the properties that the mapping names.

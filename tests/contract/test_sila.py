@@ -240,6 +240,19 @@ def test_a_server_that_lost_the_execution_is_unknown_and_sent_nothing_again(own:
     assert own.effects() == ["store P1"]
 
 
+def test_an_execution_that_nobody_will_ever_know_of_is_settled_and_the_device_is_free(own: Hotel) -> None:
+    own.hold()
+    killed_process(own, "P1", 1)
+    own.kill()
+    own.start()
+    device = own.device("incubator", insecure=True, command_s=30.0)
+    device.poll("k")
+    assert finish(device).status is Status.UNKNOWN
+    own.release()
+    assert done(device, StorePlate("P2"), "next").status is Status.DONE
+    assert own.effects() == ["store P1", "store P2"]
+
+
 def test_a_lost_connection_is_unknown_and_ends_in_time(own: Hotel) -> None:
     own.hold()
     device = own.device("incubator", insecure=True, command_s=5.0)

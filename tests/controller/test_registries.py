@@ -41,6 +41,7 @@ def test_what_a_lab_and_a_replay_take_for_granted_is_one_value():
 
 def test_the_rules_are_loaded_by_what_scores_and_not_by_the_status():
     """nextplate status answers at once: it reads recipes, and no numbers."""
-    code = "import sys, controller.cli, controller.status, controller.recipe; sys.exit('numpy' in sys.modules)"
+    loaded = "sys, controller.cli, controller.glimpse, controller.status, controller.recipe"
+    code = f"import {loaded}; sys.exit(bool({{'numpy', 'ortools', 'pandas'}} & set(sys.modules)))"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=env).returncode == 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from drivers.ports import (
@@ -27,6 +28,10 @@ PROFILES = "@profiles:"
 """Begins the input that is a file of image profiles; the file's path follows."""
 OFFSETS = "@offsets:"
 """Begins the input that is a file of labware offsets; the file's path follows."""
+STEP_VERBS: Mapping[str, str] = MappingProxyType(
+    {"washer": "wash", "dispenser": "dispense", "shaker": "shake", "barcode-reader": "read"}
+)
+"""What the devices of the bench do in a step of the assay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +125,8 @@ def plate_command(verb: str, barcode: str) -> dict[str, Any]:
 
 def step_command(step: JSON, barcode: str) -> dict[str, Any]:
     """Write what a step of the assay has a device of the bench do to a plate."""
-    match step["device"]:
-        case "shaker":
-            return {**plate_command("shake", barcode), **{name: step[name] for name in ("speed_rpm", "duration_s")}}
-        case "barcode-reader":
-            return plate_command("read", barcode)
-        case "washer":
-            return plate_command("wash", barcode) | {"program": step["program"]}
-        case _:
-            return plate_command("dispense", barcode) | {"program": step["program"]}
+    said = {name: step[name] for name in ("program", "speed_rpm", "duration_s") if step[name] is not None}
+    return plate_command(STEP_VERBS[step["device"]], barcode) | said
 
 
 def read_command(body: JSON, lab: Path) -> Command:

@@ -72,8 +72,8 @@ def _real(lab: Lab) -> Hardware:
 
 
 def _take_up(clock: SteadyClock, store: "Store") -> None:
-    for event in store.events(store.head().seq - 1):
-        clock.begin_after(event.time)
+    if last := store.last_event():
+        clock.begin_after(last.time)
 
 
 def _simulated(lab: Lab) -> Hardware:

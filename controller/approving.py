@@ -9,15 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.actions import Note
-from controller.durations import GUESSES_S, drawn_s, usually_s
+from controller.durations import drawn_s, usually_s
 from controller.recipe import Plan, activity_of, barcode_of, chain, stops
 from controller.state import LabState
 from controller.timing import IMAGE, Closed, foreseen, kept_out
+from nextplate.schedule.durations import FEWEST
 
 JSON = Mapping[str, Any]
 _DRAWS = 200
-_FEWEST = 3
-"""Durations from which a spread is taken, as controller.durations does."""
 _ENDS = (0.05, 0.5, 0.95)
 
 
@@ -100,7 +99,7 @@ def _end(
 
     work = list(_activities(state, plan, number))
     rng = np.random.default_rng([plan.seed, number])
-    draws = [sum(_drawn_s(state, name, rng) for name in work) for _ in range(_DRAWS)]
+    draws = [sum(drawn_s(state.took_s, name, rng) for name in work) for _ in range(_DRAWS)]
     usual = sum(usually_s(state.took_s, name) for name in work)
     planned = _planned_s(state, now, plans or (plan,), barcode_of(state, plan, number), closed)
     middle = planned if planned is not None else usual + sum(stop.stay.total_seconds() for stop in stops(plan))
@@ -108,10 +107,6 @@ def _end(
     times = {name: (now + timedelta(seconds=round(middle + s))).isoformat() for name, s in off.items()}
     seen = [len(state.took_s.get(name, ())) for name in set(work)]
     return {**times, "n_seen": min(seen), "hours": round((middle + off["p95"]) / 3600, 2)}
-
-
-def _drawn_s(state: LabState, activity: str, rng: Any) -> float:
-    return drawn_s(state.took_s.get(activity, ()), GUESSES_S[activity], rng)
 
 
 def _activities(state: LabState, plan: Plan, number: int) -> Iterator[str]:
@@ -192,7 +187,7 @@ def end_text(end: JSON) -> str:
     low, middle, high = (datetime.fromisoformat(end[name]) for name in ("p05", "p50", "p95"))
     far = "%H:%M" if low.date() == middle.date() == high.date() else "%m-%d %H:%M"
     known = f"seen {end['n_seen']} times here" if end["n_seen"] else "guessed"
-    known += ", the spread is guessed" if 0 < end["n_seen"] < _FEWEST else ""
+    known += ", the spread is guessed" if 0 < end["n_seen"] < FEWEST else ""
     return f"{middle:%Y-%m-%d %H:%M} UTC (9 times in 10 {low:{far}} to {high:{far}}; {known})"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from nextplate.schedule.durations import usual_s
+from nextplate.schedule.durations import FEWEST, usual_s
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,15 +29,17 @@ GUESSES_S: Mapping[str, float] = MappingProxyType(
 GUESSED_SPREAD = 0.2
 """Relative spread of what a device takes that was hardly ever seen at it."""
 _LEAST_SPREAD = 0.02
-_FEWEST = 3
-"""Durations from which a spread is estimated."""
 
 
-def drawn_s(samples: Sequence[float], guess_s: float, rng: "np.random.Generator") -> float:
-    """Draw a duration in seconds: log-normal around what was seen, or around a guess."""
-    logs = [math.log(s) for s in samples if s > 0]
-    middle = math.fsum(logs) / len(logs) if logs else math.log(guess_s)
-    if len(logs) < _FEWEST:
+def drawn_s(took_s: Mapping[str, Sequence[float]], activity: str, rng: "np.random.Generator") -> float:
+    """Draw how long an activity may take, in seconds: log-normal around what was seen, or around a guess.
+
+    Raises:
+        KeyError: it was never seen, and there is no guess.
+    """
+    logs = [math.log(s) for s in took_s.get(activity, ()) if s > 0]
+    middle = math.fsum(logs) / len(logs) if logs else math.log(GUESSES_S[activity])
+    if len(logs) < FEWEST:
         return math.exp(rng.normal(middle, GUESSED_SPREAD))
     spread = math.sqrt(math.fsum((x - middle) ** 2 for x in logs) / (len(logs) - 1))
     return math.exp(rng.normal(middle, max(_LEAST_SPREAD, spread)))

@@ -1,6 +1,5 @@
 """The lab at a glance, from the journal alone: what runs, what waits and for whom, what comes next, in ten lines."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from controller.sensing import sensor_text
 from controller.state import Intent, LabState
 from controller.status import round_line, round_row, state_word
 from controller.store.journal import Head
+from nextplate.schedule.durations import usual_s
 
 JSON = Mapping[str, Any]
 DEVICES = ("liquid-handler", "plate-mover", "incubator", "imager")
@@ -96,8 +96,7 @@ def _running(state: LabState, intent: Intent) -> dict[str, Any]:
 
 
 def _usual_s(state: LabState, activity: str) -> float | None:
-    seen = state.took_s.get(activity)
-    return statistics.median(seen) if seen else GUESSES_S.get(activity)
+    return usual_s(state.took_s.get(activity, ())) or GUESSES_S.get(activity)
 
 
 def _waiting(state: LabState, plan: Plan, plans: Sequence[Plan]) -> Iterator[dict[str, Any]]:

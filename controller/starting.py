@@ -33,11 +33,9 @@ def check_clock(lab: Lab, store: "Store", now: datetime) -> None:
     Raises:
         PlanError: it was never set, or is behind the journal, or half a year ahead of it; says how to go on.
     """
-    head = store.head()
-    last = next(iter(store.events(head.seq - 1)), None) if head.seq else None
-    max_jump = timedelta(hours=lab.settings.nightly.max_clock_jump_h)
-    told = last.time if last else None
-    if question := boot_question(now, told, head.seq, read_word(clock_file(lab.folder)), max_jump):
+    last, max_jump = store.last_event(), timedelta(hours=lab.settings.nightly.max_clock_jump_h)
+    told, seq = (last.time, last.seq) if last else (None, 0)
+    if question := boot_question(now, told, seq, read_word(clock_file(lab.folder)), max_jump):
         raise PlanError(question)
 
 

@@ -13,7 +13,19 @@ from itertools import groupby, pairwise, takewhile
 
 from controller.durations import usually_s
 from controller.floor import is_stuck
-from controller.recipe import BENCH, INCUBATOR, Plan, Stop, activity_of, barcode_of, chain, current, kind_of, stops
+from controller.recipe import (
+    BENCH,
+    INCUBATOR,
+    Plan,
+    Stop,
+    activity_of,
+    barcode_of,
+    chain,
+    current,
+    kind_of,
+    step_of,
+    stops,
+)
 from controller.state import LabState
 from nextplate.errors import PlanError
 from nextplate.schedule import (
@@ -33,6 +45,7 @@ from nextplate.schedule import (
 _WORK = 0.3
 """Deterministic work that a solver may do at a decision; about as many seconds."""
 _KEPT = timedelta(minutes=1)
+_MOVE, _FETCH = "plate-mover move", "incubator fetch"
 _SLOTS = 1000
 """More than any incubator has: a full one says so itself."""
 DISPENSE, INCUBATE, IMAGE = "dispense", "incubate", "image"
@@ -92,13 +105,13 @@ def due(
         stop.tolerance for p in everybody for stop in stops(p)
     ):
         return None
-    mine, floor = barcode_of(state, plan, _round(state, plan)), shop(state, now)
+    mine = barcode_of(state, plan, _round(state, plan))
     begun = [r for r in _in_turn(routes(state, now, everybody)) if r.is_begun or r.plate == mine]
     here = next((r for r in begun if r.plate == mine), None)
     if here is None or here.is_begun == (task == "deck-0"):
         return None
     nearest = _scheduled(state, now, begun, closed(now)).of(mine)[len(here.done)]
-    away_s = floor.arm.move_s + (round(_usual_s(state, "incubator fetch")) if here.is_begun else 0)
+    away_s = sum(round(_usual_s(state, name)) for name in (_MOVE, *((_FETCH,) if here.is_begun else ())))
     then = now + timedelta(seconds=nearest.arrive_s - away_s)
     return then if then > now + timedelta(seconds=1) else None
 
@@ -159,7 +172,7 @@ def _awaited(route: Route) -> bool:
 
 def shop(state: LabState, now: datetime, closed: Closed = ()) -> Shop:
     """Return what plates share, as quick as it was seen to be."""
-    move_s, fetch_s = (round(_usual_s(state, name)) for name in ("plate-mover move", "incubator fetch"))
+    move_s, fetch_s = (round(_usual_s(state, name)) for name in (_MOVE, _FETCH))
     # the arm comes when the incubator has brought the plate, and that begins no earlier than robots may move
     shut = tuple((_seconds(begin - now), _seconds(end - now) + fetch_s) for begin, end in closed)
     # bench and imager are kept free from when the incubator begins to bring the plate; a load is not cut in two
@@ -198,7 +211,7 @@ class _Leg:
 
 def _legs(state: LabState, plan: Plan, n_loads: int) -> Iterator[_Leg]:
     """Divide a plate's way; what is done on the bench one after the other is one stage of it."""
-    move_s = _usual_s(state, "plate-mover move")
+    move_s = _usual_s(state, _MOVE)
     dispense_s = n_loads * (move_s + _usual_s(state, "liquid-handler run-load")) + _usual_s(state, "incubator store")
     yield _Leg(Stage(DISPENSE, ("deck",), round(dispense_s)), "deck-0")
     for is_on_bench, group in groupby(stops(plan), lambda stop: stop.device in BENCH):
@@ -217,15 +230,14 @@ def _legs(state: LabState, plan: Plan, n_loads: int) -> Iterator[_Leg]:
 
 
 def _treating_s(state: LabState, plan: Plan, stop: Stop) -> float:
-    step = plan.section("assay")["step"][int(stop.tasks[0].partition("-")[2])]
-    usual = step.get("duration_s") or _usual_s(state, activity_of(plan, stop.tasks[0]))
+    usual = step_of(plan, stop.tasks[0]).get("duration_s") or _usual_s(state, activity_of(plan, stop.tasks[0]))
     return float(usual) + stop.stay.total_seconds()
 
 
 def _route(state: LabState, now: datetime, plan: Plan, number: int) -> Route:
     n_loads = sum(task.startswith("run-") for task in chain(state, plan, number))
     legs = tuple(_legs(state, plan, n_loads))
-    slack_s = round(_usual_s(state, "plate-mover move")) + _usual_s(state, "incubator fetch")
+    slack_s = round(_usual_s(state, _MOVE)) + _usual_s(state, _FETCH)
     windows = tuple(
         Window(leg.stage.name, after.stage.name, 0, round(max(leg.tolerance.total_seconds(), slack_s)))
         for leg, after in pairwise(legs)

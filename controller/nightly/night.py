@@ -181,10 +181,9 @@ class NightWatch:
     def ask_at_boot(self, store: "Store") -> None:
         """Compare the clock with the journal."""
         if self.guard is not None:
-            head = store.head()
-            last = next(iter(store.events(head.seq - 1)), None) if head.seq else None
-            told = last.time if last else None
-            self.guard.boot = boot_question(self.now(), told, head.seq, self.guard.word, self.guard.max_jump)
+            last = store.last_event()
+            told, seq = (last.time, last.seq) if last else (None, 0)
+            self.guard.boot = boot_question(self.now(), told, seq, self.guard.word, self.guard.max_jump)
 
     def scanned(self) -> bool:
         """Beat; tell whether to stop."""

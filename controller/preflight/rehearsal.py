@@ -138,7 +138,7 @@ def _with_new(state: LabState, ready: Sequence[Settings], now: datetime) -> LabS
 
 
 @dataclass(frozen=True, slots=True)
-class _Hours:
+class Hours:
     """Holds the rehearsed robots when the night would (controller.oversight.Overseer)."""
 
     windows: Windows
@@ -180,7 +180,7 @@ class _Stage:
             watch=_nothing,
         )
         section = self.lab.settings.nightly
-        hours = _Hours(windows_of(section.move, section.time_zone))
+        hours = Hours(windows_of(section.move, section.time_zone))
         loop = OverseenLoop(
             self.lab.folder, self.plans, journal, clock, self.executor, players, rim, self.state, journal.seq,
             closed=hours.closed, overseer=hours,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from controller.durations import GUESSES_S, drawn_s
+from controller.durations import drawn_s
 from controller.executor import Executor, Job
 from controller.state import Intent, LabState
 from controller.store import Event, NewEvent, RowWrite
@@ -116,7 +116,7 @@ class Player:
         return self.poll(key)
 
     def _take(self, key: str, verb: str, result: dict[str, Any], since: datetime) -> None:
-        seconds = drawn_s(self.state.took_s.get(f"{self.kind} {verb}", ()), GUESSES_S[f"{self.kind} {verb}"], self.rng)
+        seconds = drawn_s(self.state.took_s, f"{self.kind} {verb}", self.rng)
         self._ends[key] = since + timedelta(seconds=seconds), result
 
 

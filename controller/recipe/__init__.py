@@ -21,14 +21,13 @@ from controller.recipe.order import (
     current,
     is_past,
     judged_task,
-    kind_of,
     late_min,
     margins,
     needs_word,
     not_before,
 )
 from controller.recipe.plan import Plan, plan_of, running_plans
-from controller.recipe.stops import BENCH, INCUBATOR, Stop, activity_of, plate_tasks, stops
+from controller.recipe.stops import BENCH, INCUBATOR, Stop, activity_of, kind_of, plate_tasks, step_of, stops
 
 __all__ = [
     "BELIEF",
@@ -60,5 +59,6 @@ __all__ = [
     "plate_tasks",
     "running_plans",
     "stand_in",
+    "step_of",
     "stops",
 ]

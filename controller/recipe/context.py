@@ -22,7 +22,7 @@ class Context:
     task: str
     round: int
     load: int
-    """Which deck load, or which step of the assay; 0 for other tasks."""
+    """Which deck load; 0 for other tasks."""
 
     @property
     def key(self) -> str:

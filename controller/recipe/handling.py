@@ -5,7 +5,7 @@ from collections.abc import Callable
 from controller.actions import load_command, moves_command, plate_command, step_command, with_files
 from controller.deck import clear_deck, set_deck
 from controller.recipe.context import Built, Context
-from controller.recipe.stops import brought_to, standing_before
+from controller.recipe.stops import carried, step_of, stops
 from drivers.ports import Move
 from protocols.render import STEPS
 
@@ -36,7 +36,7 @@ def run(c: Context) -> Built:
 
 def clear(c: Context) -> Built:
     """Clear the deck, and carry the assay plate to its first stop."""
-    target = brought_to(c.plan, c.task).place
+    target = stops(c.plan)[0].place
     return c.operate("plate-mover", moves_command(clear_deck(c.state, c.barcode, target)))
 
 
@@ -47,9 +47,8 @@ def plate(device: str, verb: str) -> Callable[[Context], Built]:
 
 def carry(c: Context) -> Built:
     """Carry the assay plate from one stop to the next."""
-    here = standing_before(c.plan, c.task)
-    source = here.place if here else c.state.places[c.barcode]
-    return c.operate("plate-mover", moves_command((Move(c.barcode, source, brought_to(c.plan, c.task).place),)))
+    here, there = carried(c.plan, c.task)
+    return c.operate("plate-mover", moves_command((Move(c.barcode, here.place, there.place),)))
 
 
 def unstage(c: Context) -> Built:
@@ -59,7 +58,7 @@ def unstage(c: Context) -> Built:
 
 def treat(c: Context) -> Built:
     """Do on the bench what a step of the assay says."""
-    step = c.plan.section("assay")["step"][c.load]
+    step = step_of(c.plan, c.task)
     return c.operate(step["device"], step_command(step, c.barcode))
 
 

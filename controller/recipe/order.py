@@ -18,11 +18,6 @@ WITH_PLATE = HANDLING | {"measure", "normalise", "park", "admit", "evaluate"}
 """Kinds of tasks, beside the loads, after whose failure the assay plate can be given up and the campaign go on."""
 
 
-def kind_of(task: str) -> str:
-    """Return what kind of task one is: run of run-0, treat of treat-2."""
-    return task.partition("-")[0]
-
-
 def chain(state: LabState, plan: Plan, round_number: int) -> tuple[str, ...]:
     """List a round's tasks in order; the deck loads appear once the protocol is compiled."""
     belief = BELIEF if accepted_rounds(state, round_number) else ()

@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+from controller.actions import STEP_VERBS
 from controller.recipe.plan import Plan
 
 INCUBATOR, IMAGER = "incubator", "imager"
@@ -20,7 +21,6 @@ BENCH: Mapping[str, str] = {
     "barcode-reader": "reader",
 }
 """Devices of the bench, each with the place where a plate stands at it."""
-_DOES: Mapping[str, str] = {"washer": "wash", "dispenser": "dispense", "shaker": "shake", "barcode-reader": "read"}
 _DEVICE_OF: Mapping[str, str] = {
     "run": "liquid-handler run-load",
     "store": "incubator store",
@@ -77,16 +77,20 @@ def plate_tasks(plan: Plan) -> tuple[str, ...]:
     return (*(task for stop in stops(plan) for task in (stop.bring, *stop.tasks)), "unstage")
 
 
-def standing_before(plan: Plan, task: str) -> Stop | None:
-    """Return the stop that a task takes the plate away from; None: the deck."""
-    way = stops(plan)
-    at = next(n for n, stop in enumerate(way) if stop.bring == task)
-    return way[at - 1] if at else None
+def kind_of(task: str) -> str:
+    """Return what kind of task one is: run of run-0, treat of treat-2."""
+    return task.partition("-")[0]
 
 
-def brought_to(plan: Plan, task: str) -> Stop:
-    """Return the stop that a task brings the plate to."""
-    return next(stop for stop in stops(plan) if stop.bring == task)
+def step_of(plan: Plan, task: str) -> Mapping[str, Any]:
+    """Return what lab.toml says of the step that a task does."""
+    step: Mapping[str, Any] = plan.section("assay")["step"][int(task.partition("-")[2])]
+    return step
+
+
+def carried(plan: Plan, task: str) -> tuple[Stop, Stop]:
+    """Return the stops between which a task carries the plate; not of the one that takes it off the deck."""
+    return next((stop, after) for stop, after in pairwise(stops(plan)) if after.bring == task)
 
 
 def stay_before(plan: Plan, task: str) -> Stop | None:
@@ -102,8 +106,8 @@ def stay_before(plan: Plan, task: str) -> Stop | None:
 
 def activity_of(plan: Plan, task: str) -> str:
     """Name what a device does in a task, as in "imager acquire"."""
-    kind, _, number = task.partition("-")
+    kind = kind_of(task)
     if kind == "treat":
-        device: str = plan.section("assay")["step"][int(number)]["device"]
-        return f"{device} {_DOES[device]}"
+        device: str = step_of(plan, task)["device"]
+        return f"{device} {STEP_VERBS[device]}"
     return _DEVICE_OF.get(kind, "plate-mover move")

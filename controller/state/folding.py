@@ -1,6 +1,6 @@
 """fold: from the events of a journal to the state they imply."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -252,17 +252,21 @@ def _answer(draft: _Draft, p: JSON, time: datetime) -> None:
 
 def _plan_again(draft: _Draft, intent: Intent) -> None:
     """Have a round's protocol compiled, proven and approved once more."""
-    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
-    mine = (i for i in draft.intents.values() if campaign and campaign.owns(i.key) and i.round == intent.round)
-    draft.superseded |= {i.key for i in mine if i.task in ("compile", "check", "propose")}
+    planned = ("compile", "check", "propose")
+    draft.superseded |= {i.key for i in _of_round(draft, intent) if i.task in planned}
 
 
 def _lose_plate(draft: _Draft, intent: Intent) -> None:
     """A person has taken the round's assay plate away: it stands nowhere any more."""
-    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
-    for other in draft.intents.values():
-        if other.task == "layout" and other.round == intent.round and campaign and campaign.owns(other.key):
+    for other in _of_round(draft, intent):
+        if other.task == "layout":
             draft.places.pop(other.action["params"]["barcode"], None)
+
+
+def _of_round(draft: _Draft, intent: Intent) -> Iterator[Intent]:
+    """Yield the intents of one's campaign and round, itself among them."""
+    campaign = next((c for c in draft.campaigns.values() if c.owns(intent.key)), None)
+    return (i for i in draft.intents.values() if campaign and campaign.owns(i.key) and i.round == intent.round)
 
 
 def _proposal(draft: _Draft, p: JSON, _time: datetime) -> None:

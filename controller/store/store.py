@@ -215,6 +215,14 @@ class Store:
             with writing(self._engine, self.address) as connection:
                 upsert(connection, NOTICES, rows)
 
+    def last_event(self) -> Event | None:
+        """Return the journal's last event; None: nothing has happened.
+
+        Raises:
+            JournalBroken: it cannot be read.
+        """
+        return next(self.events(max(0, self.head().seq - 1)), None)
+
     def _journal(self, after_seq: int) -> Iterator[JournalRow]:
         # Chunks by seq, not one long cursor: a slow reader must not hold a snapshot, which stops the WAL's
         # checkpoints; as events never change, the chunks fit together.

@@ -8,34 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from small_lab import device_log, make_lab, nextplate, planned_transfers
+from small_lab import SIMULATED, SPARE_ARM, device_log, make_lab, nextplate, planned_transfers
 
 from controller.app import connect
 from controller.lab import open_lab
 from controller.store import read_journal
 from sim.lab import FaultKind
 
-MORE = """
-[sensors.bands.incubator]
-temperature_c = [36.0, 38.0]
-[[device]]
-name = "handler"
-kind = "liquid-handler"
-robot = "flex"
-[[device]]
-name = "arm"
-kind = "plate-mover"
-[[device]]
-name = "arm-2"
-kind = "plate-mover"
-stands_in = true
-[[device]]
-name = "incubator"
-kind = "incubator"
-[[device]]
-name = "microscope"
-kind = "imager"
-"""
+MORE = "[sensors.bands.incubator]\ntemperature_c = [36.0, 38.0]\n" + SIMULATED + SPARE_ARM
 
 
 @pytest.fixture(scope="module")

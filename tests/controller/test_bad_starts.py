@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from controller_fakes import FakeClock, FakeLab
 from journal_lab import typed, write_lab
-from small_lab import REAL
+from small_lab import REAL, SIMULATED, SPARE_ARM
 
 from controller.lab import open_lab
 from controller.settings import Settings, load_settings
@@ -22,21 +22,6 @@ from controller.store import NewEvent, open_store, read_journal
 from nextplate.errors import PlanError, SettingsError
 
 DAY = timedelta(days=1)
-DEVICES = """
-[[device]]
-name = "handler"
-kind = "liquid-handler"
-robot = "flex"
-[[device]]
-name = "arm"
-kind = "plate-mover"
-[[device]]
-name = "{incubator}"
-kind = "incubator"
-[[device]]
-name = "microscope"
-kind = "imager"
-"""
 
 
 def asked(folder: Path) -> tuple[Path, str]:
@@ -71,12 +56,12 @@ def test_a_device_that_is_not_named_any_more_keeps_the_night_from_starting_while
     fake.run()
     before = next(e.seq for e in fake.journal.events if e.kind == "intent" and e.payload["task"] == "fetch")
     del fake.journal.events[before - 1 :]
-    lab = write_lab(tmp_path / "lab", fake, DEVICES.format(incubator="old"))
+    lab = write_lab(tmp_path / "lab", fake, SIMULATED.replace('name = "incubator"', 'name = "old"'))
     opened = open_lab(lab)
     with open_store(opened.database) as store:
         told = {"stations": stations_of(opened.settings)}
         store.append([NewEvent("controller.started", fake.clock.now(), "first", told)])
-    (lab / "lab.toml").write_text(DEVICES.format(incubator="new"))
+    (lab / "lab.toml").write_text(SIMULATED.replace('name = "incubator"', 'name = "new"'))
     said = typed(lab, "run")
     assert said.code == 2
     assert said.err.strip().count("\n") == 0
@@ -142,12 +127,10 @@ def test_settings_changed_while_a_night_runs_are_named_once(tmp_path: Path):
 
 
 def test_a_device_that_stood_in_is_not_taken_away_from_a_campaign(tmp_path: Path):
-    spare = '[[device]]\nname = "arm-2"\nkind = "plate-mover"\nstands_in = true\n'
-    text = DEVICES.format(incubator="incubator")
-    with_spare = load(tmp_path, text + spare)
+    with_spare = load(tmp_path, SIMULATED + SPARE_ARM)
     fake = FakeLab(rounds=1, settings=with_spare)
-    lab = write_lab(tmp_path / "lab", fake, text + spare)
-    (lab / "lab.toml").write_text(text)
+    lab = write_lab(tmp_path / "lab", fake, SIMULATED + SPARE_ARM)
+    (lab / "lab.toml").write_text(SIMULATED)
     said = typed(lab, "run")
     assert said.code == 2
     assert "'arm-2' stood in when campaign 'first' began; put it back into lab.toml" in said.err
@@ -157,7 +140,7 @@ def test_a_device_that_stood_in_is_not_taken_away_from_a_campaign(tmp_path: Path
 def test_only_what_no_plate_stands_at_can_stand_in(tmp_path: Path, kind: str):
     spare = f'[[device]]\nname = "two"\nkind = "{kind}"\nstands_in = true\n'
     with pytest.raises(SettingsError, match=f"only a plate-mover can stand in, not '{kind}'"):
-        load(tmp_path, DEVICES.format(incubator="incubator") + spare)
+        load(tmp_path, SIMULATED + spare)
 
 
 def load(folder: Path, text: str) -> Settings:

@@ -9,10 +9,11 @@ from controller_fakes import START, FakeClock, FakeLab
 from controller.loop import Loop
 from controller.nightly.windows import Windows, windows_of
 from controller.oversight import OverseenLoop
+from controller.preflight.rehearsal import Hours
 from controller.recipe.order import late_min
 from controller.settings import AssaySection, Settings
 from controller.state import fold
-from controller.timing import Closed, Remembered, foreseen
+from controller.timing import Remembered, foreseen
 from nextplate.schedule import gantt
 
 NAMES = ("first", "second", "third", "fourth")
@@ -115,23 +116,6 @@ def test_a_plate_that_may_wait_lets_one_pass_that_has_a_time_to_keep(minutes_bef
     lab = two_due(gap - timedelta(minutes=minutes_before))
     assert late_min(fold(lab.journal.events).focused("first"), lab.plans[0], 0) is None
     assert began(lab, "second.r0.fetch") > began(lab, "first.r0.fetch")
-
-
-@dataclass(frozen=True)
-class Hours:
-    """Holds the robots outside the windows."""
-
-    windows: Windows
-
-    def scanned(self) -> bool:
-        return False
-
-    def opens(self, now: datetime) -> datetime | None:
-        opens = self.windows.opens(now)
-        return opens if opens > now else None
-
-    def closed(self, now: datetime) -> Closed:
-        return self.windows.closed(now)
 
 
 @dataclass

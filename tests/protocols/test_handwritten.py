@@ -67,31 +67,6 @@ FILES = {
     one.dispense(30)
     one.drop_tip()
 """,
-    "two liquids by one tip": (
-        ProblemKind.TIP,
-        "R",
-        "A01",
-        "A02 of S and is used again for A01 of R; take a fresh tip",
-    ),
-    "a dirty tip given to a source": (ProblemKind.TIP, "S", "A02", "from A01 of R and is used again for A02 of S"),
-    "a dirty tip blown out into a source": (
-        ProblemKind.TIP,
-        "R",
-        "A01",
-        "met other liquid in A01 of P-1 and goes back into A01 of R",
-    ),
-    "a dirty tip drawing from a second source": (
-        ProblemKind.TIP,
-        "S",
-        "A02",
-        "drew liquid from A01 of R and is used again for A02 of S",
-    ),
-    "a rack taken as full again": (
-        ProblemKind.ATTENDED,
-        "T",
-        "A01",
-        "the file takes T as full again (reset), and A01 of T and 1 more wells",
-    ),
     "overfilled by eight": '    eight.transfer(50, trough["A1"], [plate["A9"]] * 8)\n',
     "one tip, two sources": """
     one.pick_up_tip()

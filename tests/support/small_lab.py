@@ -42,6 +42,23 @@ seed = {seed}
 """
 
 
+SIMULATED = """
+[[device]]
+name = "handler"
+kind = "liquid-handler"
+robot = "flex"
+[[device]]
+name = "arm"
+kind = "plate-mover"
+[[device]]
+name = "incubator"
+kind = "incubator"
+[[device]]
+name = "microscope"
+kind = "imager"
+"""
+"""The devices of a simulated lab, for a lab.toml that names more or others."""
+SPARE_ARM = '[[device]]\nname = "arm-2"\nkind = "plate-mover"\nstands_in = true\n'
 REAL = "".join(
     f'[[device]]\nname = "{kind}"\nkind = "{kind}"\ndriver = "folder"\noptions = {{ exchange = "exchange" }}\n{robot}'
     for kind, robot in {"liquid-handler": 'robot = "flex"\n', "plate-mover": "", "incubator": "", "imager": ""}.items()
